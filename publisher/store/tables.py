@@ -1,0 +1,317 @@
+"""The tables: one word per idea, times in UTC in columns that end in `_at`, uniqueness where a promise needs it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeEngine
+
+
+
+class Instant(sa.types.TypeDecorator[datetime]):
+    """An aware UTC moment: `timestamptz` on PostgreSQL, sortable text on SQLite (whose STRICT tables know no dates)."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the column type."""
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(postgresql.TIMESTAMP(timezone=True))
+        return dialect.type_descriptor(sa.Text())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:  # noqa: ANN401 - the driver's type
+        """Refuse naive times: a zone forgotten here is an issue sent at the wrong hour."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"naive datetime {value!r}")
+        value = value.astimezone(UTC)
+        # strftime("%Y") does not pad years below 1000 on every platform; isoformat does.
+        return value if dialect.name == "postgresql" else value.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ANN401 - the driver's type
+        """Return aware UTC."""
+        if value is None:
+            return None
+        return datetime.fromisoformat(value) if isinstance(value, str) else value.astimezone(UTC)
+
+
+class Json(sa.types.TypeDecorator[Any]):
+    """JSON with sorted keys and letters as they are: `jsonb` on PostgreSQL, text on SQLite."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the column type."""
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(postgresql.JSONB(none_as_null=True))
+        return dialect.type_descriptor(sa.Text())
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:  # noqa: ANN401 - any JSON value
+        """Encode on SQLite; psycopg does it on PostgreSQL."""
+        if value is None or dialect.name == "postgresql":
+            return value
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ANN401 - any JSON value
+        """Decode on SQLite."""
+        return json.loads(value) if isinstance(value, str) and dialect.name != "postgresql" else value
+
+
+# SQLite numbers rows only in a column called exactly INTEGER; PostgreSQL needs 64 bits for a ledger.
+Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+Flag = sa.Boolean(create_constraint=False).with_variant(sa.Integer(), "sqlite")
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _table(name: str, *parts: Any) -> sa.Table:  # noqa: ANN401 - columns and constraints
+    return sa.Table(name, metadata, *parts, sqlite_strict=True)
+
+
+def _id() -> sa.Column[int]:
+    return sa.Column("id", Id, primary_key=True)
+
+
+def _text(name: str, **options: Any) -> sa.Column[str]:  # noqa: ANN401 - Column options
+    return sa.Column(name, sa.Text, nullable=options.pop("nullable", False), **options)
+
+
+meta = _table("meta", _text("key", primary_key=True), _text("value"))
+"""Single values: `seq` (the last number given), `instance` (random id), `last_seen_at` …"""
+
+sources = _table(
+    "sources",
+    _text("name", primary_key=True),
+    _text("kind"),
+    sa.Column("state", Json, nullable=False),  # the source's own, opaque
+    sa.Column("skipped", Json, nullable=False),  # [{path, reason, kind}]
+    _text("alarm", nullable=True),  # why the last collection was not trusted, None when all is well
+    sa.Column("recent_new", Json, nullable=False),  # [[iso time, number]] of collections that brought something, 30 days
+    sa.Column("first_collected_at", Instant),
+    sa.Column("last_collected_at", Instant),
+    sa.Column("last_success_at", Instant),
+)
+
+articles = _table(
+    "articles",
+    _id(),
+    _text("guid", unique=True),
+    _text("ref", unique=True),
+    _text("source"),
+    _text("title"),
+    _text("html"),
+    _text("summary"),
+    _text("slug"),
+    _text("language"),
+    _text("url", nullable=True),
+    sa.Column("published_at", Instant, nullable=False),
+    sa.Column("updated_at", Instant, nullable=False),
+    sa.Column("first_seen_at", Instant, nullable=False),
+    sa.Column("authors", Json, nullable=False),  # [{name, email, url}]
+    sa.Column("labels", Json, nullable=False),
+    _text("status", nullable=True),
+    sa.Column("image", Json),
+    _text("credit", nullable=True),
+    sa.Column("enclosures", Json, nullable=False),
+    _text("translation_of", nullable=True),  # as the article states it
+    _text("story"),  # guid shared by all translations
+    _text("content_hash"),
+    _text("state"),
+    _text("state_reason"),
+    _text("state_before", nullable=True),  # of a withdrawn article: what it returns to
+    _text("withdrawn_by", nullable=True),  # source | operator; a source never undoes an operator
+    sa.Column("withdrawn_at", Instant),
+    sa.Column("seq", Id, unique=True),
+    sa.Index(None, "state", "published_at"),
+    sa.Index(None, "content_hash"),
+    sa.Index(None, "story"),
+    sa.Index(None, "source"),
+)
+
+article_keys = _table(
+    "article_keys",
+    _text("source", primary_key=True),
+    _text("key", primary_key=True),
+    sa.Column("article_id", Id, sa.ForeignKey("articles.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("position", sa.Integer, nullable=False),  # 0 is the draft's key, the rest are aliases
+)
+
+article_categories = _table(
+    "article_categories",
+    sa.Column("article_id", Id, sa.ForeignKey("articles.id", ondelete="CASCADE"), primary_key=True),
+    _text("category", primary_key=True),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Index(None, "category", "article_id"),
+)
+
+article_related = _table(
+    "article_related",
+    sa.Column("article_id", Id, sa.ForeignKey("articles.id", ondelete="CASCADE"), primary_key=True),
+    _text("key", primary_key=True),  # key of the same source; joined through article_keys, so the other may come later
+    sa.Column("position", sa.Integer, nullable=False),
+)
+
+feed_files = _table(
+    "feed_files",
+    _text("name", primary_key=True),  # all.rss
+    _text("feed"),  # all
+    _text("feed_id"),  # the lasting Atom id of the feed (FR-X6), the same in its three formats
+    _text("etag"),
+    sa.Column("modified_at", Instant, nullable=False),  # when the bytes last changed
+)
+
+subscribers = _table(
+    "subscribers",
+    _id(),
+    _text("address"),
+    _text("address_key", unique=True),
+    _text("name"),
+    sa.Column("languages", Json, nullable=False),
+    _text("timezone"),
+    _text("format"),
+    sa.Column("created_at", Instant, nullable=False),
+)
+
+subscriptions = _table(
+    "subscriptions",
+    _id(),
+    sa.Column("subscriber_id", Id, sa.ForeignKey("subscribers.id", ondelete="CASCADE"), nullable=False),
+    _text("newsletter"),
+    _text("frequency"),
+    _text("state"),
+    sa.Column("categories", Json),  # NULL: all
+    sa.Column("start_seq", Id, nullable=False),
+    sa.Column("cursor", Id, nullable=False),  # highest to_seq of sent or uncertain deliveries, kept by the outcome's transaction
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("confirmed_at", Instant),
+    sa.Column("unsubscribed_at", Instant),
+    sa.UniqueConstraint("subscriber_id", "newsletter"),
+    sa.Index(None, "newsletter", "frequency", "state"),
+)
+
+consents = _table(
+    "consents",
+    _id(),
+    sa.Column("subscriber_id", Id, sa.ForeignKey("subscribers.id", ondelete="CASCADE"), nullable=False, index=True),
+    _text("newsletter"),
+    _text("event"),  # confirmed | unsubscribed
+    _text("method"),  # import | command | link | one-click
+    _text("proof"),
+    sa.Column("recorded_at", Instant, nullable=False),
+)
+"""Append-only: rows are never changed."""
+
+suppressions = _table(
+    "suppressions",
+    _text("address_key", primary_key=True),
+    _text("reason"),
+    sa.Column("created_at", Instant, nullable=False),
+)
+
+schedules = _table(
+    "schedules",
+    _text("newsletter", primary_key=True),
+    _text("frequency", primary_key=True),
+    _text("fingerprint"),  # of the schedule's settings
+    sa.Column("since_at", Instant, nullable=False),  # first loaded or last changed: earlier slots are never due
+)
+
+slots = _table(
+    "slots",
+    _text("newsletter", primary_key=True),
+    _text("frequency", primary_key=True),
+    _text("slot", primary_key=True),  # local wall time, 2026-11-23T07:00
+    sa.Column("slot_at", Instant, nullable=False),
+    _text("outcome"),
+    _text("reason"),
+    sa.Column("decided_at", Instant, nullable=False),
+)
+
+issues = _table(
+    "issues",
+    _id(),
+    _text("ref", unique=True),  # random: the address of its page tells nothing
+    _text("newsletter"),
+    _text("frequency"),
+    _text("slot"),
+    _text("state"),
+    sa.Column("to_seq", Id, nullable=False),
+    sa.Column("settings", Json, nullable=False),  # sender, reply address, titles …, as they were: a reload changes nothing in flight
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("sent_at", Instant),
+    sa.UniqueConstraint("newsletter", "frequency", "slot"),
+)
+
+issue_articles = _table(
+    "issue_articles",
+    sa.Column("issue_id", Id, sa.ForeignKey("issues.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("article_id", Id, sa.ForeignKey("articles.id", ondelete="CASCADE"), primary_key=True, index=True),
+)
+
+segments = _table(
+    "segments",
+    _id(),
+    sa.Column("issue_id", Id, sa.ForeignKey("issues.id", ondelete="CASCADE"), nullable=False, index=True),
+    _text("key"),  # what its readers share
+    _text("language"),
+    _text("format"),
+    _text("subject"),
+    _text("html"),  # with slots for the reader's tokens
+    _text("text"),
+    sa.Column("head", sa.LargeBinary, nullable=False),  # headers that all its readers share
+    sa.Column("body", sa.LargeBinary, nullable=False),  # encoded parts, with slots
+    sa.Column("is_web", Flag, nullable=False),  # the neutral rendering that the issue's page shows
+    sa.UniqueConstraint("issue_id", "key"),
+)
+
+deliveries = _table(
+    "deliveries",
+    _id(),
+    sa.Column("issue_id", Id, sa.ForeignKey("issues.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("subscription_id", Id, sa.ForeignKey("subscriptions.id", ondelete="SET NULL")),
+    sa.Column("subscriber_id", Id, sa.ForeignKey("subscribers.id", ondelete="SET NULL")),
+    sa.Column("segment_id", Id, sa.ForeignKey("segments.id", ondelete="CASCADE"), nullable=False),
+    _text("state"),
+    _text("reason"),
+    sa.Column("to_seq", Id, nullable=False),
+    sa.Column("due_at", Instant, nullable=False),
+    sa.Column("expires_at", Instant, nullable=False),
+    sa.Column("next_at", Instant, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("ambiguous", sa.Integer, nullable=False),  # attempts whose outcome nobody knows; two at most
+    sa.Column("epoch", Id),  # the worker that claimed it
+    sa.Column("claimed_at", Instant),
+    sa.Column("date_at", Instant),  # Date header, set by the first claim and kept
+    _text("address", nullable=True),  # likewise
+    _text("name", nullable=True),
+    _text("message_id"),
+    sa.Column("reply_code", sa.Integer),
+    _text("reply_text", nullable=True),
+    sa.Column("finished_at", Instant),
+    sa.UniqueConstraint("issue_id", "subscriber_id"),
+    sa.Index("ix_deliveries_waiting", "next_at", "id", sqlite_where=sa.text("state IN ('queued','deferred')"), postgresql_where=sa.text("state IN ('queued','deferred')")),
+    sa.Index("ix_deliveries_sending", "epoch", sqlite_where=sa.text("state = 'sending'"), postgresql_where=sa.text("state = 'sending'")),
+    sa.Index(None, "subscription_id"),
+)
+
+workers = _table(
+    "workers",
+    sa.Column("epoch", Id, primary_key=True),
+    sa.Column("started_at", Instant, nullable=False),
+    sa.Column("stopped_at", Instant),
+)
