@@ -438,6 +438,10 @@ class Claimed:
     name: str
     date_at: datetime
     message_id: str
+    expires_at: datetime
+    """Not to be attempted at or after this moment."""
+    ambiguous: int
+    """Earlier attempts whose outcome nobody knows; two at most in a delivery's life."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""Mail: bytes, replies and slots decided purely; SMTP, outbox and the embedded inbox acting on them."""
