@@ -1,4 +1,4 @@
-"""The configuration: its keys, their defaults and the rules that hold between them."""
+"""The tables of the configuration: their keys, defaults and what each value must look like."""
 
 from __future__ import annotations
 

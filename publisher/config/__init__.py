@@ -1,0 +1,41 @@
+"""The configuration: a TOML file becomes one frozen value, or every problem in it at once."""
+
+from publisher.config.models import (
+    Category,
+    Config,
+    Feed,
+    FolderSource,
+    Frequency,
+    Ingest,
+    Newsletter,
+    PageLabels,
+    PagesSource,
+    Selection,
+    Site,
+    Slug,
+    Smtp,
+    Source,
+    Texts,
+    Web,
+    in_language,
+)
+
+__all__ = [
+    "Category",
+    "Config",
+    "Feed",
+    "FolderSource",
+    "Frequency",
+    "Ingest",
+    "Newsletter",
+    "PageLabels",
+    "PagesSource",
+    "Selection",
+    "Site",
+    "Slug",
+    "Smtp",
+    "Source",
+    "Texts",
+    "Web",
+    "in_language",
+]
