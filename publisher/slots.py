@@ -5,28 +5,18 @@ from __future__ import annotations
 import difflib
 import re
 from calendar import monthrange
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby, pairwise
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-"""As cron counts: Sunday is 0 (and 7)."""
+from publisher.cron import WEEKDAYS, cron_line
+
 _WEEKDAY_NAMES = ("Sundays", "Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays")
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _UNIT_NAMES = {"s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week"}
-_MACROS = {
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-    "@monthly": "0 0 1 * *",
-    "@weekly": "0 0 * * 0",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@hourly": "0 * * * *",
-}
 
 MINIMUM_PERIOD = timedelta(minutes=1)
 MAXIMUM_PERIOD = timedelta(days=366)
@@ -237,7 +227,7 @@ class Schedule:
         start = last
         found: tuple[Slot, ...] = ()
         while start > first and len(found) < limit:
-            # Doubling the stretch looks at no more than twice the days needed, however close or far apart the slots are.
+            # Doubling the stretch looks at no more than twice the days needed, however far apart slots are.
             start = max(first, start - max(last - start, timedelta(days=4)))
             found = tuple(slot for slot in self.calendar.between(start, last) if after < slot.at <= until)
         return found[-limit:]
@@ -364,67 +354,9 @@ def _calendar(name: str, words: str, calendar: _Calendar) -> Schedule:
 
 
 def _cron(text: str, zone: ZoneInfo) -> Schedule:
-    """Read the five fields of crontab(5)."""
-    expression = " ".join(text.lower().split())
-    fields = _MACROS.get(expression, expression).split()
-    if len(fields) != 5 or len(expression) > 400:
-        raise ValueError(
-            f"cron = {text[:80]!r} needs five fields (minute, hour, day of month, month, weekday), like '0 7 * * 1'"
-        )
-    minutes = _field(fields[0], "minute", 0, 59)
-    hours = _field(fields[1], "hour", 0, 23)
-    month_days = _field(fields[2], "day of month", 1, 31)
-    months = _field(fields[3], "month", 1, 12, _MONTHS, base=1)
-    weekdays = _field(fields[4], "day of week", 0, 7, WEEKDAYS)
-    if len(minutes) == 60:
-        raise ValueError(
-            f"cron = {text!r} means every minute: write '0' in its first field, or every = '1m' if you mean it"
-        )
-    rule = _Days(
-        months=frozenset(months),
-        month_days=frozenset(month_days),
-        weekdays=frozenset(number % 7 for number in weekdays),
-        # crontab(5): a field that starts with * does not restrict; when both restrict, either is enough.
-        either=not fields[2].startswith("*") and not fields[4].startswith("*"),
-    )
-    times = tuple(time(hour, minute) for hour in sorted(hours) for minute in sorted(minutes))
-    return _calendar(f"cron {' '.join(fields)}", f"cron {expression!r}", _Calendar(zone, rule, times))
-
-
-def _field(text: str, what: str, low: int, high: int, names: tuple[str, ...] = (), base: int = 0) -> set[int]:
-    """Return the numbers that one field of a cron line stands for."""
-    return {number for part in text.split(",") for number in _part(part, what, low, high, names, base)}
-
-
-def _part(text: str, what: str, low: int, high: int, names: tuple[str, ...], base: int) -> Iterable[int]:
-    """Return the numbers of `*`, `5`, `mon`, `1-5`, each but single ones with an optional `/step`."""
-    match = re.fullmatch(r"(?:(\*)|([0-9]{1,4}|[a-z]+)(?:-([0-9]{1,4}|[a-z]+))?)(?:/([0-9]{1,4}))?", text)
-    if match is None:
-        raise ValueError(f"cron {what}: {text!r} is not understood; use numbers, lists, ranges and */steps")
-    star, first, last, step = match.groups()
-    start = low if star else _number(first, what, low, high, names, base)
-    end = high if star else start if last is None else _number(last, what, low, high, names, base)
-    if last == "sun" and start:  # fri-sun: the week ends with it, too
-        end = 7
-    if end < start:
-        raise ValueError(f"cron {what}: the range {text!r} runs backwards; write it as a list")
-    if step is None:
-        return range(start, end + 1)
-    if not star and last is None:
-        raise ValueError(f"cron {what}: {text!r} steps through nothing; write {start}-{high}/{step}")
-    if not 1 <= int(step) <= end - start + 1:
-        raise ValueError(f"cron {what}: a step of {step} does not fit into {start}-{end}")
-    return range(start, end + 1, int(step))
-
-
-def _number(text: str, what: str, low: int, high: int, names: tuple[str, ...], base: int) -> int:
-    if text in names:
-        return names.index(text) + base
-    if not text.isdigit():
-        hint = (
-            "at = '…' with day = 'last'" if text == "l" else f"{names[0]} to {names[-1]}" if names else f"{low}-{high}"
-        )
-        raise ValueError(f"cron {what}: {text!r} means nothing here; use {hint}")
-    if not low <= int(text) <= high:
-        raise ValueError(f"cron {what}: {text} is not within {low}-{high}")
-    return int(text)
+    line = cron_line(text)
+    if len(line.minutes) == 60:
+        raise ValueError(f"cron = {text!r} means every minute: start it with '0', or write every = '1m' if you mean it")
+    rule = _Days(line.months, line.month_days, line.weekdays, either=line.either)
+    times = tuple(time(hour, minute) for hour in sorted(line.hours) for minute in sorted(line.minutes))
+    return _calendar(f"cron {line.text}", f"cron {line.text!r}", _Calendar(zone, rule, times))
