@@ -452,7 +452,8 @@ class Attempt:
     code: int | None
     text: str
     phase: str
-    """connect | mail | rcpt | data | body | dot: how far it went."""
+    """How far it went: connect | tls | auth (no recipient's fault), message (our own check, no envelope opened), mail | rcpt |
+    data | body (certainly unsent), dot (the message had left: without a proper reply nobody knows)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,137 @@
+"""Links that prove themselves: short signed tokens, and the ring of keys that signs them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import re
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from publisher.errors import ConfigurationError, Problem
+
+MIN_KEY = 32
+"""Octets of a key at least: as long as the hash it feeds."""
+MAC_LENGTH = 16
+"""Octets of a token's signature: 128 bits, in 22 characters of a link that should stay below 60."""
+MAX_TOKEN = 32
+"""Characters of the longest token: 8 octets of number and the signature in base64."""
+
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{23,32}\Z")
+_KEY_LINE = re.compile(r"[0-9a-f]{64,}\Z")
+_HEADER = (
+    "# Signs the links in mail. The first key signs, all verify; to rotate, put a new one on top and keep the others.\n"
+)
+
+
+class Keyring:
+    """Keys for stateless tokens: the first signs, all verify, so that links in old mail outlive a rotation (F13)."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        if not keys or any(len(key) < MIN_KEY for key in keys):
+            raise ValueError(f"a key ring holds at least one key, each of at least {MIN_KEY} octets")
+        self._keys = tuple(keys)
+
+    def __repr__(self) -> str:
+        """Show no key: representations end in logs."""
+        return f"Keyring({len(self._keys)} keys)"
+
+    @classmethod
+    def load(cls, path: Path) -> Keyring:
+        """Read a key file. Raises ConfigurationError when it is readable by others, unreadable or not a key file."""
+        try:
+            mode = path.stat().st_mode
+            lines = path.read_text("ascii").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise _problem(path, f"the key file cannot be read: {error}") from None
+        if stat.S_IMODE(mode) & 0o077:
+            raise _problem(path, "the key file can be read by other users", f"chmod 600 {path}")
+        keys = []
+        for number, line in enumerate(lines, start=1):
+            if not line or line.startswith("#"):
+                continue
+            if not _KEY_LINE.match(line) or len(line) % 2:
+                raise _problem(path, f"a key is {2 * MIN_KEY} or more lower-case hexadecimal digits", line=number)
+            keys.append(bytes.fromhex(line))
+        if not keys:
+            raise _problem(path, "the key file holds no key", "restore it: without it the links in sent mail die")
+        return cls(keys)
+
+    @classmethod
+    def load_or_create(cls, path: Path, fresh: bytes) -> Keyring:
+        """Read the key file; when there is none, write one that holds `fresh` (random octets from the caller)."""
+        if not path.exists():
+            cls([fresh])  # raises for a key that is too short
+            _write_new(path, f"{_HEADER}{fresh.hex()}\n")
+        return cls.load(path)
+
+    def unsubscribe_token(self, subscription_id: int) -> str:
+        """Return the token, 23 to 32 characters of base64url, that ends one subscription and does nothing else."""
+        return self._sign("unsubscribe", subscription_id)
+
+    def read_unsubscribe(self, token: str) -> int | None:
+        """Return the subscription's id, or None for anything that this ring did not sign for this purpose (F12)."""
+        return self._verify("unsubscribe", token)
+
+    def _sign(self, purpose: str, number: int) -> str:
+        payload = number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big")
+        return base64.urlsafe_b64encode(payload + _mac(self._keys[0], purpose, payload)).rstrip(b"=").decode("ascii")
+
+    def _verify(self, purpose: str, token: str) -> int | None:
+        if not _TOKEN.match(token):
+            return None
+        try:
+            raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        except binascii.Error:
+            return None
+        payload, mac = raw[:-MAC_LENGTH], raw[-MAC_LENGTH:]
+        # Every key is tried, so that the time tells neither whether nor which one matched.
+        matches = [hmac.compare_digest(mac, _mac(key, purpose, payload)) for key in self._keys]
+        number = int.from_bytes(payload, "big")
+        # One spelling only: base64 leaves spare bits, and numbers could carry leading zeros.
+        return number if any(matches) and self._spelling(payload, mac) == token else None
+
+    @staticmethod
+    def _spelling(payload: bytes, mac: bytes) -> str:
+        return base64.urlsafe_b64encode((payload.lstrip(b"\0") or b"\0") + mac).rstrip(b"=").decode("ascii")
+
+
+def unsubscribe_url(public_url: str, token: str) -> str:
+    """Return the address that ends a subscription: a page for people, one click for mail programs."""
+    return f"{public_url.rstrip('/')}/u/{token}"
+
+
+def _mac(key: bytes, purpose: str, payload: bytes) -> bytes:
+    return hmac.digest(key, purpose.encode() + b"\0" + payload, hashlib.sha256)[:MAC_LENGTH]
+
+
+def _problem(path: Path, message: str, hint: str = "", line: int | None = None) -> ConfigurationError:
+    return ConfigurationError((Problem(str(path), line, "", message, hint),))
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Write a file that only its owner reads, whole or not at all; a file made meanwhile by somebody else stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)  # left behind by a process of the same number that died here
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)  # unlike rename, refuses to replace a key that signed links already
+        except FileExistsError:
+            return
+    finally:
+        draft.unlink()
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
