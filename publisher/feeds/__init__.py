@@ -1,0 +1,226 @@
+"""The story of feeds: articles from the store become files, and only what changed is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from publisher.config import Config
+from publisher.errors import NotFoundError
+from publisher.feeds import write
+from publisher.feeds.build import atom, rss
+from publisher.feeds.entry import Entry, entry_of
+from publisher.feeds.jsonfeed import jsonfeed
+from publisher.feeds.spec import FORMATS, MEDIA_TYPES, FeedSpec, Format, feed_id, feeds_of
+from publisher.model import Article, Skipped
+from publisher.store import articles as stored_articles
+from publisher.store import feed_files
+from publisher.store.database import Connection, Database
+from publisher.store.feed_files import FeedFile
+
+__all__ = [
+    "FORMATS",
+    "MEDIA_TYPES",
+    "Built",
+    "FeedSpec",
+    "FeedsReport",
+    "Format",
+    "build",
+    "feeds_of",
+    "folder",
+    "publish",
+]
+
+BUILDERS = {"rss": rss, "atom": atom, "json": jsonfeed}
+
+# A clock set back by less keeps the order of changes; one that was further ahead was wrong, and so were its times.
+_CLOCK_DRIFT = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A feed in bytes: its documents by file name, and the articles that could not be shown."""
+
+    files: Mapping[str, bytes]
+    left_out: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedsReport:
+    """What building the feeds came to, by file name."""
+
+    built: tuple[str, ...] = ()
+    """Slugs of the feeds that were built."""
+    changed: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    """Files of feeds that are configured no more."""
+    left_out: tuple[Skipped, ...] = ()
+    """Articles that could not be shown, as `feed: guid` (FR-X3)."""
+    failed: tuple[Skipped, ...] = ()
+    """Feeds that could not be built or written; their last good files are still there."""
+
+
+def folder(config: Config) -> Path:
+    """Return where the feed files are; `site/` can be served by any web server as it is."""
+    return config.data_dir / "site" / "feeds"
+
+
+def publish(db: Database, config: Config, now: datetime, *, only: Iterable[str] | None = None) -> FeedsReport:
+    """Build every feed, or those named in `only`, and write the files whose bytes changed.
+
+    Raises NotFoundError when `only` names a feed that does not exist.
+    """
+    specs = feeds_of(config)
+    chosen = specs if only is None else _named(specs, only)
+    known = {file.name: file for file in db.read(feed_files.listing)}
+    done: list[FeedsReport] = []
+    for spec in chosen:
+        try:
+            done.append(_publish_one(db, config, spec, known, now))
+        except Exception as error:  # noqa: BLE001 - whatever fails in one feed, the others are built and it stays as it was (FR-X3, J19)
+            done.append(FeedsReport(failed=(Skipped(spec.slug, f"{type(error).__name__}: {error}"),)))
+    if only is None:
+        done.append(FeedsReport(removed=_remove_others(folder(config), specs)))
+    return _joined(done)
+
+
+def build(spec: FeedSpec, lasting_id: str, articles: Iterable[Article], config: Config) -> Built:
+    """Return a feed in all its formats, newest article first, ties by id (FR-X7).
+
+    An article that cannot be shown is left out of every format and named. Raises what the builder raised when the
+    feed cannot be built even without such articles.
+    """
+    left_out: list[Skipped] = []
+    entries: list[Entry] = []
+    for article in articles:
+        try:
+            entries.append(entry_of(article, spec, config))
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one article must not cost the feed (FR-X3)
+            left_out.append(Skipped(f"{spec.slug}: {article.guid}", f"{type(error).__name__}: {error}"))
+    entries.sort(key=lambda entry: entry.id)
+    entries.sort(key=lambda entry: entry.published_at, reverse=True)
+    try:
+        files = _documents(spec, lasting_id, entries)
+    except Exception:  # noqa: BLE001 - look for the article that did it; raised again below when it is none (FR-X3)
+        bad = {entry.id: reason for entry in entries if (reason := _fault(spec, lasting_id, entry))}
+        left_out += [Skipped(f"{spec.slug}: {guid}", reason) for guid, reason in bad.items()]
+        files = _documents(spec, lasting_id, [entry for entry in entries if entry.id not in bad])
+    return Built(files, tuple(left_out))
+
+
+def _documents(spec: FeedSpec, lasting_id: str, entries: list[Entry]) -> dict[str, bytes]:
+    return {spec.file(form): BUILDERS[form](spec, lasting_id, entries) for form in FORMATS}
+
+
+def _fault(spec: FeedSpec, lasting_id: str, entry: Entry) -> str:
+    """Return why this entry cannot be shown, tried alone; empty when it can."""
+    try:
+        _documents(spec, lasting_id, [entry])
+    except Exception as error:  # noqa: BLE001 - the reason is the result
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def _publish_one(
+    db: Database, config: Config, spec: FeedSpec, known: Mapping[str, FeedFile], now: datetime
+) -> FeedsReport:
+    selection = spec.selection
+    articles = db.read(
+        lambda conn: stored_articles.for_feed(
+            conn,
+            categories=selection.categories,
+            languages=selection.languages,
+            authors=selection.authors,
+            sources=selection.sources,
+            limit=spec.limit,
+        )
+    )
+    # The store holds back what is dated ahead; no reader can cope with it, so neither does a slip get through (FR-X8).
+    due = [article for article in articles if article.published_at <= now]
+    lasting_id = _lasting_id(config, spec, known)
+    built = build(spec, lasting_id, due, config)
+
+    changed, unchanged, to_record = [], [], []
+    for name, body in built.files.items():
+        file = _remembered(known.get(name), FeedFile(name, spec.slug, lasting_id, write.etag_of(body), now))
+        if file != known.get(name):
+            to_record.append(file)
+        if _on_disk(folder(config) / name, body, file.modified_at):
+            unchanged.append(name)
+        else:
+            changed.append(file)
+    # Remembered first: interrupted here, the next run finds the file still old and writes it with the same time.
+    if to_record:
+        db.write(lambda conn: _remember(conn, to_record))
+    for file in changed:
+        write.write(folder(config) / file.name, built.files[file.name], file.modified_at)
+    return FeedsReport(
+        built=(spec.slug,),
+        changed=tuple(file.name for file in changed),
+        unchanged=tuple(unchanged),
+        left_out=built.left_out,
+    )
+
+
+def _remember(conn: Connection, files: Iterable[FeedFile]) -> None:
+    for file in files:
+        feed_files.put(conn, file)
+
+
+def _remembered(before: FeedFile | None, file: FeedFile) -> FeedFile:
+    """Return what to remember of a file: the time it has when the bytes are the same, else a later one (FR-H4)."""
+    if before is None:
+        return file
+    if before.etag == file.etag:
+        return FeedFile(file.name, file.feed, file.feed_id, file.etag, before.modified_at)
+    if file.modified_at <= before.modified_at < file.modified_at + _CLOCK_DRIFT:
+        later = before.modified_at + timedelta(microseconds=1)
+        return FeedFile(file.name, file.feed, file.feed_id, file.etag, later)
+    return file
+
+
+def _lasting_id(config: Config, spec: FeedSpec, known: Mapping[str, FeedFile]) -> str:
+    """Return the id the feed got when it was first built, under this slug or one it had before (FR-X6)."""
+    ids = {file.feed: file.feed_id for file in known.values()}
+    return next((ids[slug] for slug in (spec.slug, *spec.former) if slug in ids), feed_id(config, spec.slug))
+
+
+def _on_disk(path: Path, body: bytes, modified_at: datetime) -> bool:
+    found = write.read(path)
+    return (
+        found is not None
+        and found.body == body
+        and found.modified_at == modified_at
+        and found.encoded.keys() == write.SUFFIXES.keys()
+    )
+
+
+def _named(specs: tuple[FeedSpec, ...], only: Iterable[str]) -> tuple[FeedSpec, ...]:
+    wanted = list(only)
+    slugs = {spec.slug for spec in specs}
+    if unknown := [slug for slug in wanted if slug not in slugs]:
+        raise NotFoundError(f"there is no feed {', '.join(unknown)}; there are {', '.join(sorted(slugs))}")
+    return tuple(spec for spec in specs if spec.slug in wanted)
+
+
+def _remove_others(feeds: Path, specs: tuple[FeedSpec, ...]) -> tuple[str, ...]:
+    """Remove files of feeds that are not configured: they would be served for ever and never change."""
+    wanted = {spec.file(form) for spec in specs for form in FORMATS}
+    removed = sorted(path for form in FORMATS for path in feeds.glob(f"*.{form}") if path.name not in wanted)
+    for path in removed:
+        write.remove(path)
+    return tuple(path.name for path in removed)
+
+
+def _joined(reports: list[FeedsReport]) -> FeedsReport:
+    return FeedsReport(
+        built=tuple(slug for report in reports for slug in report.built),
+        changed=tuple(name for report in reports for name in report.changed),
+        unchanged=tuple(name for report in reports for name in report.unchanged),
+        removed=tuple(name for report in reports for name in report.removed),
+        left_out=tuple(skipped for report in reports for skipped in report.left_out),
+        failed=tuple(skipped for report in reports for skipped in report.failed),
+    )

@@ -1,0 +1,180 @@
+"""Which feeds there are, what each takes, and its lasting identity."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+from urllib.parse import urlsplit
+
+from babel import Locale, UnknownLocaleError
+
+from publisher import links
+from publisher.config import Category, Config, Feed, Selection, in_language
+from publisher.text import one_line
+
+Format = Literal["rss", "atom", "json"]
+FORMATS: tuple[Format, ...] = ("rss", "atom", "json")
+
+MEDIA_TYPES: dict[Format, str] = {
+    "rss": "application/rss+xml",
+    "atom": "application/atom+xml",
+    "json": "application/feed+json",
+}
+
+REFRESH = timedelta(minutes=15)
+"""How often a reader should look: the same in ttl, sy:* and Cache-Control, because readers take the longest (FR-H6)."""
+
+DEFAULT_LIMIT = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedSpec:
+    """One feed: what it is called, what it takes and where it is. All text is plain, all addresses are absolute."""
+
+    slug: str
+    kind: Literal["all", "category", "language", "custom"]
+    title: str
+    description: str
+    selection: Selection
+    language: str
+    """BCP 47 tag of the feed itself; its articles may be in others."""
+    limit: int
+    """The most articles it shows, the newest ones."""
+    content: Literal["full", "summary"]
+    page_url: str
+    """The HTML page that shows the same."""
+    base_url: str
+    """Its address without the dot and the format."""
+    publication: str
+    """Title of the publication: the author of articles that name none."""
+    publication_url: str
+    logo: str = ""
+    former: tuple[str, ...] = ()
+    """Slugs it had before, the latest first."""
+
+    def file(self, form: Format) -> str:
+        """Return the name of its file in one format, for example `all.atom`."""
+        return f"{self.slug}.{form}"
+
+    def url(self, form: Format) -> str:
+        """Return its address in one format."""
+        return f"{self.base_url}.{form}"
+
+
+def domain(config: Config) -> str:
+    """Return the host name of the publication, the authority behind its lasting ids."""
+    return urlsplit(config.site.url).hostname or "localhost"
+
+
+def feed_id(config: Config, slug: str) -> str:
+    """Return the id of a feed that has none stored yet: the publication's domain and the slug decide it, no address."""
+    return uuid.uuid5(uuid.NAMESPACE_URL, f"tag:{domain(config)},feeds/{slug}").urn
+
+
+def feeds_of(config: Config) -> tuple[FeedSpec, ...]:
+    """Return every feed: all, one per category, one per language, then the configured ones.
+
+    A configured feed with the slug of a built-in one takes its place. Every slug is there once.
+    """
+    specs: dict[str, FeedSpec] = {}
+    for spec in _built_in(config):
+        specs.setdefault(spec.slug, spec)  # `all` stays `all`, even if a category is called so
+    for feed in config.feeds:
+        specs[feed.slug] = _configured(config, feed)
+    return tuple(specs.values())
+
+
+def _built_in(config: Config) -> Iterator[FeedSpec]:
+    default = config.site.default_language
+    yield _spec(config, "all", "all", language=default)
+    for category in config.categories:
+        yield _category(config, category)
+    for language in config.site.languages:
+        slug = f"language-{language.lower()}"
+        name = _language_name(language)
+        yield _spec(config, slug, "language", language=language, name=name, selection=Selection(languages=(language,)))
+
+
+def _category(config: Config, category: Category) -> FeedSpec:
+    language = config.site.default_language
+    return _spec(
+        config,
+        category.slug,
+        "category",
+        language=language,
+        name=in_language(category.title, language, language),
+        description=in_language(category.description, language, language),
+        selection=Selection(categories=(category.slug,)),
+        page_url=links.category(config, category.slug, language),
+        former=category.former,
+    )
+
+
+def _configured(config: Config, feed: Feed) -> FeedSpec:
+    # A feed in one language speaks that language; any other speaks the publication's.
+    language = feed.languages[0] if len(feed.languages) == 1 else config.site.default_language
+    default = config.site.default_language
+    return _spec(
+        config,
+        feed.slug,
+        "custom",
+        language=language,
+        title=in_language(feed.title, language, default),
+        name=feed.slug,
+        description=in_language(feed.description, language, default),
+        selection=Selection(
+            categories=feed.categories, languages=feed.languages, authors=feed.authors, sources=feed.sources
+        ),
+        limit=feed.limit,
+        content=feed.content,
+        former=feed.former,
+    )
+
+
+def _spec(
+    config: Config,
+    slug: str,
+    kind: Literal["all", "category", "language", "custom"],
+    *,
+    language: str,
+    title: str = "",
+    name: str = "",
+    description: str = "",
+    selection: Selection | None = None,
+    limit: int = DEFAULT_LIMIT,
+    content: Literal["full", "summary"] = "full",
+    page_url: str = "",
+    former: tuple[str, ...] = (),
+) -> FeedSpec:
+    site = config.site
+    publication = one_line(in_language(site.title, language, site.default_language)) or domain(config)
+    title = one_line(title) or (f"{publication}: {one_line(name)}" if name else publication)
+    # RSS cannot do without a description; the title is the least it can say.
+    text = one_line(description) or one_line(in_language(site.description, language, site.default_language)) or title
+    return FeedSpec(
+        slug=slug,
+        kind=kind,
+        title=title,
+        description=text,
+        selection=selection or Selection(),
+        language=language,
+        limit=limit,
+        content=content,
+        page_url=page_url or site.url,
+        base_url=links.feed(config, slug),
+        publication=publication,
+        publication_url=site.url,
+        logo=site.logo if site.logo.startswith(("http://", "https://")) else "",
+        former=former,
+    )
+
+
+def _language_name(language: str) -> str:
+    """Return a language's name in itself: "русский" for `ru`; the tag when nobody knows it."""
+    try:
+        return Locale.parse(language, sep="-").get_display_name() or language
+    except (UnknownLocaleError, ValueError):
+        return language

@@ -1,0 +1,148 @@
+"""Feed files on disk: written whole or not at all, with their compressed forms beside them."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import brotli
+import zstandard
+
+SUFFIXES = {"br": ".br", "zstd": ".zst", "gzip": ".gz"}
+"""Content codings, the preferred first, and the endings that nginx, Caddy and others look for beside a file."""
+
+# Measured on 160 kB of a real feed: brotli 5 takes 4 ms for 34.8 %, 11 takes 300 ms for 30.4 %; zstd 9 takes 5 ms for
+# 34.9 %, 19 takes 81 ms for 33.7 %; gzip 6 takes 7 ms for 36.8 %, 9 the same. News must be live at once, so the knees.
+_BROTLI, _ZSTD, _GZIP = 5, 9, 6
+_brotli: Callable[..., bytes] = brotli.compress  # brotli states no types
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What changes when another file takes the place of a feed file."""
+
+    inode: int
+    mtime_ns: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeedBytes:
+    """A feed file as it lies on disk."""
+
+    body: bytes
+    encoded: Mapping[str, bytes]
+    """By content coding; only those that were made from this very body."""
+    modified_at: datetime
+    """When the bytes last changed: the time of the file, which is set, not left to the disk."""
+    identity: Identity
+
+
+def etag_of(body: bytes) -> str:
+    """Return the hash that names these bytes, 32 hexadecimal digits."""
+    return sha256(body).hexdigest()[:32]
+
+
+def compress(body: bytes) -> dict[str, bytes]:
+    """Return the body in every content coding; the same body gives the same bytes (no time stamps inside)."""
+    return {
+        "br": _brotli(body, quality=_BROTLI, mode=brotli.MODE_TEXT),
+        "zstd": zstandard.ZstdCompressor(level=_ZSTD, write_content_size=True).compress(body),
+        "gzip": gzip.compress(body, _GZIP, mtime=0),
+    }
+
+
+def write(path: Path, body: bytes, modified_at: datetime) -> None:
+    """Put `body` at `path` and its compressed forms beside it, so that a reader always finds a whole file (J18).
+
+    Every file is complete and on the disk before it gets its name. The compressed ones come first and carry the same
+    time as the plain one: by it `read` knows that they belong together, whenever we were interrupted.
+    Raises OSError; then the file that was there before is there still.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files = [(Path(f"{path}{SUFFIXES[coding]}"), data) for coding, data in compress(body).items()] + [(path, body)]
+    try:
+        for target, data in files:
+            _prepare(target, data, modified_at)
+        for target, _ in files:
+            _temporary(target).replace(target)
+    finally:
+        for target, _ in files:
+            _temporary(target).unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Take a feed file away, the plain one first."""
+    for suffix in ("", *SUFFIXES.values()):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def read(path: Path) -> FeedBytes | None:
+    """Return the file at `path` with the compressed forms that belong to it, None when there is none."""
+    try:
+        body, identity = _load(path)
+    except FileNotFoundError:
+        return None
+    encoded = {}
+    for coding, suffix in SUFFIXES.items():
+        try:
+            data, other = _load(Path(f"{path}{suffix}"))
+        except FileNotFoundError:
+            continue
+        if other.mtime_ns == identity.mtime_ns:
+            encoded[coding] = data
+    return FeedBytes(body, encoded, _EPOCH + timedelta(microseconds=identity.mtime_ns // 1000), identity)
+
+
+def identity(path: Path) -> Identity | None:
+    """Return the identity of the file at `path` without reading it, None when there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return Identity(found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+def _prepare(target: Path, data: bytes, modified_at: datetime) -> None:
+    # Whole microseconds, counted without floats: they would round, and the times of the forms must be equal.
+    time = (modified_at - _EPOCH) // timedelta(microseconds=1) * 1000
+    with _temporary(target).open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.utime(file.fileno(), ns=(time, time))
+        os.fsync(file.fileno())
+
+
+def _temporary(target: Path) -> Path:
+    # One writer holds the data directory, so a fixed name suffices, and a crash leaves at most one of each behind.
+    return target.with_name(f".{target.name}.tmp")
+
+
+def _load(path: Path) -> tuple[bytes, Identity]:
+    with path.open("rb") as file:
+        found = os.fstat(file.fileno())  # of the file that was opened, whatever has its name by now
+        return file.read(), Identity(found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+def _sync_folder(folder: Path) -> None:
+    with _opened(folder) as number:
+        os.fsync(number)
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield number
+    finally:
+        os.close(number)
