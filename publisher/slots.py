@@ -27,6 +27,8 @@ PROMPT = timedelta(minutes=5)
 LISTED = 1000
 """Most slots that `due` names at once; a year's outage of a schedule of minutes would name half a million."""
 
+_NO_PLACES = frozenset({"localtime", "posixrules", "Factory"})
+"""Names in the tz database that mean another thing on each machine, or nothing."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CYCLE = 28 * 366
 """Days after which dates and weekdays repeat (between the years 1901 and 2099)."""
@@ -68,13 +70,13 @@ def parse_duration(text: str) -> timedelta:
 
 def zone_named(name: str) -> ZoneInfo:
     """Return the zone that the tz database calls `name`, for example `Europe/Minsk`; ValueError when there is none."""
-    # `localtime` is another zone on each machine; `right/` zones count leap seconds, so they are off by half a minute.
-    if name and name not in ("localtime", "posixrules", "Factory") and not name.startswith(("right/", "posix/")):
+    # The `right/` zones count leap seconds, so they are off by half a minute.
+    if name and name not in _NO_PLACES and not name.startswith(("right/", "posix/")):
         try:
             return ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, OSError):
             pass  # told below, with the nearest name
-    nearest = difflib.get_close_matches(name, sorted(available_timezones()), n=1)
+    nearest = difflib.get_close_matches(name, sorted(available_timezones() - _NO_PLACES), n=1)
     hint = f"did you mean {nearest[0]!r}?" if nearest else "write a name of the tz database, for example 'Europe/Minsk'"
     raise ValueError(f"unknown time zone {name!r}: {hint}")
 
