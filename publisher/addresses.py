@@ -26,7 +26,7 @@ class Address:
     address: str
     """For sending: the local part as typed, the domain as lower-case A-labels."""
     key: str
-    """For comparing: spellings of one mailbox share it. Its local part is folded, though a server may tell case apart."""
+    """For comparing: spellings of one mailbox share it; hardly any server tells the case of a local part apart."""
 
     @property
     def domain(self) -> str:
