@@ -1,5 +1,7 @@
 """The configuration: a TOML file becomes one frozen value, or every problem in it at once."""
 
+from publisher.config.advice import check, sending_problems
+from publisher.config.load import find, load, schema
 from publisher.config.models import (
     Category,
     Config,
@@ -19,6 +21,7 @@ from publisher.config.models import (
     Web,
     in_language,
 )
+from publisher.config.values import split_listen
 
 __all__ = [
     "Category",
@@ -37,5 +40,11 @@ __all__ = [
     "Source",
     "Texts",
     "Web",
+    "check",
+    "find",
     "in_language",
+    "load",
+    "schema",
+    "sending_problems",
+    "split_listen",
 ]

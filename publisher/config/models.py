@@ -2,45 +2,66 @@
 
 from __future__ import annotations
 
-import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    model_validator,
+)
 
-SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*\Z")
+from publisher.config import values
+from publisher.config.places import Places
+from publisher.slots import Schedule, parse_duration
 
-
-def _slug(value: str) -> str:
-    if not SLUG.match(value) or len(value) > 64:
-        raise ValueError("use lower-case letters, digits and single hyphens, at most 64, for example 'foreign-policy'")
-    return value
-
-
-Slug = Annotated[str, AfterValidator(_slug)]
-Texts = str | dict[str, str]
+Line = Annotated[str, AfterValidator(values.line)]
+Slug = Annotated[str, AfterValidator(values.slug)]
+Texts = Annotated[str | dict[str, str], BeforeValidator(values.texts)]
 """One text for all languages, or one per language: `{ en = "Politics", ru = "Политика" }`."""
+Language = Annotated[str, AfterValidator(values.language)]
+Zone = Annotated[str, AfterValidator(values.zone)]
+Url = Annotated[str, AfterValidator(values.url)]
+Address = Annotated[str, AfterValidator(values.address)]
+Interval = Annotated[str, AfterValidator(values.interval)]
+FilePath = Annotated[Path, BeforeValidator(values.path)]
+Flag = Annotated[bool, Field(strict=True)]
 
 
 class Table(BaseModel):
     """A table of the file: unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Site(Table):
     """The publication itself."""
 
     title: Texts
-    url: str
+    url: Annotated[Url, Field(min_length=1)]
     """Address of the publication (not of this service): feeds and mails link to it, guids carry its domain."""
     description: Texts = ""
-    languages: tuple[str, ...] = ("en",)
-    default_language: str = "en"
-    timezone: str = "UTC"
-    postal_address: str = ""
+    languages: tuple[Language, ...] = Field(default=("en",), min_length=1)
+    default_language: Language = "en"
+    """Language of articles and pages that state none; not given: the first of `languages`."""
+    timezone: Annotated[Zone, Field(min_length=1)] = "UTC"
+    postal_address: Annotated[str, AfterValidator(values.lines)] = ""
     """Shown in every mail, as the law of most countries asks; required unless smtp.embedded."""
-    logo: str = ""
+    logo: Url = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_language(cls, given: object) -> object:
+        """Without `default_language`, take the first of `languages`."""
+        if isinstance(given, dict) and isinstance(given.get("languages"), list | tuple) and given["languages"]:
+            return {"default_language": given["languages"][0], **given}
+        return given
 
 
 class Category(Table):
@@ -48,8 +69,8 @@ class Category(Table):
 
     slug: Slug
     title: Texts
-    order: int | None = None
-    colour: str = "#475569"
+    order: int | None = Field(default=None, strict=True)
+    colour: Annotated[str, AfterValidator(values.colour)] = "#475569"
     description: Texts = ""
     paths: tuple[str, ...] = ()
     """Glob patterns of source paths whose articles, naming no category, belong here."""
@@ -71,21 +92,26 @@ class PageLabels(Table):
 
 class _Source(Table):
     name: Slug
-    path: Path
-    timezone: str = ""
+    path: FilePath
+    timezone: Zone = ""
     """Zone of dates that state none; empty: site.timezone."""
-    language: str = ""
+    language: Annotated[str, AfterValidator(values.language_or_none)] = ""
     """Language of articles that state none; empty: site.default_language."""
     category: str = ""
     """Category of articles that name none and match no rule; empty: uncategorised."""
-    every: str = "5m"
+    every: Interval = "5m"
     first_collection: Literal["baseline", "mail"] = "baseline"
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    url: str = ""
+    url: Annotated[str, AfterValidator(values.url_pattern)] = ""
     """Address of an article that states none, a pattern: `https://example.org/{year}/{month}/{day}/{slug}/`."""
     statuses: dict[Literal["improved", "worsened", "unchanged"], tuple[str, ...]] = {}
     """More phrases that state a status, added to the built-in ones."""
+
+    @property
+    def interval(self) -> timedelta:
+        """Time between two collections."""
+        return parse_duration(self.every)
 
 
 class FolderSource(_Source):
@@ -108,7 +134,7 @@ class Selection(Table):
     """Which articles a feed or newsletter takes; nothing named means all."""
 
     categories: tuple[str, ...] = ()
-    languages: tuple[str, ...] = ()
+    languages: tuple[Language, ...] = ()
     authors: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
 
@@ -120,7 +146,7 @@ class Feed(Selection):
     title: Texts = ""
     description: Texts = ""
     content: Literal["full", "summary"] = "full"
-    limit: int = Field(default=50, ge=1, le=500)
+    limit: int = Field(default=50, ge=1, le=500, strict=True)
     former: tuple[Slug, ...] = ()
 
 
@@ -128,18 +154,40 @@ class Frequency(Table):
     """When issues of a newsletter appear: `at` with `days` or `day`, or `cron`, or `every`."""
 
     title: Texts = ""
-    at: str = ""
+    at: Annotated[str, AfterValidator(values.time_of_day)] = ""
     """Local time `07:00`."""
     days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = ()
-    day: int | Literal["last"] | None = None
+    day: Annotated[int | Literal["last"] | None, BeforeValidator(values.day_of_month)] = None
     """Day of the month; a day the month does not have means its last."""
-    cron: str = ""
-    every: str = ""
-    timezone: str = ""
+    cron: Annotated[str, AfterValidator(values.cron)] = ""
+    every: Annotated[str, AfterValidator(values.every)] = ""
+    timezone: Zone = ""
     """Empty: site.timezone. `every` counts in UTC."""
-    max_lateness: str = ""
+    max_lateness: Annotated[str, AfterValidator(values.duration)] = ""
     """A slot older than this is missed, not sent; empty: 6 h, or half the period if shorter."""
     catch_up: Literal["latest", "skip"] = "latest"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Frequency:
+        self.schedule("UTC")
+        return self
+
+    def schedule(self, site_timezone: str) -> Schedule:
+        """Return when issues are planned, in this frequency's own zone or else the publication's."""
+        return Schedule.parse(
+            at=self.at,
+            days=self.days,
+            day=self.day,
+            cron=self.cron,
+            every=self.every,
+            timezone=self.timezone or site_timezone,
+        )
+
+    def lateness(self, site_timezone: str) -> timedelta:
+        """Return how old a slot may be and still be sent: `max_lateness`, else 6 h or half the period if shorter."""
+        if self.max_lateness:
+            return parse_duration(self.max_lateness)
+        return self.schedule(site_timezone).default_lateness
 
 
 class Newsletter(Selection):
@@ -148,56 +196,58 @@ class Newsletter(Selection):
     slug: Slug
     title: Texts
     description: Texts = ""
-    from_name: str = ""
+    from_name: Line = ""
     """Empty: the title."""
-    from_address: str
-    reply_to: str = ""
+    from_address: Annotated[Address, Field(min_length=1)]
+    reply_to: Address = ""
     subject: Texts = "{{ title }}: {{ first_title }}"
     """A Jinja2 template; it knows title, date, count, first_title and sections."""
-    frequencies: dict[Slug, Frequency]
+    frequencies: dict[Slug, Frequency] = Field(min_length=1)
     """By name; the first is the default."""
-    skip_if_empty: bool = True
-    min_articles: int = Field(default=1, ge=0)
-    max_articles: int = Field(default=50, ge=1, le=500)
-    max_per_section: int = Field(default=12, ge=1, le=200)
+    skip_if_empty: Flag = True
+    min_articles: int = Field(default=1, ge=0, strict=True)
+    max_articles: int = Field(default=50, ge=1, le=500, strict=True)
+    max_per_section: int = Field(default=12, ge=1, le=200, strict=True)
     content: Literal["summary", "full"] = "summary"
-    fallback_languages: bool = True
-    """A story that exists in none of a reader's languages is sent in the publication's default language or the first that exists."""
-    templates: Path | None = None
+    fallback_languages: Flag = True
+    """A story that exists in none of a reader's languages comes in the default language, or the first that exists."""
+    templates: FilePath | None = None
     former: tuple[Slug, ...] = ()
 
 
 class Smtp(Table):
     """Where mail goes out."""
 
-    host: str = ""
-    port: int = Field(default=587, ge=1, le=65535)
+    host: Annotated[str, AfterValidator(values.host)] = ""
+    port: int = Field(default=587, ge=1, le=65535, strict=True)
     security: Literal["starttls", "tls", "plain"] = "starttls"
-    username: str = ""
-    password: SecretStr = SecretStr("")
-    password_file: Path | None = None
-    hello_name: str = ""
+    username: Line = ""
+    password: Annotated[SecretStr, AfterValidator(values.secret)] = SecretStr("")
+    password_file: FilePath | None = None
+    hello_name: Annotated[str, AfterValidator(values.hello_name)] = ""
     """Name given in EHLO; empty: the host of web.public_url."""
-    connections: int = Field(default=4, ge=1, le=64)
-    embedded: bool = False
+    connections: int = Field(default=4, ge=1, le=64, strict=True)
+    embedded: Flag = False
     """Deliver into the embedded inbox instead of the world; for trying out."""
 
 
 class Web(Table):
     """Where the service listens and how the world reaches it."""
 
-    listen: str = "127.0.0.1:8000"
-    admin_listen: str = "127.0.0.1:8001"
-    public_url: str = ""
+    listen: Annotated[str, AfterValidator(values.listen)] = "127.0.0.1:8000"
+    admin_listen: Annotated[str, AfterValidator(values.listen)] = "127.0.0.1:8001"
+    public_url: Url = ""
     """Address under which readers reach web.listen; links in mail point there. Empty: http:// + web.listen."""
+    media: FilePath | None = None
+    """A folder whose files are served under /media/, for pictures that articles have nowhere else."""
 
 
 class Ingest(Table):
     """Guards between a source and readers (spec delivery §5.4)."""
 
-    max_age_days: int = Field(default=14, ge=1)
+    max_age_days: int = Field(default=14, ge=1, strict=True)
     """An article published longer ago joins feeds but is not mailed."""
-    max_new: int = Field(default=20, ge=1)
+    max_new: int = Field(default=20, ge=1, strict=True)
     """More new articles than this in one collection are quarantined until released."""
 
 
@@ -205,8 +255,8 @@ class Config(Table):
     """The whole configuration. Paths are absolute once loaded."""
 
     site: Site
-    data_dir: Path = Path("../data")
-    templates: Path | None = None
+    data_dir: FilePath = Path("../data")
+    templates: FilePath | None = None
     """A folder whose files replace the built-in templates of the same name."""
     categories: tuple[Category, ...] = ()
     sources: tuple[Source, ...] = ()
@@ -215,6 +265,18 @@ class Config(Table):
     smtp: Smtp = Smtp()
     web: Web = Web()
     ingest: Ingest = Ingest()
+
+    _places: Places = PrivateAttr(default_factory=Places)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files it was read from, `publisher.toml` first; none when it was made by hand."""
+        return tuple(Path(file) for file in self._places.files)
+
+    @property
+    def places(self) -> Places:
+        """Where in the files its keys stand, for warnings."""
+        return self._places
 
 
 def in_language(texts: Texts, language: str, default: str) -> str:

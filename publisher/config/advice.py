@@ -1,0 +1,119 @@
+"""What is allowed but probably not meant, and what is still missing before mail can go out."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from publisher.config import values
+from publisher.config.models import Category, Config, Feed, Newsletter, Texts
+from publisher.config.places import Finding
+from publisher.errors import Problem
+from publisher.toml_lines import KeyPath
+
+READABLE = 4.5
+"""Contrast that small text needs against its ground: WCAG 2, success criterion 1.4.3."""
+_SAMPLES = {"password", "secret", "changeme", "change-me", "example", "xxx", "123456"}
+
+
+def check(config: Config) -> tuple[Problem, ...]:
+    """Return warnings: nothing here keeps the service from running."""
+    rules = (_sources, _languages, _colours, _listeners, _links, _password)
+    return config.places.problems(finding for rule in rules for finding in rule(config))
+
+
+def sending_problems(config: Config) -> tuple[Problem, ...]:
+    """Return why mail cannot be sent with this configuration; commands that send refuse to start then."""
+    return config.places.problems(_sending(config))
+
+
+def _sending(config: Config) -> Iterator[Finding]:
+    smtp = config.smtp
+    if not smtp.host and not smtp.embedded:
+        yield Finding(
+            ("smtp", "host"), "is missing: nobody takes our mail", "to try things out, set smtp.embedded = true instead"
+        )
+    if smtp.host and smtp.embedded:
+        yield Finding(("smtp", "embedded"), "excludes smtp.host: mail goes to the embedded inbox or to the world")
+    if smtp.username and not smtp.password.get_secret_value() and not smtp.embedded:
+        yield Finding(
+            ("smtp", "password"),
+            "is missing, and smtp.username is set",
+            "PUBLISHER_SMTP__PASSWORD or smtp.password_file keep it out of this file",
+        )
+
+
+def _sources(config: Config) -> Iterator[Finding]:
+    if not config.sources:
+        yield Finding((), "there are no [[sources]]: no articles will be collected")
+    for index, source in enumerate(config.sources):
+        if not source.path.exists():
+            yield Finding(("sources", index, "path"), f"there is no {source.path} yet: nothing to collect")
+
+
+def _languages(config: Config) -> Iterator[Finding]:
+    known = set(config.site.languages)
+    for index, source in enumerate(config.sources):
+        if source.language and source.language not in known:
+            yield Finding(("sources", index, "language"), f"'{source.language}' is not one of site.languages")
+    for path, texts in _texts(config):
+        for language in texts if isinstance(texts, dict) else ():
+            if language not in known:
+                hint = values.nearest(language, known)
+                yield Finding(path, f"has a text in '{language}', which is not one of site.languages", hint)
+
+
+def _texts(config: Config) -> Iterator[tuple[KeyPath, Texts]]:
+    yield ("site", "title"), config.site.title
+    yield ("site", "description"), config.site.description
+    tables: list[tuple[KeyPath, Category | Feed | Newsletter]] = []
+    tables += [(("categories", index), table) for index, table in enumerate(config.categories)]
+    tables += [(("feeds", index), table) for index, table in enumerate(config.feeds)]
+    tables += [(("newsletters", index), table) for index, table in enumerate(config.newsletters)]
+    for at, table in tables:
+        yield (*at, "title"), table.title
+        yield (*at, "description"), table.description
+        if isinstance(table, Newsletter):
+            yield (*at, "subject"), table.subject
+            for name, frequency in table.frequencies.items():
+                yield (*at, "frequencies", name, "title"), frequency.title
+
+
+def _colours(config: Config) -> Iterator[Finding]:
+    for index, category in enumerate(config.categories):
+        contrast = values.contrast_on_white(category.colour)
+        if contrast < READABLE:
+            message = f"{category.colour} has a contrast of {contrast:.1f} to 1 on white; text needs {READABLE}"
+            yield Finding(("categories", index, "colour"), message, "choose a darker one")
+
+
+def _listeners(config: Config) -> Iterator[Finding]:
+    host, _ = values.split_listen(config.web.admin_listen)
+    if not values.is_loopback(host):
+        yield Finding(("web", "admin_listen"), f"shows admin pages and readers' mail to everybody who reaches {host}")
+
+
+def _links(config: Config) -> Iterator[Finding]:
+    if not config.smtp.host:
+        return
+    path = ("web", "public_url")
+    if not config.web.public_url:
+        yield Finding(path, f"is empty, so links in mail point to http://{config.web.listen}")
+    elif urlsplit(config.web.public_url).scheme != "https":
+        # RFC 8058 §3.1: one-click unsubscribing is by HTTPS alone.
+        yield Finding(path, "is not https, so mail programs will not offer to unsubscribe with one click")
+
+
+def _password(config: Config) -> Iterator[Finding]:
+    path = ("smtp", "password")
+    if config.smtp.password.get_secret_value().lower() in _SAMPLES:
+        yield Finding(path, "looks like a sample, not like a password")
+    file, line = config.places.lines.get(path, ("", None))
+    if line is not None and Path(file).stat().st_mode & stat.S_IROTH:
+        yield Finding(
+            path,
+            "stands in a file that everybody on this machine can read",
+            "use PUBLISHER_SMTP__PASSWORD or smtp.password_file",
+        )

@@ -1,0 +1,198 @@
+"""The rules between tables, judged on the values as the files state them, so that one wrong value hides no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from publisher.config import values
+from publisher.config.places import Finding
+from publisher.model import UNCATEGORISED
+from publisher.toml_lines import KeyPath
+
+ALL = "all"
+"""Slug of the feed of everything."""
+BUILT_IN_PREFIXES = ("language-", "author-", "newsletter-")
+"""How the slugs of the other built-in feeds begin; those of categories are the categories' own."""
+MANUAL = "manual"
+"""Name of the frequency of issues dispatched by hand."""
+
+Raw = Mapping[str, Any]
+
+
+def findings(raw: Raw) -> Iterator[Finding]:
+    """Yield what contradicts what. `raw` may hold anything: values of a wrong type are somebody else's finding."""
+    yield from _reserved(raw)
+    yield from _repeated(raw)
+    yield from _languages(raw)
+    yield from _references(raw)
+    yield from _mail(raw)
+    yield from _listeners(raw)
+    yield from _folders(raw)
+
+
+def _reserved(raw: Raw) -> Iterator[Finding]:
+    for key in ("categories", "feeds"):
+        for at, table in _tables(raw, key):
+            slug = _text(table, "slug")
+            if key == "categories" and slug == UNCATEGORISED:
+                yield Finding((*at, "slug"), f"'{slug}' is the built-in category of articles that name none")
+            if slug == ALL or slug.startswith(BUILT_IN_PREFIXES):
+                yield Finding((*at, "slug"), f"'{slug}' is the name of a built-in feed; choose another")
+    for at, table in _tables(raw, "newsletters"):
+        if MANUAL in _table(table, "frequencies"):
+            path = (*at, "frequencies", MANUAL)
+            yield Finding(path, f"'{MANUAL}' is the name of issues dispatched by hand; choose another")
+
+
+def _repeated(raw: Raw) -> Iterator[Finding]:
+    for keys in (("categories", "feeds"), ("newsletters",), ("sources",)):
+        taken: dict[str, str] = {}
+        # Names in use first: a former name must give way to them, wherever they stand.
+        for former in (False, True):
+            for key in keys:
+                for at, table in _tables(raw, key):
+                    yield from _taken(at, table, taken, former=former)
+
+
+def _taken(at: KeyPath, table: Raw, taken: dict[str, str], *, former: bool) -> Iterator[Finding]:
+    label = "name" if at[0] == "sources" else "slug"
+    kind = {"categories": "category", "feeds": "feed", "newsletters": "newsletter", "sources": "source"}[str(at[0])]
+    if former:
+        names = [((*at, "former", index), name) for index, name in _texts(table, "former")]
+        use = f"a former name of the {kind} '{_text(table, label)}'"
+    else:
+        names = [((*at, label), _text(table, label))]
+        use = f"the {label} of another {kind}"
+    for path, name in names:
+        if name and name in taken:
+            yield Finding(path, f"'{name}' is already {taken[name]}")
+        elif name:
+            taken[name] = use
+
+
+def _languages(raw: Raw) -> Iterator[Finding]:
+    site = _table(raw, "site")
+    known = _site_languages(raw)
+    default = _text(site, "default_language")
+    if default and known and _canonical(default) not in known:
+        yield _unknown(("site", "default_language"), default, known, "one of site.languages")
+
+
+def _references(raw: Raw) -> Iterator[Finding]:
+    categories = [*_names(raw, "categories", "slug"), UNCATEGORISED]
+    renamed = {
+        old: _text(table, "slug") for _, table in _tables(raw, "categories") for _, old in _texts(table, "former")
+    }
+    sources = _names(raw, "sources", "name")
+    languages = _site_languages(raw)
+    for key in ("feeds", "newsletters"):
+        for at, table in _tables(raw, key):
+            for index, name in _texts(table, "categories"):
+                if name not in categories:
+                    yield _unknown((*at, "categories", index), name, categories, "the slug of a category", renamed)
+            for index, name in _texts(table, "sources"):
+                if name not in sources:
+                    yield _unknown((*at, "sources", index), name, sources, "the name of a source")
+            for index, name in _texts(table, "languages"):
+                if languages and _canonical(name) not in languages:
+                    yield _unknown((*at, "languages", index), name, languages, "one of site.languages")
+    for at, table in _tables(raw, "sources"):
+        name = _text(table, "category")
+        if name and name not in categories:
+            yield _unknown((*at, "category"), name, categories, "the slug of a category", renamed)
+
+
+def _unknown(
+    path: KeyPath, name: str, known: list[str], what: str, renamed: Mapping[str, str] | None = None
+) -> Finding:
+    new = (renamed or {}).get(name)
+    hint = f"it is called '{new}' now" if new else values.nearest(name, known)
+    if not hint and known:
+        hint = f"known: {', '.join(known)}"
+    return Finding(path, f"must be {what}, and there is no '{name}'", hint)
+
+
+def _mail(raw: Raw) -> Iterator[Finding]:
+    smtp = _table(raw, "smtp")
+    embedded = smtp.get("embedded") is True
+    if (
+        not embedded
+        and isinstance(raw.get("site"), Mapping)
+        and not _text(_table(raw, "site"), "postal_address").strip()
+    ):
+        yield Finding(
+            ("site", "postal_address"),
+            "is missing: every mail must show the publication's postal address",
+            "smtp.embedded = true, for trying out, does without",
+        )
+    has_password = bool(_text(smtp, "password") or _text(smtp, "password_file"))
+    host = _text(smtp, "host")
+    if smtp.get("security") == "plain" and has_password and host and not values.is_loopback(host):
+        yield Finding(
+            ("smtp", "security"),
+            f"must not be 'plain' with a password: it would cross the network to {host} unprotected",
+            "use 'starttls' or 'tls'",
+        )
+    if _text(smtp, "password") and _text(smtp, "password_file"):
+        yield Finding(("smtp", "password_file"), "excludes smtp.password: keep one")
+
+
+def _listeners(raw: Raw) -> Iterator[Finding]:
+    web = _table(raw, "web")
+    listen, admin = _text(web, "listen"), _text(web, "admin_listen")
+    if listen and listen == admin and not listen.endswith(":0"):
+        yield Finding(("web", "admin_listen"), "must differ from web.listen: admin pages are not for the public")
+
+
+def _folders(raw: Raw) -> Iterator[Finding]:
+    owners: list[tuple[KeyPath, Raw, str]] = [((), raw, "templates"), (("web",), _table(raw, "web"), "media")]
+    owners += [(at, table, "templates") for at, table in _tables(raw, "newsletters")]
+    for at, table, key in owners:
+        folder = _text(table, key)
+        if folder and not Path(folder).is_dir():
+            yield Finding((*at, key), f"there is no folder {folder}")
+    data = _text(raw, "data_dir")
+    if data and Path(data).exists() and not Path(data).is_dir():
+        yield Finding(("data_dir",), f"{data} is not a folder")
+
+
+def _site_languages(raw: Raw) -> list[str]:
+    site = _table(raw, "site")
+    return [_canonical(name) for _, name in _texts(site, "languages")] if "languages" in site else ["en"]
+
+
+def _canonical(name: str) -> str:
+    try:
+        return values.language(name)
+    except values.WrongValueError:
+        return name
+
+
+def _names(raw: Raw, key: str, label: str) -> list[str]:
+    return [name for _, table in _tables(raw, key) if (name := _text(table, label))]
+
+
+def _tables(raw: Raw, key: str) -> Iterator[tuple[KeyPath, Raw]]:
+    found = raw.get(key)
+    for index, table in enumerate(found if isinstance(found, list) else []):
+        if isinstance(table, Mapping):
+            yield (key, index), table
+
+
+def _table(raw: Raw, key: str) -> Raw:
+    found = raw.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _text(table: Raw, key: str) -> str:
+    found = table.get(key)
+    return found if isinstance(found, str) else ""
+
+
+def _texts(table: Raw, key: str) -> Iterator[tuple[int, str]]:
+    found = table.get(key)
+    for index, text in enumerate(found if isinstance(found, list) else []):
+        if isinstance(text, str):
+            yield index, text
