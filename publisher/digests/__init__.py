@@ -1,0 +1,200 @@
+"""A due slot becomes a frozen issue: window of articles, one digest per distinct choice, one delivery per reader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from publisher.config import Config, Newsletter
+from publisher.digests.compose import Frame, Skip
+from publisher.digests.issue import LONGEST_WAIT, Draft, Ids, draft
+from publisher.digests.material import MANUAL, gather
+from publisher.digests.trial import TrialMail, check_templates, trial_mail
+from publisher.errors import NotFoundError
+from publisher.model import SlotOutcome
+from publisher.render import Renderer
+from publisher.slots import Slot
+from publisher.store import issues, subscribers
+from publisher.store.database import Connection, Database
+
+DECIDED = "this slot was already decided"
+"""Reason in the report when somebody else was quicker, or the same minute is dispatched twice by hand."""
+
+__all__ = [
+    "DECIDED",
+    "MANUAL",
+    "DispatchReport",
+    "Planned",
+    "TrialMail",
+    "check_templates",
+    "dispatch",
+    "manual_slot",
+    "newsletter_named",
+    "plan",
+    "trial_mail",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatchReport:
+    """What became of a slot; of a dry run, what would."""
+
+    newsletter: str
+    frequency: str
+    slot: str
+    outcome: SlotOutcome
+    reason: str = ""
+    """Why there was no issue; empty when there is one."""
+    issue: str | None = None
+    """Its ref; None when there is none."""
+    deliveries: int = 0
+    segments: int = 0
+    articles: int = 0
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Octets of each segment's mail, by its key."""
+    left_out: Mapping[int, str] = field(default_factory=dict)
+    """Ids of articles that no template could show, with the reason."""
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A slot to come. What it would hold is known of the next one of each frequency only, as things stand now."""
+
+    newsletter: str
+    frequency: str
+    slot: Slot
+    readers: int
+    report: DispatchReport | None = None
+
+
+def newsletter_named(config: Config, slug: str) -> Newsletter:
+    """Return the newsletter, also by a former name. Raises NotFoundError naming those that exist."""
+    for newsletter in config.newsletters:
+        if slug == newsletter.slug or slug in newsletter.former:
+            return newsletter
+    known = ", ".join(newsletter.slug for newsletter in config.newsletters) or "none is configured"
+    raise NotFoundError(f"there is no newsletter {slug!r}; there are: {known}")
+
+
+def manual_slot(config: Config, now: datetime) -> Slot:
+    """Return the slot of a dispatch by hand: the minute, in the publication's wall time."""
+    local = now.astimezone(ZoneInfo(config.site.timezone))
+    return Slot(local=local.strftime("%Y-%m-%dT%H:%M"), at=now)
+
+
+def dispatch(
+    db: Database,
+    config: Config,
+    newsletter: Newsletter,
+    frequency: str,
+    slot: Slot,
+    *,
+    renderer: Renderer,
+    now: datetime,
+    ids: Ids,
+    dry_run: bool = False,
+) -> DispatchReport:
+    """Decide the slot: freeze its issue with segments and deliveries in one transaction, or record why it is skipped.
+
+    By hand (`frequency` = MANUAL) the issue goes to the readers of all frequencies. A dry run writes nothing.
+    Raises RenderError when a template fails: then the slot stays undecided.
+    """
+    material = db.read(lambda conn: gather(conn, newsletter, frequency))
+    frame = Frame(config, newsletter, frequency, ids()[:12], slot.at, renderer)
+    made = draft(
+        material,
+        frame,
+        slot=slot.local,
+        slot_at=slot.at,
+        period=_period(config, newsletter, frequency),
+        now=now,
+        ids=ids,
+    )
+    report = _report(frame, slot, made, dry_run=dry_run)
+    if dry_run:
+        return report
+    if isinstance(made, Skip):
+        return db.write(lambda conn: _skip(conn, report, slot, now))
+    return db.write(lambda conn: _freeze(conn, report, made, now))
+
+
+def plan(
+    db: Database,
+    config: Config,
+    newsletter: Newsletter,
+    *,
+    renderer: Renderer,
+    now: datetime,
+    ids: Ids,
+    count: int = 5,
+) -> tuple[Planned, ...]:
+    """Return the next `count` slots of a newsletter in order of time, and what the next of each frequency would do."""
+    found: list[Planned] = []
+    for name, frequency in newsletter.frequencies.items():
+        schedule, after = frequency.schedule(config.site.timezone), now
+        readers = db.read(lambda conn, name=name: len(subscribers.readers(conn, newsletter.slug, name)))
+        for number in range(count):
+            slot = schedule.next(after)
+            if slot is None:
+                break
+            after = slot.at
+            report = (
+                dispatch(db, config, newsletter, name, slot, renderer=renderer, now=now, ids=ids, dry_run=True)
+                if number == 0
+                else None
+            )
+            found.append(Planned(newsletter=newsletter.slug, frequency=name, slot=slot, readers=readers, report=report))
+    return tuple(sorted(found, key=lambda planned: (planned.slot.at, planned.frequency))[:count])
+
+
+def _period(config: Config, newsletter: Newsletter, frequency: str) -> timedelta:
+    named = newsletter.frequencies.get(frequency)
+    return named.schedule(config.site.timezone).period if named else LONGEST_WAIT
+
+
+def _report(frame: Frame, slot: Slot, made: Draft | Skip, *, dry_run: bool) -> DispatchReport:
+    report = DispatchReport(
+        newsletter=frame.newsletter.slug,
+        frequency=frame.frequency,
+        slot=slot.local,
+        outcome=SlotOutcome.SKIPPED,
+        dry_run=dry_run,
+    )
+    if isinstance(made, Skip):
+        return replace(report, reason=made.reason)
+    return replace(
+        report,
+        outcome=SlotOutcome.DISPATCHED,
+        issue=made.issue.ref,
+        deliveries=len(made.issue.deliveries),
+        segments=len(made.mailed),
+        articles=made.articles,
+        sizes=made.sizes,
+        left_out=made.left_out,
+    )
+
+
+def _skip(conn: Connection, report: DispatchReport, slot: Slot, now: datetime) -> DispatchReport:
+    decided = issues.decide_slot(
+        conn,
+        newsletter=report.newsletter,
+        frequency=report.frequency,
+        slot=slot.local,
+        slot_at=slot.at,
+        outcome=SlotOutcome.SKIPPED,
+        reason=report.reason,
+        now=now,
+    )
+    return report if decided else replace(report, reason=DECIDED)
+
+
+def _freeze(conn: Connection, report: DispatchReport, made: Draft, now: datetime) -> DispatchReport:
+    issue_id = issues.freeze(conn, made.issue, now)
+    if issue_id is None:
+        return replace(report, outcome=SlotOutcome.SKIPPED, reason=DECIDED, issue=None, deliveries=0)
+    # Readers whose mail is on its way just now, or whose cursor moved meanwhile, were left to the next issue.
+    frozen = issues.get(conn, id=issue_id)
+    return replace(report, deliveries=sum(frozen.deliveries.values()) if frozen else 0)

@@ -1,0 +1,128 @@
+"""One issue before it is frozen: which readers get which segment, when it is due, or why there is no issue."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from publisher import links
+from publisher.digests.compose import Frame, Skip, too_few
+from publisher.digests.material import Material, anybody
+from publisher.digests.segments import Press, Sorting, domain_of
+from publisher.mail.message import message_id
+from publisher.model import Format, NewDelivery, NewIssue, NewSegment, Reader
+
+LONGEST_WAIT = timedelta(hours=36)
+"""A mail that could not be sent for this long is no news any more (DESIGN §4, Hours)."""
+
+Ids = Callable[[], str]
+"""Gives 32 random hexadecimal digits, new ones at each call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An issue as it would be frozen now."""
+
+    issue: NewIssue
+    articles: int
+    """Distinct articles that it announces, those behind "n more" too."""
+    left_out: Mapping[int, str] = field(default_factory=dict)
+    """Articles that could not be rendered, with the reason (E2)."""
+
+    @property
+    def mailed(self) -> tuple[NewSegment, ...]:
+        """The segments that readers get; not those for the web."""
+        return tuple(segment for segment in self.issue.segments if not segment.is_web)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Octets of each mail without its personal headers, by key of its segment."""
+        return {segment.key: len(segment.head) + len(segment.body) for segment in self.mailed}
+
+
+def draft(
+    material: Material, frame: Frame, *, slot: str, slot_at: datetime, period: timedelta, now: datetime, ids: Ids
+) -> Draft | Skip:
+    """Return the issue of this material, or why there is none. Raises RenderError."""
+    if not material.readers:
+        return Skip("no readers")
+    sorting, press = Sorting(material, frame.config, frame.newsletter), Press(frame)
+    due_at = max(slot_at, now)  # a late slot's mail has its full time too
+    expires_at = due_at + min(LONGEST_WAIT, period)
+    domain = domain_of(frame.newsletter.from_address)
+    segments: dict[str, NewSegment] = {}
+    deliveries: list[NewDelivery] = []
+    announced: set[int] = set()
+    most = 0
+    for group, readers in sorting.groups(material.readers).items():
+        picks = sorting.picks(group)
+        segment = press.segment(picks, group.language, group.format)
+        most = max(most, len(picks))
+        if isinstance(segment, Skip):
+            continue
+        segments[segment.key] = segment
+        announced |= {pick.article.id for pick in picks}
+        deliveries += (
+            NewDelivery(
+                subscription_id=reader.subscription_id,
+                subscriber_id=reader.subscriber_id,
+                segment_key=segment.key,
+                to_seq=material.to_seq,
+                due_at=due_at,
+                expires_at=expires_at,
+                message_id=message_id(frame.issue_ref, ids()[:16], domain),
+                cursor=reader.cursor,
+            )
+            for reader in readers
+        )
+    if not deliveries:
+        return Skip(too_few(most, frame.newsletter))
+    languages = dict.fromkeys(segment.language for segment in segments.values())
+    for page in _web_pages(material.readers, languages, sorting, press):
+        segments[page.key] = page
+    return Draft(
+        issue=NewIssue(
+            ref=frame.issue_ref,
+            newsletter=frame.newsletter.slug,
+            frequency=frame.frequency,
+            slot=slot,
+            slot_at=slot_at,
+            to_seq=material.to_seq,
+            settings=_settings(frame),
+            article_ids=tuple(sorted(announced)),
+            segments=tuple(segments.values()),
+            deliveries=tuple(deliveries),
+        ),
+        articles=len(announced),
+        left_out=press.left_out,
+    )
+
+
+def _web_pages(
+    readers: Iterable[Reader], languages: Iterable[str], sorting: Sorting, press: Press
+) -> Iterable[NewSegment]:
+    """Yield the issue's page in each language: all categories, and what most readers had not received yet."""
+    usual = Counter(reader.cursor for reader in readers).most_common(1)[0][0]
+    for language in languages:
+        group = sorting.group(anybody(language, cursor=usual))
+        page = press.segment(sorting.picks(group), language, Format.HTML, is_web=True)
+        if isinstance(page, NewSegment):
+            yield page
+
+
+def _settings(frame: Frame) -> dict[str, Any]:
+    """Return what sending and the issue's page need later, as it is now: a reload changes nothing in flight."""
+    newsletter, site = frame.newsletter, frame.config.site
+    title = frame.say(newsletter.title, site.default_language)
+    return {
+        "from_name": newsletter.from_name or title,
+        "from_address": newsletter.from_address,
+        "reply_to": newsletter.reply_to,
+        "list_id": f"{newsletter.slug}.{domain_of(newsletter.from_address)}",
+        "title": newsletter.title,
+        "site_title": site.title,
+        "public_url": links.public_url(frame.config),
+    }

@@ -1,0 +1,242 @@
+"""Readers who share a choice share the bytes: each distinct list of articles is composed, rendered and encoded once."""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from publisher import render
+from publisher.config import Config, Newsletter
+from publisher.digests.compose import Digest, Frame, Item, Limits, Skip, compose, make_item
+from publisher.digests.material import Material
+from publisher.digests.select import Choice, Pick, Rules, language_rank, select, sent_before
+from publisher.errors import RenderError
+from publisher.mail.message import SLOT_UNSUBSCRIBE, SegmentHeaders, encode_segment, feedback_id
+from publisher.model import Article, Format, NewSegment, Reader
+
+HTML_LIMIT = 100 * 1024
+"""Octets of the HTML part (M4): Gmail cuts what is longer than about 102 KB, and the unsubscribe link with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What some readers have in common, as far as it shows in their mail."""
+
+    language: str
+    """Of titles, dates and words around the articles."""
+    choice: Choice
+    format: Format
+    received: int
+    """How many of the material's articles, in order of `seq`, are at or below the reader's cursor."""
+
+
+class Sorting:
+    """Readers into groups, and what each group has not received yet."""
+
+    def __init__(self, material: Material, config: Config, newsletter: Newsletter) -> None:
+        self._config, self._newsletter = config, newsletter
+        self._rules = Rules(
+            default_language=config.site.default_language,
+            fallback=newsletter.fallback_languages,
+            categories=newsletter.categories,
+        )
+        unique = {article.id: article for article in (*material.earlier, *material.window)}
+        self._articles = sorted(unique.values(), key=lambda article: article.seq or 0)
+        self._seqs = [article.seq or 0 for article in self._articles]
+        self._languages = {article.language for article in self._articles}
+        self._picks: dict[tuple[Choice, int], tuple[Pick, ...]] = {}
+
+    def groups(self, readers: Iterable[Reader]) -> dict[Group, list[Reader]]:
+        """Return the readers of each group, in order of first appearance."""
+        found: dict[Group, list[Reader]] = {}
+        for reader in readers:
+            found.setdefault(self.group(reader), []).append(reader)
+        return found
+
+    def group(self, reader: Reader) -> Group:
+        """Return the group of a reader. Languages in which there is nothing now make no difference."""
+        there = (
+            wanted for wanted in reader.languages if any(language_rank(x, (wanted,)) == 0 for x in self._languages)
+        )
+        return Group(
+            language=page_language(reader.languages, self._config, self._newsletter),
+            choice=Choice(
+                languages=tuple(there),
+                categories=None if reader.categories is None else frozenset(reader.categories),
+            ),
+            format=reader.format,
+            received=bisect_right(self._seqs, reader.cursor),
+        )
+
+    def picks(self, group: Group) -> tuple[Pick, ...]:
+        """Return what the readers of a group shall get, newest first."""
+        key = (group.choice, group.received)
+        if key not in self._picks:
+            before, after = self._articles[: group.received], self._articles[group.received :]
+            already = sent_before(before, group.choice, self._rules)
+            self._picks[key] = select(after, group.choice, self._rules, already)
+        return self._picks[key]
+
+
+def page_language(languages: Sequence[str], config: Config, newsletter: Newsletter) -> str:
+    """Return the first of the reader's languages that the newsletter has, else the publication's own."""
+    offered = newsletter.languages or config.site.languages
+    for wanted in languages:
+        for language in offered:
+            if language_rank(language, (wanted,)) == 0:
+                return language
+    default = config.site.default_language
+    return default if default in offered or not offered else offered[0]
+
+
+class Press:
+    """Renders the segments of one issue; asks nothing of anybody, and does the same work only once.
+
+    Articles that no template can show are left out of every digest and kept in `left_out` with the reason (E2).
+    """
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+        self.left_out: dict[int, str] = {}
+        self._items: dict[tuple[int, str, str], Item] = {}
+        self._articles: dict[tuple[object, ...], str] = {}
+        self._segments: dict[tuple[object, ...], NewSegment | Skip] = {}
+
+    def segment(
+        self, picks: Sequence[Pick], language: str, format_: Format, *, is_web: bool = False
+    ) -> NewSegment | Skip:
+        """Return the segment of readers who get these picks; the web's is neutral and carries no slot.
+
+        Raises RenderError when a template fails, shows no unsubscribe link, or makes one article larger than a mail.
+        """
+        key = (language, format_, is_web, tuple((pick.article.id, pick.category) for pick in picks))
+        if key not in self._segments:
+            self._segments[key] = self._make(self._showable(picks, language), language, format_, is_web=is_web)
+        return self._segments[key]
+
+    def _make(self, picks: Sequence[Pick], language: str, format_: Format, *, is_web: bool) -> NewSegment | Skip:
+        unsubscribe = "" if is_web else SLOT_UNSUBSCRIBE
+        limits = Limits.of(self._frame.newsletter)
+        while True:
+            digest = compose(picks, language, self._frame, limits, self._item)
+            if isinstance(digest, Skip):
+                return digest
+            html = self._html(digest, unsubscribe) if format_ is Format.HTML else ""
+            size = len(html.encode())
+            if size <= HTML_LIMIT:
+                break
+            limits = _smaller(limits, digest.shown, size)
+        text = self._text(digest, unsubscribe)
+        head, body = (b"", b"") if is_web else self._encode(digest, html, text)
+        return NewSegment(
+            key=_key(digest, format_, is_web=is_web),
+            language=language,
+            format=format_,
+            subject=digest.subject,
+            html=html,
+            text=text,
+            head=head,
+            body=body,
+            is_web=is_web,
+        )
+
+    def _item(self, article: Article, language: str, frame: Frame, limits: Limits) -> Item:
+        key = (article.id, language, limits.content)
+        if key not in self._items:
+            self._items[key] = make_item(article, language, frame, limits)
+        return self._items[key]
+
+    def _showable(self, picks: Sequence[Pick], language: str) -> Sequence[Pick]:
+        limits = Limits.of(self._frame.newsletter)
+        failures: dict[int, RenderError] = {}
+        for pick in picks:
+            try:
+                item = self._item(pick.article, language, self._frame, limits)
+                self._article_html(item, language, "plain")
+                self._article_text(item, language)
+            except RenderError as error:
+                failures[pick.article.id] = error
+        if failures and len(failures) == len(picks):
+            # Every article fails: the template is at fault, and leaving out all news would hide it.
+            raise next(iter(failures.values()))
+        self.left_out |= {id_: str(error) for id_, error in failures.items()}
+        return [pick for pick in picks if pick.article.id not in failures]
+
+    def _html(self, digest: Digest, unsubscribe: str) -> str:
+        def article(item: Item, style: str = "plain", first: object = False, final: object = False) -> str:
+            return render.safe(self._article_html(item, digest.language, style, first=bool(first), final=bool(final)))
+
+        values = {"digest": digest, "article": article, "unsubscribe": unsubscribe}
+        html = render.inline_css(self._frame.renderer.render("mail/digest.html.j2", digest.language, values))
+        return _with_slot(html, unsubscribe, "mail/digest.html.j2")
+
+    def _text(self, digest: Digest, unsubscribe: str) -> str:
+        def article(item: Item) -> str:
+            return self._article_text(item, digest.language)
+
+        values = {"digest": digest, "article": article, "unsubscribe": unsubscribe}
+        text = self._frame.renderer.render("mail/digest.txt.j2", digest.language, values)
+        if not text.strip():  # E16: an emptied override still gives readers of text their mail
+            text = self._frame.renderer.render(f"{render.BUILTIN}/mail/digest.txt.j2", digest.language, values)
+        return _with_slot(text, unsubscribe, "mail/digest.txt.j2").strip("\n") + "\n"
+
+    def _article_html(self, item: Item, language: str, style: str, *, first: bool = False, final: bool = False) -> str:
+        values = {"item": item, "style": style, "first": first, "final": final}
+        return self._once("mail/article.html.j2", item, language, values)
+
+    def _article_text(self, item: Item, language: str) -> str:
+        return self._once("mail/article.txt.j2", item, language, {"item": item})
+
+    def _once(self, name: str, item: Item, language: str, values: Mapping[str, object]) -> str:
+        flags = tuple(value for value in values.values() if value is not item)
+        key = (name, item.id, language, bool(item.html), *flags)
+        if key not in self._articles:
+            self._articles[key] = self._frame.renderer.render(name, language, values)
+        return self._articles[key]
+
+    def _encode(self, digest: Digest, html: str, text: str) -> tuple[bytes, bytes]:
+        newsletter = self._frame.newsletter
+        domain = domain_of(newsletter.from_address)
+        headers = SegmentHeaders(
+            from_name=newsletter.from_name or digest.title,
+            from_address=newsletter.from_address,
+            reply_to=newsletter.reply_to,
+            subject=digest.subject,
+            language=digest.language,
+            list_name=digest.title,
+            list_id=f"{newsletter.slug}.{domain}",
+            web_url=digest.web_url,
+            feedback_id=feedback_id(self._frame.issue_ref, newsletter.slug, domain),
+        )
+        return encode_segment(headers=headers, text=text, html=html or None)
+
+
+def domain_of(address: str) -> str:
+    """Return what stands behind the last @."""
+    return address.rpartition("@")[2].lower()
+
+
+def _with_slot(content: str, unsubscribe: str, name: str) -> str:
+    """Refuse a mail without a way out (E15)."""
+    if unsubscribe and unsubscribe not in content:
+        raise RenderError(
+            f"{name}: no unsubscribe link; put {{{{ unsubscribe }}}} where its address belongs, in html as a href"
+        )
+    return content
+
+
+def _smaller(limits: Limits, shown: int, size: int) -> Limits:
+    """Say less: summaries for full texts, then fewer articles, the rest on the web (M4)."""
+    if limits.content == "full":
+        return replace(limits, content="summary")
+    if shown <= 1:
+        raise RenderError(f"a mail with one article is {size} bytes, more than {HTML_LIMIT}: make the template smaller")
+    return replace(limits, total=max(1, min(shown - 1, shown * HTML_LIMIT // size)))
+
+
+def _key(digest: Digest, format_: Format, *, is_web: bool) -> str:
+    listed = [(section.slug, section.more, *(item.id for item in section.items)) for section in digest.sections]
+    kind = "web" if is_web else format_.value
+    return f"{digest.language}-{kind}-{hashlib.sha256(repr(listed).encode()).hexdigest()[:16]}"

@@ -1,0 +1,132 @@
+"""Mails that count for nothing: a marked one to a single address, and made-up ones that test the templates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from publisher import links
+from publisher.config import Config, Newsletter
+from publisher.digests.compose import Frame, Skip
+from publisher.digests.issue import Ids
+from publisher.digests.material import MANUAL, Material, anybody, gather, newest
+from publisher.digests.segments import Press, Sorting, domain_of
+from publisher.errors import NotFoundError, RenderError
+from publisher.mail.message import message_id, personalise
+from publisher.model import UNCATEGORISED, Article, ArticleState, Author, Format, Image, NewSegment, Reader, Status
+from publisher.render import Renderer
+from publisher.store.database import Database
+
+_SHOWN = 12
+"""How many articles a trial shows when nothing is new."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialMail:
+    """A marked mail to one address that counts for nothing (K17)."""
+
+    address: str
+    message_id: str
+    segment: NewSegment
+    message: bytes
+
+
+def trial_mail(
+    db: Database,
+    config: Config,
+    newsletter: Newsletter,
+    address: str,
+    *,
+    renderer: Renderer,
+    now: datetime,
+    ids: Ids,
+    language: str = "",
+    format_: Format = Format.HTML,
+) -> TrialMail:
+    """Return the newsletter's mail for one address as it would be now; nothing is stored and no cursor moves (K17).
+
+    A reader with this address gets their own choice of articles; anybody else what is new for a reader of everything,
+    or the newest articles when nothing is. Raises NotFoundError without any article, RenderError for a bad template.
+    """
+    frame = Frame(config, newsletter, MANUAL, ids()[:12], now, renderer, subject="[Test] %(subject)s")
+    material = db.read(lambda conn: gather(conn, newsletter, MANUAL))
+    reader = next((reader for reader in material.readers if reader.address.casefold() == address.casefold()), None)
+    if reader is None:
+        usual = max((other.cursor for other in material.readers), default=material.to_seq)
+        reader = anybody(language or config.site.default_language, cursor=usual, address=address, format_=format_)
+    segment = _segment(frame, material, reader)
+    if isinstance(segment, Skip):
+        latest = Material((), material.to_seq, db.read(lambda conn: newest(conn, newsletter, _SHOWN)))
+        segment = _segment(frame, latest, replace(reader, cursor=-1, categories=None))
+    if isinstance(segment, Skip):
+        raise NotFoundError(f"{newsletter.slug} has nothing to show: {segment.reason}; collect articles first")
+    identity = message_id(frame.issue_ref, ids()[:16], domain_of(newsletter.from_address))
+    message = personalise(
+        segment.head,
+        segment.body,
+        address=address,
+        name="",
+        date=now,
+        message_id=identity,
+        # A link that unsubscribes nobody: whoever receives a trial may not be subscribed at all.
+        unsubscribe_url=links.newsletter(config, newsletter.slug, segment.language),
+    )
+    return TrialMail(address=address, message_id=identity, segment=segment, message=message)
+
+
+def check_templates(config: Config, newsletter: Newsletter, renderer: Renderer, now: datetime) -> None:
+    """Render a digest of made-up articles in every language and format. Raises RenderError (E1, E5, E15)."""
+    newsletter = newsletter.model_copy(update={"categories": (), "min_articles": 0})
+    frame = Frame(config, newsletter, MANUAL, "0" * 12, now, renderer)
+    window = tuple(_specimens(config, now))
+    material = Material((), len(window), window)
+    for language in newsletter.languages or config.site.languages:
+        for format_ in Format:
+            press = Press(frame)
+            reader = anybody(language, cursor=-1, format_=format_)
+            sorting = Sorting(material, config, newsletter)
+            press.segment(sorting.picks(sorting.group(reader)), language, format_)
+            if press.left_out:
+                raise RenderError(next(iter(press.left_out.values())))
+
+
+def _segment(frame: Frame, material: Material, reader: Reader) -> NewSegment | Skip:
+    sorting = Sorting(material, frame.config, frame.newsletter)
+    group = sorting.group(reader)
+    return Press(frame).segment(sorting.picks(group), group.language, group.format)
+
+
+def _specimens(config: Config, now: datetime) -> Iterator[Article]:
+    """Yield enough articles for every branch of a template: picture or none, status or none, one category or more."""
+    slugs = [category.slug for category in config.categories[:2]] + [UNCATEGORISED]
+    statuses = (Status.IMPROVED, Status.WORSENED, Status.UNCHANGED, None)
+    picture = Image(url="https://example.org/picture.jpg", alt="A picture", width=1200, height=800, credit="Somebody")
+    for number in range(60):
+        yield Article(
+            id=-1 - number,
+            guid=f"urn:specimen:{number}",
+            ref=f"{number:012x}",
+            source="specimen",
+            title=f"Specimen {number} <&> “quoted”",
+            html='<p>Text with a <a href="https://example.org/link">link</a>.</p>',
+            summary="A summary of the text.",
+            slug=f"specimen-{number}",
+            language=config.site.default_language,
+            url=None,
+            published_at=now - timedelta(hours=number),
+            updated_at=now - timedelta(hours=number),
+            authors=(Author("An Author"), Author("Another"))[: number % 3],
+            categories=(slugs[number % len(slugs)],),
+            labels=(),
+            status=statuses[number // len(slugs) % len(statuses)],
+            image=picture if number % 2 else None,
+            credit=None,
+            enclosures=(),
+            story=f"urn:specimen:{number}",
+            related=(),
+            state=ArticleState.PUBLISHED,
+            state_reason="",
+            seq=number,
+            content_hash="",
+        )

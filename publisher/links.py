@@ -1,0 +1,48 @@
+"""Where pages and feeds of the service are: the one place that knows its addresses."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from publisher.config import Config
+from publisher.model import Article
+
+
+def public_url(config: Config) -> str:
+    """Return the address under which readers reach the service, without a slash at its end."""
+    return (config.web.public_url or f"http://{config.web.listen}").rstrip("/")
+
+
+def home(config: Config) -> str:
+    """Return the address of the home page."""
+    return f"{public_url(config)}/"
+
+
+def article_page(config: Config, article: Article) -> str:
+    """Return the address of the article's page here; `ref` finds it, the slug is for people."""
+    return f"{public_url(config)}/articles/{article.ref}/{quote(article.slug)}"
+
+
+def article(config: Config, article: Article) -> str:
+    """Return where the article is read: its own address, else its page here."""
+    return article.url or article_page(config, article)
+
+
+def category(config: Config, slug: str, language: str) -> str:
+    """Return the address of the page that lists a category's articles."""
+    return f"{public_url(config)}/categories/{slug}?lang={quote(language)}"
+
+
+def newsletter(config: Config, slug: str, language: str) -> str:
+    """Return the address of the page of a newsletter: what it is, and its issues."""
+    return f"{public_url(config)}/newsletters/{slug}?lang={quote(language)}"
+
+
+def issue(config: Config, ref: str, language: str) -> str:
+    """Return the address of the page that shows an issue in a language."""
+    return f"{public_url(config)}/issues/{ref}?lang={quote(language)}"
+
+
+def feed(config: Config, name: str) -> str:
+    """Return the address of a feed's file, for example `all.atom`."""
+    return f"{public_url(config)}/feeds/{name}"
