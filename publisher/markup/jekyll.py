@@ -21,8 +21,7 @@ _TOKEN = re.compile(
     r"|\{\{-?(?P<output>.{0,500}?)-?\}\}",
     re.DOTALL | re.MULTILINE,
 )
-_RAW_MARK = re.compile(r"\{%-?\s*(?:end)?raw\s*-?%\}")
-_RAW_BLOCK = re.compile(r"\{%-?\s*raw\s*-?%\}(.*?)\{%-?\s*endraw\s*-?%\}", re.DOTALL)
+_RAW = re.compile(r"\{%-?\s*raw\s*-?%\}(.*?)\{%-?\s*endraw\s*-?%\}|\{%-?\s*(?:end)?raw\s*-?%\}", re.DOTALL)
 # What these hold cannot be known here, or was never meant to be seen.
 _BLOCKS = ("raw", "highlight", "for", "comment", "capture")
 _EXTENSION = re.compile(r"\.(?:md|markdown|mkdn?|html?|textile|adoc)$", re.IGNORECASE)
@@ -75,9 +74,7 @@ class _Reduction:
             name = token["tag"]
             if name is None:
                 output = token["output"]
-                done.append(
-                    _RAW_MARK.sub("", _RAW_BLOCK.sub(r"\1", token.group())) if output is None else self._text(output)
-                )
+                done.append(_literal(token.group()) if output is None else self._text(output))
             elif name in _BLOCKS and name not in missing:
                 end = re.compile(r"\{%-?\s*end" + name + r"\s*-?%\}").search(text, position)
                 if end is None:
@@ -103,7 +100,7 @@ class _Reduction:
         if name == "raw":
             return content
         if name == "highlight":
-            return _fenced(rest, _RAW_MARK.sub("", _RAW_BLOCK.sub(r"\1", content)), before)
+            return _fenced(rest, _literal(content), before)
         loop = _FOR.fullmatch(rest) if name == "for" else None
         items = self.known.get(loop[2]) if loop else None
         if loop is None or items is None or isinstance(items, str):
@@ -151,6 +148,11 @@ class _Reduction:
                 return f"{site}{base}/{value.lstrip('/')}"
             case _:
                 return None
+
+
+def _literal(code: str) -> str:
+    """Return code without the markers of `raw`; a marker inside `raw` is meant to be seen."""
+    return _RAW.sub(lambda raw: raw[1] or "", code)
 
 
 def _fenced(options: str, code: str, before: str) -> str:
