@@ -389,6 +389,8 @@ class NewDelivery:
     due_at: datetime
     expires_at: datetime
     message_id: str
+    cursor: int | None = None
+    """The reader's cursor that this was composed for: a reader who has received more since is left to the next issue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -49,7 +48,5 @@ def remove(conn: sa.Connection, names: Iterable[str]) -> None:
     st.delete_in(conn, feed_files.c.name, names)
 
 
-def _file(row: sa.Row[Any]) -> FeedFile:
-    return FeedFile(
-        name=row.name, feed=row.feed, feed_id=row.feed_id, etag=row.etag, modified_at=row.modified_at
-    )
+def _file(row: st.AnyRow) -> FeedFile:
+    return FeedFile(name=row.name, feed=row.feed, feed_id=row.feed_id, etag=row.etag, modified_at=row.modified_at)

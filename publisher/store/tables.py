@@ -12,7 +12,6 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeEngine
 
 
-
 class Instant(sa.types.TypeDecorator[datetime]):
     """An aware UTC moment: `timestamptz` on PostgreSQL, sortable text on SQLite (whose STRICT tables know no dates)."""
 
@@ -32,10 +31,12 @@ class Instant(sa.types.TypeDecorator[datetime]):
         if value.tzinfo is None:
             raise ValueError(f"naive datetime {value!r}")
         value = value.astimezone(UTC)
-        # strftime("%Y") does not pad years below 1000 on every platform; isoformat does.
-        return value if dialect.name == "postgresql" else value.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+        if dialect.name == "postgresql":
+            return value
+        # strftime("%Y") does not pad years below 1000 on every platform; isoformat does, so text sorts as time does.
+        return value.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ANN401 - the driver's type
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ANN401, ARG002 - driver type
         """Return aware UTC."""
         if value is None:
             return None
@@ -65,8 +66,28 @@ class Json(sa.types.TypeDecorator[Any]):
         return json.loads(value) if isinstance(value, str) and dialect.name != "postgresql" else value
 
 
+class Opaque(sa.types.TypeDecorator[Any]):
+    """JSON that we only keep for somebody: ASCII text on both, because jsonb refuses half a surrogate pair.
+
+    Python reads a file name that is not UTF-8 as such halves, and the memory of a source holds file names (A5).
+    """
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ANN401, ARG002 - any JSON value
+        """Encode."""
+        return None if value is None else json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ANN401, ARG002 - any JSON value
+        """Decode."""
+        return None if value is None else json.loads(value)
+
+
 # SQLite numbers rows only in a column called exactly INTEGER; PostgreSQL needs 64 bits for a ledger.
 Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+# Byte order on PostgreSQL as on SQLite: the same articles in the same order, and no index that a new libc breaks.
+Words = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 Flag = sa.Boolean(create_constraint=False).with_variant(sa.Integer(), "sqlite")
 
 metadata = sa.MetaData(
@@ -88,7 +109,7 @@ def _id() -> sa.Column[int]:
 
 
 def _text(name: str, **options: Any) -> sa.Column[str]:  # noqa: ANN401 - Column options
-    return sa.Column(name, sa.Text, nullable=options.pop("nullable", False), **options)
+    return sa.Column(name, Words, nullable=options.pop("nullable", False), **options)
 
 
 meta = _table("meta", _text("key", primary_key=True), _text("value"))
@@ -98,10 +119,10 @@ sources = _table(
     "sources",
     _text("name", primary_key=True),
     _text("kind"),
-    sa.Column("state", Json, nullable=False),  # the source's own, opaque
-    sa.Column("skipped", Json, nullable=False),  # [{path, reason, kind}]
+    sa.Column("state", Opaque, nullable=False),  # the source's own
+    sa.Column("skipped", Opaque, nullable=False),  # [{path, reason, kind}]
     _text("alarm", nullable=True),  # why the last collection was not trusted, None when all is well
-    sa.Column("recent_new", Json, nullable=False),  # [[iso time, number]] of collections that brought something, 30 days
+    sa.Column("recent_new", Json, nullable=False),  # [[iso time, number]] of the last 30 days
     sa.Column("first_collected_at", Instant),
     sa.Column("last_collected_at", Instant),
     sa.Column("last_success_at", Instant),
@@ -141,6 +162,15 @@ articles = _table(
     sa.Index(None, "content_hash"),
     sa.Index(None, "story"),
     sa.Index(None, "source"),
+    sa.Index(None, "slug"),
+    sa.Index(None, "translation_of"),
+)
+
+article_authors = _table(
+    "article_authors",
+    sa.Column("article_id", Id, sa.ForeignKey("articles.id", ondelete="CASCADE"), primary_key=True),
+    _text("author_key", primary_key=True),  # the name casefolded by Python: SQLite's lower() knows ASCII only
+    sa.Index(None, "author_key", "article_id"),
 )
 
 article_keys = _table(
@@ -196,7 +226,7 @@ subscriptions = _table(
     _text("state"),
     sa.Column("categories", Json),  # NULL: all
     sa.Column("start_seq", Id, nullable=False),
-    sa.Column("cursor", Id, nullable=False),  # highest to_seq of sent or uncertain deliveries, kept by the outcome's transaction
+    sa.Column("cursor", Id, nullable=False),  # highest to_seq of sent or uncertain deliveries; moves with the outcome
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("confirmed_at", Instant),
     sa.Column("unsubscribed_at", Instant),
@@ -209,7 +239,7 @@ consents = _table(
     _id(),
     sa.Column("subscriber_id", Id, sa.ForeignKey("subscribers.id", ondelete="CASCADE"), nullable=False, index=True),
     _text("newsletter"),
-    _text("event"),  # confirmed | unsubscribed
+    _text("event"),  # requested | confirmed | unsubscribed
     _text("method"),  # import | command | link | one-click
     _text("proof"),
     sa.Column("recorded_at", Instant, nullable=False),
@@ -251,7 +281,7 @@ issues = _table(
     _text("slot"),
     _text("state"),
     sa.Column("to_seq", Id, nullable=False),
-    sa.Column("settings", Json, nullable=False),  # sender, reply address, titles …, as they were: a reload changes nothing in flight
+    sa.Column("settings", Json, nullable=False),  # sender, titles …, as they were: a reload changes nothing in flight
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("sent_at", Instant),
     sa.UniqueConstraint("newsletter", "frequency", "slot"),
@@ -266,7 +296,7 @@ issue_articles = _table(
 segments = _table(
     "segments",
     _id(),
-    sa.Column("issue_id", Id, sa.ForeignKey("issues.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("issue_id", Id, sa.ForeignKey("issues.id", ondelete="CASCADE"), nullable=False),
     _text("key"),  # what its readers share
     _text("language"),
     _text("format"),
@@ -278,6 +308,10 @@ segments = _table(
     sa.Column("is_web", Flag, nullable=False),  # the neutral rendering that the issue's page shows
     sa.UniqueConstraint("issue_id", "key"),
 )
+
+_WAITING = sa.text("state IN ('queued', 'deferred')")
+_SENDING = sa.text("state = 'sending'")
+_OPEN = sa.text("state IN ('queued', 'deferred', 'sending')")
 
 deliveries = _table(
     "deliveries",
@@ -304,9 +338,11 @@ deliveries = _table(
     _text("reply_text", nullable=True),
     sa.Column("finished_at", Instant),
     sa.UniqueConstraint("issue_id", "subscriber_id"),
-    sa.Index("ix_deliveries_waiting", "next_at", "id", sqlite_where=sa.text("state IN ('queued','deferred')"), postgresql_where=sa.text("state IN ('queued','deferred')")),
-    sa.Index("ix_deliveries_sending", "epoch", sqlite_where=sa.text("state = 'sending'"), postgresql_where=sa.text("state = 'sending'")),
     sa.Index(None, "subscription_id"),
+    # Partial: the ledger grows for years, what is open stays small.
+    sa.Index("ix_deliveries_waiting", "next_at", "id", sqlite_where=_WAITING, postgresql_where=_WAITING),
+    sa.Index("ix_deliveries_sending", "epoch", sqlite_where=_SENDING, postgresql_where=_SENDING),
+    sa.Index("ix_deliveries_open", "issue_id", sqlite_where=_OPEN, postgresql_where=_OPEN),
 )
 
 workers = _table(

@@ -1,0 +1,1 @@
+"""What must not be forgotten: articles, readers, issues and deliveries, on SQLite or PostgreSQL."""

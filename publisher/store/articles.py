@@ -1,0 +1,204 @@
+"""Articles: what readers, feeds and issues ask for, and what an operator decides about one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from publisher.model import Article, ArticleState
+from publisher.store import statements as st
+from publisher.store.article_values import load
+from publisher.store.ingestion import (
+    Applied,
+    SourceSummary,
+    apply,
+    failed,
+    known,
+    record,
+    source_summaries,
+    withdraw,
+)
+from publisher.store.numbering import VISIBLE, current_seq, number_visible
+from publisher.store.tables import article_authors, article_categories, articles
+
+__all__ = [
+    "Applied",
+    "SourceSummary",
+    "apply",
+    "by_guids",
+    "counts",
+    "current_seq",
+    "failed",
+    "for_feed",
+    "get",
+    "known",
+    "listing",
+    "record",
+    "release",
+    "release_due",
+    "source_summaries",
+    "translations",
+    "window",
+    "withdraw",
+]
+
+_NEWEST_FIRST = (articles.c.published_at.desc(), articles.c.guid)
+
+
+def get(
+    conn: sa.Connection,
+    *,
+    id: int | None = None,  # noqa: A002 - the column's name
+    ref: str | None = None,
+    guid: str | None = None,
+) -> Article | None:
+    """Return one article in any state by exactly one of its names, None when there is none."""
+    named = {"id": id, "ref": ref, "guid": guid}
+    [(name, value)] = [(name, value) for name, value in named.items() if value is not None]
+    return next(iter(load(conn, sa.select(articles).where(articles.c[name] == value))), None)
+
+
+def by_guids(conn: sa.Connection, guids: Iterable[str]) -> list[Article]:
+    """Return the articles with these guids, in any state, in the order asked for; unknown guids are left out."""
+    wanted = list(dict.fromkeys(guids))
+    found = {
+        article.guid: article
+        for chunk in st.chunks(wanted)
+        for article in load(conn, sa.select(articles).where(articles.c.guid.in_(chunk)))
+    }
+    return [found[guid] for guid in wanted if guid in found]
+
+
+def listing(
+    conn: sa.Connection,
+    *,
+    states: Iterable[ArticleState] = (),
+    source: str | None = None,
+    category: str | None = None,
+    limit: int = 100,
+    offset: int = 0,
+) -> list[Article]:
+    """Return articles newest first, of the given states (none given: of any)."""
+    query = _select(categories=[category] if category else (), sources=[source] if source else ())
+    if states := list(states):
+        query = query.where(st.among(articles.c.state, states))
+    return load(conn, query.order_by(*_NEWEST_FIRST).limit(limit).offset(offset))
+
+
+def for_feed(
+    conn: sa.Connection,
+    *,
+    categories: Iterable[str] = (),
+    languages: Iterable[str] = (),
+    authors: Iterable[str] = (),
+    sources: Iterable[str] = (),
+    limit: int = 50,
+) -> list[Article]:
+    """Return the newest visible articles, by (published_at descending, guid).
+
+    Each list given must be met, by one of its values; an empty one takes all. Language `ru` takes `ru-BY` too; authors
+    are compared by name in any case.
+    """
+    query = _select(categories, languages, authors, sources).where(st.among(articles.c.state, VISIBLE))
+    return load(conn, query.order_by(*_NEWEST_FIRST).limit(limit))
+
+
+def window(
+    conn: sa.Connection,
+    *,
+    after_seq: int,
+    to_seq: int,
+    categories: Iterable[str] = (),
+    languages: Iterable[str] = (),
+    authors: Iterable[str] = (),
+    sources: Iterable[str] = (),
+    stories: Iterable[str] | None = None,
+) -> list[Article]:
+    """Return the articles to be mailed with numbers in (after_seq, to_seq], by number; filters as in `for_feed`.
+
+    `stories`, when given, takes only versions of these stories.
+    """
+    query = _select(categories, languages, authors, sources).where(
+        articles.c.seq > after_seq, articles.c.seq <= to_seq, articles.c.state == ArticleState.PUBLISHED
+    )
+    if stories is None:
+        return load(conn, query.order_by(articles.c.seq))
+    return [
+        article
+        for chunk in st.chunks(sorted(set(stories)))
+        for article in load(conn, query.where(articles.c.story.in_(chunk)).order_by(articles.c.seq))
+    ]
+
+
+def translations(conn: sa.Connection, story: str) -> list[Article]:
+    """Return the visible articles of one story, by (language, guid)."""
+    query = sa.select(articles).where(articles.c.story == story, st.among(articles.c.state, VISIBLE))
+    return load(conn, query.order_by(articles.c.language, articles.c.guid))
+
+
+def counts(conn: sa.Connection) -> dict[ArticleState, int]:
+    """Return how many articles are in each state; states without any are left out."""
+    query = sa.select(articles.c.state, sa.func.count()).group_by(articles.c.state)
+    return {ArticleState(state): number for state, number in conn.execute(query)}
+
+
+def release_due(conn: sa.Connection, now: datetime) -> list[int]:
+    """Publish the held articles whose date has come; returns their ids."""
+    a = articles.c
+    due = sa.update(articles).where(a.state == ArticleState.HELD, a.published_at <= now)
+    done = list(conn.scalars(due.values(state=ArticleState.PUBLISHED, state_reason="").returning(a.id)))
+    number_visible(conn)
+    return sorted(done)
+
+
+def release(
+    conn: sa.Connection, ids: Sequence[int], now: datetime, *, state: ArticleState = ArticleState.PUBLISHED
+) -> list[int]:
+    """Let quarantined articles out into `state` (published or baseline) and undo an operator's withdrawals.
+
+    A date in the future still holds an article back. Returns the ids that changed, in the order given.
+    """
+    a = articles.c
+    target = sa.case((a.published_at > now, ArticleState.HELD), else_=state)
+    before = sa.case(
+        (a.state_before == ArticleState.QUARANTINED, target), else_=sa.func.coalesce(a.state_before, target)
+    )
+    quarantined = a.state == ArticleState.QUARANTINED
+    taken_back = (a.state == ArticleState.WITHDRAWN) & (a.withdrawn_by == "operator")
+    cleared: dict[str, Any] = {"state_before": None, "withdrawn_by": None, "withdrawn_at": None, "state_reason": ""}
+    done: set[int] = set()
+    for chunk in st.chunks(ids):
+        for which, new_state in ((quarantined, target), (taken_back, before)):
+            statement = sa.update(articles).where(a.id.in_(chunk), which).values(cleared | {"state": new_state})
+            done.update(conn.scalars(statement.returning(a.id)))
+    number_visible(conn)
+    return [article_id for article_id in dict.fromkeys(ids) if article_id in done]
+
+
+def _select(
+    categories: Iterable[str] = (),
+    languages: Iterable[str] = (),
+    authors: Iterable[str] = (),
+    sources: Iterable[str] = (),
+) -> sa.Select[Any]:
+    a = articles.c
+    query = sa.select(articles)
+    if categories := list(categories):
+        query = query.where(_has(article_categories, "category", categories))
+    if authors := [author.casefold() for author in authors]:
+        query = query.where(_has(article_authors, "author_key", authors))
+    if languages := [language.lower() for language in languages]:
+        language = sa.func.lower(a.language)
+        regional = [language.startswith(f"{wanted}-", autoescape=True) for wanted in languages]
+        query = query.where(sa.or_(language.in_(languages), *regional))
+    if sources := list(sources):
+        query = query.where(a.source.in_(sources))
+    return query
+
+
+def _has(table: sa.Table, column: str, values: list[str]) -> sa.ColumnElement[bool]:
+    """Whether an article has one of `values`; a semi-join, so that an article with two of them counts once."""
+    return articles.c.id.in_(sa.select(table.c.article_id).where(table.c[column].in_(values)))

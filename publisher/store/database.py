@@ -1,0 +1,144 @@
+"""The database: readers that each see one consistent state, and transactions that happen whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from publisher.errors import StoreError
+from publisher.store.engines import Location, create_file, locate, postgresql_engine, sqlite_engine
+from publisher.store.faults import explained, may_run_again
+from publisher.store.migrate import HEAD, check_revision, current_revision, migrate
+
+__all__ = ["HEAD", "Connection", "Database", "check_revision", "current_revision"]
+
+T = TypeVar("T")
+_TRIES = 3  # of a transaction that PostgreSQL rolled back because of others
+
+
+class Database:
+    """The open database.
+
+    On SQLite all writing happens on one thread and one connection, so writers queue instead of colliding; on PostgreSQL
+    each writer has its own connection and row locks do the work. `read` and `write` block; `aread` and `awrite` do the
+    same off the event loop.
+    """
+
+    def __init__(self, location: Location, writers: sa.Engine, readers: sa.Engine, threads: int) -> None:
+        self.where = location.where
+        self.dialect = location.dialect
+        self._writers = writers
+        self._readers = readers
+        one = self.dialect == "sqlite"
+        self._reading = ThreadPoolExecutor(threads, thread_name_prefix="publisher-read")
+        self._writing = ThreadPoolExecutor(1 if one else threads, thread_name_prefix="publisher-write")
+        self._writer_thread: int | None = None
+
+    @classmethod
+    def open(cls, url: str = "", *, data_dir: Path, readers: int = 4, upgrade: bool = True) -> Self:
+        """Open the database at `url` (see `engines.locate`), creating or upgrading it unless `upgrade` is False.
+
+        Raises StoreError for a database that is newer than this program, damaged, foreign or out of reach, BusyError
+        for one that another process holds.
+        """
+        location = locate(url, data_dir)
+        if location.dialect == "sqlite":
+            if not upgrade and not location.path.exists():
+                raise StoreError(f"{location.where}: there is no database yet; `publisher run` or `collect` makes one")
+            with explained(location.where):
+                _create(location)
+            reading = sqlite_engine(location, readers=readers)
+            database = cls(location, sqlite_engine(location), reading, readers)
+        else:
+            engine = postgresql_engine(location, connections=2 * readers)
+            reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            database = cls(location, engine, reading, readers)
+        try:
+            database._prepare(upgrade=upgrade)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in one read-only transaction, which sees one state of the database throughout."""
+        with explained(self.where), self._readers.connect() as connection, connection.begin():
+            return work(connection)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in one transaction: committed when it returns, undone when it raises.
+
+        Not to be called from inside `work`. On PostgreSQL `work` runs again after a deadlock, so that it must do
+        nothing but talk to the database.
+        """
+        if self.dialect == "postgresql":
+            return self._write(work)
+        if threading.get_ident() == self._writer_thread:
+            raise RuntimeError("Database.write inside Database.write would wait for itself")
+        return self._writing.submit(self._write, work).result()
+
+    async def aread(self, work: Callable[[Connection], T]) -> T:
+        """Do as `read` does without blocking the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._reading, self.read, work)
+
+    async def awrite(self, work: Callable[[Connection], T]) -> T:
+        """Do as `write` does without blocking the event loop; a transaction that has begun outlives cancellation."""
+        return await asyncio.get_running_loop().run_in_executor(self._writing, self._write, work)
+
+    def close(self) -> None:
+        """Finish what has begun and close every connection; the writer's last, since it empties the log."""
+        self._reading.shutdown()
+        self._writing.shutdown()
+        self._readers.dispose()
+        self._writers.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _write(self, work: Callable[[Connection], T]) -> T:
+        if self.dialect == "sqlite":
+            self._writer_thread = threading.get_ident()
+        with explained(self.where):
+            for _ in range(_TRIES - 1):
+                try:
+                    return self._once(work)
+                except sa.exc.DBAPIError as error:
+                    if not may_run_again(error):
+                        raise
+            return self._once(work)
+
+    def _once(self, work: Callable[[Connection], T]) -> T:
+        with self._writers.connect() as connection, connection.begin():
+            return work(connection)
+
+    def _prepare(self, *, upgrade: bool) -> None:
+        with explained(self.where):
+            if self.read(check_revision):
+                return
+            if not upgrade:
+                raise StoreError(
+                    f"{self.where}: was written by an older Publisher; upgrade it with `publisher db upgrade`"
+                )
+            migrate(self._writers)
+
+
+def _create(location: Location) -> None:
+    try:
+        create_file(location.path)
+    except OSError as error:
+        raise StoreError(
+            f"{location.where}: cannot be created or written ({error.strerror}); look at the path"
+        ) from error

@@ -1,0 +1,330 @@
+"""One collection of a source in one transaction: its articles, its skipped files and the source's own memory."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from publisher.model import (
+    ArticleState,
+    ChangedArticle,
+    Collected,
+    Decision,
+    Draft,
+    Known,
+    NewArticle,
+    Skipped,
+    SourceRecord,
+    WithdrawnArticle,
+)
+from publisher.store import statements as st
+from publisher.store import stories
+from publisher.store.article_values import attach, columns_of, ref_of
+from publisher.store.numbering import current_seq, number_visible
+from publisher.store.tables import Instant, Words, article_keys, articles, sources
+
+_RECENT = timedelta(days=30)  # what a source's usual number of new articles is measured over
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What a collection changed: ids in the order of the decision."""
+
+    new: tuple[int, ...]
+    changed: tuple[int, ...]
+    withdrawn: tuple[int, ...]
+    numbered: int
+    """How many articles became visible for the first time."""
+    seq: int
+    """The last number given, after this collection."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSummary:
+    """How a source is doing, for the operator."""
+
+    name: str
+    kind: str
+    articles: int
+    """Not counting withdrawn ones."""
+    skipped: int
+    """Files with a problem; as many as `problems`."""
+    drafts: int
+    """Files that their author does not want published."""
+    last_collected_at: datetime | None
+    last_success_at: datetime | None
+    alarm: str | None
+    problems: tuple[Skipped, ...]
+
+
+def record(conn: sa.Connection, source: str) -> SourceRecord | None:
+    """Return what the store remembers of a source, None before its first collection."""
+    row = conn.execute(sa.select(sources).where(sources.c.name == source)).one_or_none()
+    if row is None:
+        return None
+    return SourceRecord(
+        name=row.name,
+        kind=row.kind,
+        state=row.state,
+        skipped=tuple(Skipped(**skipped) for skipped in row.skipped),
+        alarm=row.alarm,
+        recent_new=tuple((datetime.fromisoformat(when), number) for when, number in row.recent_new),
+        first_collected_at=row.first_collected_at,
+        last_collected_at=row.last_collected_at,
+        last_success_at=row.last_success_at,
+    )
+
+
+def known(
+    conn: sa.Connection, source: str, drafts: Iterable[Draft], gone: Iterable[str] = (), guids: Iterable[str] = ()
+) -> list[Known]:
+    """Return every article that one of `drafts` may be, or that goes by one of the keys in `gone`, ordered by id.
+
+    Matched by guid in any source, by key and by content hash in this one. `guids` are further ones to look for, for
+    example those about to be given to new articles.
+    """
+    drafts = list(drafts)
+    keys = [*gone, *(key for draft in drafts for key in (draft.key, *draft.aliases))]
+    a, k = articles.c, article_keys.c
+    ids: set[int] = set()
+    for chunk in st.chunks([*guids, *(draft.guid for draft in drafts if draft.guid is not None)]):
+        ids.update(conn.scalars(sa.select(a.id).where(a.guid.in_(chunk))))
+    for chunk in st.chunks(keys):
+        ids.update(conn.scalars(sa.select(k.article_id).where(k.source == source, k.key.in_(chunk))))
+    for chunk in st.chunks(draft.content_hash for draft in drafts if draft.content_hash):
+        ids.update(conn.scalars(sa.select(a.id).where(a.source == source, a.content_hash.in_(chunk))))
+    return [item for chunk in st.chunks(sorted(ids)) for item in _known(conn, chunk)]
+
+
+def apply(
+    conn: sa.Connection, source: str, kind: str, collected: Collected, decision: Decision, now: datetime
+) -> Applied:
+    """Store what was decided about a collection, and the source's memory: neither is there without the other."""
+    restated = _restated(conn, decision.changed)
+    new = _insert(conn, source, decision.new, now)
+    _update(conn, source, decision.changed, now)
+    withdrawn = _withdraw(conn, decision.withdrawn, now)
+    drafts = dict(zip(new, (item.draft for item in decision.new), strict=True))
+    drafts |= {item.id: item.draft for item in decision.changed}
+    attach(conn, source, drafts)
+    stories.link(conn, drafts, restated)
+    numbered = number_visible(conn)
+    brought = sum(item.state is not ArticleState.QUARANTINED for item in decision.new)
+    _remember(conn, source, kind, collected, decision, brought, now)
+    return Applied(
+        new=new,
+        changed=tuple(item.id for item in decision.changed),
+        withdrawn=withdrawn,
+        numbered=numbered,
+        seq=current_seq(conn),
+    )
+
+
+def failed(conn: sa.Connection, source: str, kind: str, error: str, now: datetime) -> None:
+    """Note that a source could not be collected; its articles, its state and its last success stay as they were."""
+    row: dict[str, Any] = {"name": source, "kind": kind, "alarm": error, "last_collected_at": now}
+    empty: dict[str, Any] = {"state": {}, "skipped": [], "recent_new": []}
+    insert = st.insert(conn, sources).values(row | empty)
+    changes = {name: insert.excluded[name] for name in ("kind", "alarm", "last_collected_at")}
+    conn.execute(insert.on_conflict_do_update(index_elements=["name"], set_=changes))
+
+
+def source_summaries(conn: sa.Connection) -> list[SourceSummary]:
+    """Return how each source ever collected is doing, by name."""
+    a = articles.c
+    shown = sa.select(a.source, sa.func.count()).where(a.state != ArticleState.WITHDRAWN).group_by(a.source)
+    numbers: dict[str, int] = dict(conn.execute(shown).tuples().all())
+    summaries = []
+    for name in conn.scalars(sa.select(sources.c.name).order_by(sources.c.name)).all():
+        source = record(conn, name)
+        if source is None:  # cannot be: one transaction sees one state
+            continue
+        problems = tuple(item for item in source.skipped if item.kind == "problem")
+        summaries.append(
+            SourceSummary(
+                name=name,
+                kind=source.kind,
+                articles=numbers.get(name, 0),
+                skipped=len(problems),
+                drafts=len(source.skipped) - len(problems),
+                last_collected_at=source.last_collected_at,
+                last_success_at=source.last_success_at,
+                alarm=source.alarm,
+                problems=problems,
+            )
+        )
+    return summaries
+
+
+def _known(conn: sa.Connection, ids: Sequence[int]) -> list[Known]:
+    k = article_keys.c
+    keys: dict[int, list[str]] = defaultdict(list)
+    query = sa.select(k.article_id, k.key).where(k.article_id.in_(ids)).order_by(k.article_id, k.position, k.key)
+    for article_id, key in conn.execute(query):
+        keys[article_id].append(key)
+    return [
+        Known(
+            id=row.id,
+            guid=row.guid,
+            source=row.source,
+            keys=tuple(keys[row.id]),
+            title=row.title,
+            content_hash=row.content_hash,
+            published_at=row.published_at,
+            updated_at=row.updated_at,
+            state=ArticleState(row.state),
+            state_before=ArticleState(row.state_before) if row.state_before else None,
+            withdrawn_by=row.withdrawn_by,
+            has_seq=row.seq is not None,
+        )
+        for row in conn.execute(sa.select(articles).where(articles.c.id.in_(ids)).order_by(articles.c.id))
+    ]
+
+
+def _insert(conn: sa.Connection, source: str, new: Sequence[NewArticle], now: datetime) -> tuple[int, ...]:
+    """Insert new articles and return their ids in the same order."""
+    refs = _free_refs(conn, [item.guid for item in new])
+    st.insert_all(
+        conn,
+        articles,
+        [
+            columns_of(item.draft)
+            | {
+                "guid": item.guid,
+                "ref": refs[item.guid],
+                "source": source,
+                "published_at": item.published_at,
+                "updated_at": item.updated_at,
+                "first_seen_at": now,
+                "story": item.guid,
+                "state": item.state,
+                "state_reason": item.reason,
+            }
+            for item in new
+        ],
+    )
+    ids = {
+        guid: article_id
+        for chunk in st.chunks(refs)
+        for guid, article_id in conn.execute(
+            sa.select(articles.c.guid, articles.c.id).where(articles.c.guid.in_(chunk))
+        )
+    }
+    return tuple(ids[item.guid] for item in new)
+
+
+def _free_refs(conn: sa.Connection, guids: Sequence[str]) -> dict[str, str]:
+    """Choose each new article's ref; two guids with the same first 48 bits are rare, but must not stop a collection."""
+    refs: dict[str, str] = {}
+    taken: set[str] = set()
+    attempt, open_guids = 0, list(dict.fromkeys(guids))
+    while open_guids:
+        wanted = {guid: ref_of(guid, attempt) for guid in open_guids}
+        for chunk in st.chunks(wanted.values()):
+            taken.update(conn.scalars(sa.select(articles.c.ref).where(articles.c.ref.in_(chunk))))
+        for guid, ref in wanted.items():
+            if ref not in taken:
+                refs[guid] = ref
+                taken.add(ref)
+        attempt, open_guids = attempt + 1, [guid for guid in open_guids if guid not in refs]
+    return refs
+
+
+def _update(conn: sa.Connection, source: str, changed: Sequence[ChangedArticle], now: datetime) -> None:
+    """Rewrite known articles: guid, ref, number and first sight stay."""
+    rows = [
+        columns_of(item.draft)
+        | {
+            "_id": item.id,
+            "source": source,
+            "published_at": item.published_at,
+            "updated_at": item.updated_at,
+            "state": item.state,
+            "state_reason": item.reason,
+        }
+        for item in changed
+    ]
+    away = [row for row in rows if row["state"] is ArticleState.WITHDRAWN]
+    here = [row for row in rows if row["state"] is not ArticleState.WITHDRAWN]
+    back: Mapping[str, Any] = {"state_before": None, "withdrawn_by": None, "withdrawn_at": None}
+    _update_rows(conn, here, back)
+    _update_rows(conn, away, _withdrawal("source", now))
+
+
+def _update_rows(conn: sa.Connection, rows: Sequence[Mapping[str, Any]], also: Mapping[str, Any]) -> None:
+    if rows:
+        binds = {name: sa.bindparam(name, type_=articles.c[name].type) for name in rows[0] if name != "_id"}
+        statement = sa.update(articles).where(articles.c.id == sa.bindparam("_id"))
+        conn.execute(statement.values(binds | dict(also)), rows)
+
+
+def _withdrawal(by: str, now: datetime) -> dict[str, Any]:
+    """What an article remembers of its withdrawal; the first one counts."""
+    a = articles.c
+    return {
+        "state_before": sa.func.coalesce(a.state_before, a.state),
+        "withdrawn_by": sa.func.coalesce(a.withdrawn_by, sa.literal(by, Words)),
+        "withdrawn_at": sa.func.coalesce(a.withdrawn_at, sa.literal(now, Instant)),
+    }
+
+
+def _withdraw(conn: sa.Connection, withdrawn: Sequence[WithdrawnArticle], now: datetime) -> tuple[int, ...]:
+    done = (withdraw(conn, [item.id], reason=item.reason, by="source", now=now) for item in withdrawn)
+    return tuple(article_id for ids in done for article_id in ids)
+
+
+def withdraw(conn: sa.Connection, ids: Sequence[int], *, reason: str, by: str = "operator", now: datetime) -> list[int]:
+    """Take articles back: out of feeds and of mail to come. Returns the ids that were not withdrawn before.
+
+    `by` is `source` or `operator`; what an operator withdrew no source brings back. An operator who withdraws what its
+    source took away makes the withdrawal his own.
+    """
+    a = articles.c
+    changes = _withdrawal(by, now) | {"state": ArticleState.WITHDRAWN, "state_reason": reason}
+    done: set[int] = set()
+    for chunk in st.chunks(ids):
+        statement = sa.update(articles).where(a.id.in_(chunk), a.state != ArticleState.WITHDRAWN).values(changes)
+        done.update(conn.scalars(statement.returning(a.id)))
+        if by == "operator":
+            taken_over = sa.update(articles).where(a.id.in_(chunk), a.withdrawn_by == "source")
+            conn.execute(taken_over.values(withdrawn_by=by, state_reason=reason))
+    return [article_id for article_id in dict.fromkeys(ids) if article_id in done]
+
+
+def _restated(conn: sa.Connection, changed: Sequence[ChangedArticle]) -> set[int]:
+    """Find the changed articles that name another original than before."""
+    a = articles.c
+    before = {
+        article_id: name
+        for chunk in st.chunks(item.id for item in changed)
+        for article_id, name in conn.execute(sa.select(a.id, a.translation_of).where(a.id.in_(chunk)))
+    }
+    return {item.id for item in changed if before.get(item.id) != item.draft.translation_of}
+
+
+def _remember(
+    conn: sa.Connection, source: str, kind: str, collected: Collected, decision: Decision, brought: int, now: datetime
+) -> None:
+    """Write the source's row. An alarm is no success; a first collection and a flood say nothing of what is usual."""
+    before = record(conn, source)
+    first = before.first_collected_at if before else None
+    recent = [(when, number) for when, number in (before.recent_new if before else ()) if when > now - _RECENT]
+    if brought and first is not None:
+        recent.append((now, brought))
+    row = {
+        "name": source,
+        "kind": kind,
+        "state": dict(collected.state),
+        "skipped": [asdict(item) for item in (*collected.skipped, *decision.refused)],
+        "alarm": decision.alarm,
+        "recent_new": [[when.isoformat(), number] for when, number in recent],
+        "first_collected_at": first or now,
+        "last_collected_at": now,
+        "last_success_at": (before.last_success_at if before else None) if decision.alarm else now,
+    }
+    st.upsert(conn, sources, [row], keys=["name"])

@@ -1,0 +1,382 @@
+"""Issues and the slots they answer: one issue a slot, frozen whole with its segments and deliveries, or not at all."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from publisher.model import (
+    DeliveryState,
+    Format,
+    Issue,
+    IssueState,
+    NewDelivery,
+    NewIssue,
+    SlotOutcome,
+)
+from publisher.store import statements as st
+from publisher.store.tables import deliveries, issue_articles, schedules, subscriptions
+from publisher.store.tables import issues as issue_rows
+from publisher.store.tables import segments as segment_rows
+from publisher.store.tables import slots as slot_rows
+
+WAITING = [DeliveryState.QUEUED, DeliveryState.DEFERRED]
+OPEN = [*WAITING, DeliveryState.SENDING]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotRecord:
+    """What became of one planned moment, and why."""
+
+    newsletter: str
+    frequency: str
+    slot: str
+    """Local wall time, `2026-11-23T07:00`."""
+    slot_at: datetime
+    outcome: SlotOutcome
+    reason: str
+    decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebSegment:
+    """The neutral rendering of an issue in one language, for its page."""
+
+    language: str
+    subject: str
+    html: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentInfo:
+    """A frozen segment without its bytes, and how many readers share it."""
+
+    id: int
+    key: str
+    language: str
+    format: Format
+    subject: str
+    is_web: bool
+    readers: int
+
+
+def schedule_since(
+    conn: sa.Connection, *, newsletter: str, frequency: str, fingerprint: str, now: datetime
+) -> datetime:
+    """Return when this schedule was first loaded or last changed: `now` when its fingerprint is new."""
+    c = schedules.c
+    row = {"newsletter": newsletter, "frequency": frequency, "fingerprint": fingerprint, "since_at": now}
+    insert = st.insert(conn, schedules).values(row)
+    changed = {name: insert.excluded[name] for name in ("fingerprint", "since_at")}
+    conn.execute(
+        insert.on_conflict_do_update(
+            index_elements=["newsletter", "frequency"], set_=changed, where=c.fingerprint != fingerprint
+        )
+    )
+    query = sa.select(c.since_at).where(c.newsletter == newsletter, c.frequency == frequency)
+    since: datetime = conn.scalars(query).one()
+    return since
+
+
+def last_decided(conn: sa.Connection, *, newsletter: str, frequency: str) -> datetime | None:
+    """Return the moment of the latest slot with an outcome, None when there is none yet."""
+    c = slot_rows.c
+    query = sa.select(sa.func.max(c.slot_at)).where(c.newsletter == newsletter, c.frequency == frequency)
+    latest: datetime | None = conn.scalar(query)
+    return latest
+
+
+def decide_slot(
+    conn: sa.Connection,
+    *,
+    newsletter: str,
+    frequency: str,
+    slot: str,
+    slot_at: datetime,
+    outcome: SlotOutcome,
+    reason: str,
+    now: datetime,
+) -> bool:
+    """Write down the outcome of a slot; False when it has one already, which stays."""
+    row = {
+        "newsletter": newsletter,
+        "frequency": frequency,
+        "slot": slot,
+        "slot_at": slot_at,
+        "outcome": outcome,
+        "reason": reason,
+        "decided_at": now,
+    }
+    insert = st.insert(conn, slot_rows).values(row).on_conflict_do_nothing()
+    return conn.execute(insert.returning(slot_rows.c.slot)).first() is not None
+
+
+def slots(
+    conn: sa.Connection, *, newsletter: str | None = None, frequency: str | None = None, limit: int = 50
+) -> list[SlotRecord]:
+    """Return decided slots, latest first."""
+    c = slot_rows.c
+    query = sa.select(slot_rows).order_by(c.slot_at.desc(), c.newsletter, c.frequency, c.slot).limit(limit)
+    if newsletter is not None:
+        query = query.where(c.newsletter == newsletter)
+    if frequency is not None:
+        query = query.where(c.frequency == frequency)
+    return [
+        SlotRecord(
+            newsletter=row.newsletter,
+            frequency=row.frequency,
+            slot=row.slot,
+            slot_at=row.slot_at,
+            outcome=SlotOutcome(row.outcome),
+            reason=row.reason,
+            decided_at=row.decided_at,
+        )
+        for row in conn.execute(query)
+    ]
+
+
+def freeze(conn: sa.Connection, new: NewIssue, now: datetime) -> int | None:
+    """Decide the slot and store the issue, its segments and a queued delivery per reader; None when it was decided.
+
+    Older deliveries of these readers that still wait expire, because their articles come along in this issue. Left to
+    the next issue is who would get an article twice: whose delivery is being sent just now, or whose cursor has moved
+    since this was composed.
+    """
+    decided = decide_slot(
+        conn,
+        newsletter=new.newsletter,
+        frequency=new.frequency,
+        slot=new.slot,
+        slot_at=new.slot_at,
+        outcome=SlotOutcome.DISPATCHED,
+        reason=f"{len(new.article_ids)} articles to {len(new.deliveries)} readers",
+        now=now,
+    )
+    if not decided:
+        return None
+    issue_id = _insert_issue(conn, new, now)
+    st.insert_all(conn, issue_articles, [{"issue_id": issue_id, "article_id": id_} for id_ in new.article_ids])
+    segment_ids = _insert_segments(conn, issue_id, new)
+    ready = _ready(conn, new.deliveries)
+    _supersede(conn, [delivery.subscription_id for delivery in ready], new.ref, now)
+    st.insert_all(
+        conn,
+        deliveries,
+        [
+            {
+                "issue_id": issue_id,
+                "subscription_id": delivery.subscription_id,
+                "subscriber_id": delivery.subscriber_id,
+                "segment_id": segment_ids[delivery.segment_key],
+                "state": DeliveryState.QUEUED,
+                "reason": "",
+                "to_seq": delivery.to_seq,
+                "due_at": delivery.due_at,
+                "expires_at": delivery.expires_at,
+                "next_at": delivery.due_at,
+                "attempt": 0,
+                "ambiguous": 0,
+                "message_id": delivery.message_id,
+            }
+            for delivery in ready
+        ],
+    )
+    return issue_id
+
+
+def get(
+    conn: sa.Connection,
+    *,
+    id: int | None = None,  # noqa: A002 - the column's name
+    ref: str | None = None,
+) -> Issue | None:
+    """Return one issue by exactly one of the two, None when there is none."""
+    [(column, value)] = [(column, value) for column, value in {"id": id, "ref": ref}.items() if value is not None]
+    return next(iter(_load(conn, sa.select(issue_rows).where(issue_rows.c[column] == value))), None)
+
+
+def listing(
+    conn: sa.Connection, *, newsletter: str | None = None, states: Iterable[IssueState] = (), limit: int = 50
+) -> list[Issue]:
+    """Return issues of the given states (none given: of any), newest first."""
+    query = sa.select(issue_rows).order_by(issue_rows.c.id.desc()).limit(limit)
+    if newsletter is not None:
+        query = query.where(issue_rows.c.newsletter == newsletter)
+    if states := list(states):
+        query = query.where(issue_rows.c.state.in_(states))
+    return _load(conn, query)
+
+
+def web_segment(conn: sa.Connection, issue_id: int, language: str) -> WebSegment | None:
+    """Return the page of an issue in `language`, else in its primary subtag's, else the first; None without any."""
+    c = segment_rows.c
+    query = sa.select(c.language, c.subject, c.html, c.text).where(c.issue_id == issue_id, c.is_web.is_(sa.true()))
+    rows = [WebSegment(**row) for row in conn.execute(query.order_by(c.id)).mappings()]
+    for wanted in (language, language.partition("-")[0]):
+        for row in rows:
+            if row.language == wanted:
+                return row
+    return next(iter(rows), None)
+
+
+def segments(conn: sa.Connection, issue_id: int) -> list[SegmentInfo]:
+    """Return the segments of an issue in the order they were composed."""
+    c, d = segment_rows.c, deliveries.c
+    number = sa.select(sa.func.count()).where(d.issue_id == issue_id, d.segment_id == c.id).scalar_subquery()
+    query = sa.select(c.id, c.key, c.language, c.format, c.subject, c.is_web, number.label("readers"))
+    return [
+        SegmentInfo(
+            id=row.id,
+            key=row.key,
+            language=row.language,
+            format=Format(row.format),
+            subject=row.subject,
+            is_web=bool(row.is_web),
+            readers=row.readers,
+        )
+        for row in conn.execute(query.where(c.issue_id == issue_id).order_by(c.id))
+    ]
+
+
+def article_ids(conn: sa.Connection, issue_id: int) -> list[int]:
+    """Return the ids of the articles of an issue, in ascending order."""
+    c = issue_articles.c
+    return list(conn.scalars(sa.select(c.article_id).where(c.issue_id == issue_id).order_by(c.article_id)))
+
+
+def finish(conn: sa.Connection, now: datetime) -> list[int]:
+    """Mark issues as sent whose last open delivery has come to an end; returns their ids."""
+    c, d = issue_rows.c, deliveries.c
+    still = sa.exists().where(d.issue_id == c.id, st.among(d.state, OPEN))
+    statement = sa.update(issue_rows).where(c.state == IssueState.SENDING, ~still)
+    return sorted(conn.scalars(statement.values(state=IssueState.SENT, sent_at=now).returning(c.id)))
+
+
+def pause(conn: sa.Connection, id: int) -> bool:  # noqa: A002 - the column's name
+    """Stop claiming deliveries of an issue; False when it is not being sent."""
+    return _turn(conn, id, [IssueState.SENDING], IssueState.PAUSED)
+
+
+def resume(conn: sa.Connection, id: int) -> bool:  # noqa: A002 - the column's name
+    """Go on with a paused issue; False when it is not paused."""
+    return _turn(conn, id, [IssueState.PAUSED], IssueState.SENDING)
+
+
+def cancel(conn: sa.Connection, id: int, now: datetime) -> bool:  # noqa: A002 - the column's name
+    """End an issue for good: what waits is suppressed (K18), what is on the wire ends by itself; False when over."""
+    unfinished = [IssueState.PLANNED, IssueState.HELD, IssueState.SENDING, IssueState.PAUSED]
+    if not _turn(conn, id, unfinished, IssueState.CANCELLED):
+        return False
+    d = deliveries.c
+    statement = sa.update(deliveries).where(d.issue_id == id, st.among(d.state, WAITING))
+    conn.execute(statement.values(state=DeliveryState.SUPPRESSED, reason="cancelled", finished_at=now))
+    return True
+
+
+def _turn(conn: sa.Connection, issue_id: int, before: Sequence[IssueState], after: IssueState) -> bool:
+    c = issue_rows.c
+    statement = sa.update(issue_rows).where(c.id == issue_id, c.state.in_(before)).values(state=after)
+    return conn.execute(statement.returning(c.id)).first() is not None
+
+
+def _insert_issue(conn: sa.Connection, new: NewIssue, now: datetime) -> int:
+    row = {
+        "ref": new.ref,
+        "newsletter": new.newsletter,
+        "frequency": new.frequency,
+        "slot": new.slot,
+        "state": IssueState.SENDING,
+        "to_seq": new.to_seq,
+        "settings": dict(new.settings),
+        "created_at": now,
+    }
+    return int(conn.execute(sa.insert(issue_rows).values(row).returning(issue_rows.c.id)).scalar_one())
+
+
+def _insert_segments(conn: sa.Connection, issue_id: int, new: NewIssue) -> dict[str, int]:
+    """Store the segments in order and return their ids by key."""
+    c = segment_rows.c
+    rows = [
+        {
+            "issue_id": issue_id,
+            "key": segment.key,
+            "language": segment.language,
+            "format": segment.format,
+            "subject": segment.subject,
+            "html": segment.html,
+            "text": segment.text,
+            "head": segment.head,
+            "body": segment.body,
+            "is_web": segment.is_web,
+        }
+        for segment in new.segments
+    ]
+    st.insert_all(conn, segment_rows, rows)
+    return dict(conn.execute(sa.select(c.key, c.id).where(c.issue_id == issue_id)).tuples().all())
+
+
+def _ready(conn: sa.Connection, new: Sequence[NewDelivery]) -> list[NewDelivery]:
+    """Keep the deliveries whose readers are still here, are sent nothing just now and have received nothing since."""
+    d, s = deliveries.c, subscriptions.c
+    busy: set[int | None] = set()
+    cursors: dict[int, int] = {}
+    for chunk in st.chunks(delivery.subscription_id for delivery in new):
+        # Locked, so that a claim at the same moment has either happened and is seen, or finds these expired.
+        waiting = sa.select(d.subscription_id, d.state).where(d.subscription_id.in_(chunk), st.among(d.state, OPEN))
+        for subscription_id, state in conn.execute(waiting.order_by(d.id).with_for_update()):
+            if state == DeliveryState.SENDING:
+                busy.add(subscription_id)
+        here = sa.select(s.id, s.cursor).where(s.id.in_(chunk)).order_by(s.id)
+        cursors |= dict(conn.execute(here.with_for_update(read=True, key_share=True)).tuples().all())
+    return [
+        delivery
+        for delivery in new
+        if delivery.subscription_id in cursors
+        and delivery.subscription_id not in busy
+        and delivery.cursor in (None, cursors[delivery.subscription_id])
+    ]
+
+
+def _supersede(conn: sa.Connection, subscription_ids: Sequence[int], ref: str, now: datetime) -> None:
+    d = deliveries.c
+    for chunk in st.chunks(subscription_ids):
+        statement = sa.update(deliveries).where(d.subscription_id.in_(chunk), st.among(d.state, WAITING))
+        reason = f"superseded by issue {ref}"
+        conn.execute(statement.values(state=DeliveryState.EXPIRED, reason=reason, finished_at=now))
+
+
+def _load(conn: sa.Connection, statement: sa.Select[Any]) -> list[Issue]:
+    rows = conn.execute(statement).all()
+    counts = _counts(conn, [row.id for row in rows])
+    return [
+        Issue(
+            id=row.id,
+            ref=row.ref,
+            newsletter=row.newsletter,
+            frequency=row.frequency,
+            slot=row.slot,
+            state=IssueState(row.state),
+            to_seq=row.to_seq,
+            settings=row.settings,
+            created_at=row.created_at,
+            sent_at=row.sent_at,
+            deliveries=counts[row.id],
+        )
+        for row in rows
+    ]
+
+
+def _counts(conn: sa.Connection, issue_ids: Iterable[int]) -> Mapping[int, dict[DeliveryState, int]]:
+    d = deliveries.c
+    found: dict[int, dict[DeliveryState, int]] = defaultdict(dict)
+    for chunk in st.chunks(issue_ids):
+        query = sa.select(d.issue_id, d.state, sa.func.count()).where(d.issue_id.in_(chunk))
+        for issue_id, state, number in conn.execute(query.group_by(d.issue_id, d.state).order_by(d.issue_id, d.state)):
+            found[issue_id][DeliveryState(state)] = number
+    return found

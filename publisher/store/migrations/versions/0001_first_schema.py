@@ -1,0 +1,341 @@
+"""The first schema.
+
+The types are written out here, not taken from `tables`: a revision says for ever what it said on its day.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+Flag = sa.Boolean().with_variant(sa.Integer(), "sqlite")
+Words = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+Instant = sa.Text().with_variant(postgresql.TIMESTAMP(timezone=True), "postgresql")
+Json = sa.Text().with_variant(postgresql.JSONB(), "postgresql")
+
+
+def upgrade() -> None:
+    op.create_table(
+        "articles",
+        sa.Column("id", Id, nullable=False),
+        sa.Column("guid", Words, nullable=False),
+        sa.Column("ref", Words, nullable=False),
+        sa.Column("source", Words, nullable=False),
+        sa.Column("title", Words, nullable=False),
+        sa.Column("html", Words, nullable=False),
+        sa.Column("summary", Words, nullable=False),
+        sa.Column("slug", Words, nullable=False),
+        sa.Column("language", Words, nullable=False),
+        sa.Column("url", Words, nullable=True),
+        sa.Column("published_at", Instant, nullable=False),
+        sa.Column("updated_at", Instant, nullable=False),
+        sa.Column("first_seen_at", Instant, nullable=False),
+        sa.Column("authors", Json, nullable=False),
+        sa.Column("labels", Json, nullable=False),
+        sa.Column("status", Words, nullable=True),
+        sa.Column("image", Json, nullable=True),
+        sa.Column("credit", Words, nullable=True),
+        sa.Column("enclosures", Json, nullable=False),
+        sa.Column("translation_of", Words, nullable=True),
+        sa.Column("story", Words, nullable=False),
+        sa.Column("content_hash", Words, nullable=False),
+        sa.Column("state", Words, nullable=False),
+        sa.Column("state_reason", Words, nullable=False),
+        sa.Column("state_before", Words, nullable=True),
+        sa.Column("withdrawn_by", Words, nullable=True),
+        sa.Column("withdrawn_at", Instant, nullable=True),
+        sa.Column("seq", Id, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_articles")),
+        sa.UniqueConstraint("guid", name=op.f("uq_articles_guid")),
+        sa.UniqueConstraint("ref", name=op.f("uq_articles_ref")),
+        sa.UniqueConstraint("seq", name=op.f("uq_articles_seq")),
+        sqlite_strict=True,
+    )
+    op.create_index(op.f("ix_articles_content_hash"), "articles", ["content_hash"])
+    op.create_index(op.f("ix_articles_slug"), "articles", ["slug"])
+    op.create_index(op.f("ix_articles_source"), "articles", ["source"])
+    op.create_index(op.f("ix_articles_state_published_at"), "articles", ["state", "published_at"])
+    op.create_index(op.f("ix_articles_story"), "articles", ["story"])
+    op.create_index(op.f("ix_articles_translation_of"), "articles", ["translation_of"])
+    op.create_table(
+        "feed_files",
+        sa.Column("name", Words, nullable=False),
+        sa.Column("feed", Words, nullable=False),
+        sa.Column("feed_id", Words, nullable=False),
+        sa.Column("etag", Words, nullable=False),
+        sa.Column("modified_at", Instant, nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_feed_files")),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "issues",
+        sa.Column("id", Id, nullable=False),
+        sa.Column("ref", Words, nullable=False),
+        sa.Column("newsletter", Words, nullable=False),
+        sa.Column("frequency", Words, nullable=False),
+        sa.Column("slot", Words, nullable=False),
+        sa.Column("state", Words, nullable=False),
+        sa.Column("to_seq", Id, nullable=False),
+        sa.Column("settings", Json, nullable=False),
+        sa.Column("created_at", Instant, nullable=False),
+        sa.Column("sent_at", Instant, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_issues")),
+        sa.UniqueConstraint("newsletter", "frequency", "slot", name=op.f("uq_issues_newsletter_frequency_slot")),
+        sa.UniqueConstraint("ref", name=op.f("uq_issues_ref")),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "meta",
+        sa.Column("key", Words, nullable=False),
+        sa.Column("value", Words, nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_meta")),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "schedules",
+        sa.Column("newsletter", Words, nullable=False),
+        sa.Column("frequency", Words, nullable=False),
+        sa.Column("fingerprint", Words, nullable=False),
+        sa.Column("since_at", Instant, nullable=False),
+        sa.PrimaryKeyConstraint("newsletter", "frequency", name=op.f("pk_schedules")),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "slots",
+        sa.Column("newsletter", Words, nullable=False),
+        sa.Column("frequency", Words, nullable=False),
+        sa.Column("slot", Words, nullable=False),
+        sa.Column("slot_at", Instant, nullable=False),
+        sa.Column("outcome", Words, nullable=False),
+        sa.Column("reason", Words, nullable=False),
+        sa.Column("decided_at", Instant, nullable=False),
+        sa.PrimaryKeyConstraint("newsletter", "frequency", "slot", name=op.f("pk_slots")),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "sources",
+        sa.Column("name", Words, nullable=False),
+        sa.Column("kind", Words, nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("skipped", sa.Text(), nullable=False),
+        sa.Column("alarm", Words, nullable=True),
+        sa.Column("recent_new", Json, nullable=False),
+        sa.Column("first_collected_at", Instant, nullable=True),
+        sa.Column("last_collected_at", Instant, nullable=True),
+        sa.Column("last_success_at", Instant, nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_sources")),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "subscribers",
+        sa.Column("id", Id, nullable=False),
+        sa.Column("address", Words, nullable=False),
+        sa.Column("address_key", Words, nullable=False),
+        sa.Column("name", Words, nullable=False),
+        sa.Column("languages", Json, nullable=False),
+        sa.Column("timezone", Words, nullable=False),
+        sa.Column("format", Words, nullable=False),
+        sa.Column("created_at", Instant, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_subscribers")),
+        sa.UniqueConstraint("address_key", name=op.f("uq_subscribers_address_key")),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "suppressions",
+        sa.Column("address_key", Words, nullable=False),
+        sa.Column("reason", Words, nullable=False),
+        sa.Column("created_at", Instant, nullable=False),
+        sa.PrimaryKeyConstraint("address_key", name=op.f("pk_suppressions")),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "workers",
+        sa.Column("epoch", Id, nullable=False),
+        sa.Column("started_at", Instant, nullable=False),
+        sa.Column("stopped_at", Instant, nullable=True),
+        sa.PrimaryKeyConstraint("epoch", name=op.f("pk_workers")),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "article_authors",
+        sa.Column("article_id", Id, nullable=False),
+        sa.Column("author_key", Words, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["article_id"], ["articles.id"], name=op.f("fk_article_authors_article_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("article_id", "author_key", name=op.f("pk_article_authors")),
+        sqlite_strict=True,
+    )
+    op.create_index(op.f("ix_article_authors_author_key_article_id"), "article_authors", ["author_key", "article_id"])
+    op.create_table(
+        "article_categories",
+        sa.Column("article_id", Id, nullable=False),
+        sa.Column("category", Words, nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["article_id"], ["articles.id"], name=op.f("fk_article_categories_article_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("article_id", "category", name=op.f("pk_article_categories")),
+        sqlite_strict=True,
+    )
+    op.create_index(op.f("ix_article_categories_category_article_id"), "article_categories", ["category", "article_id"])
+    op.create_table(
+        "article_keys",
+        sa.Column("source", Words, nullable=False),
+        sa.Column("key", Words, nullable=False),
+        sa.Column("article_id", Id, nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["article_id"], ["articles.id"], name=op.f("fk_article_keys_article_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("source", "key", name=op.f("pk_article_keys")),
+        sqlite_strict=True,
+    )
+    op.create_index(op.f("ix_article_keys_article_id"), "article_keys", ["article_id"])
+    op.create_table(
+        "article_related",
+        sa.Column("article_id", Id, nullable=False),
+        sa.Column("key", Words, nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["article_id"], ["articles.id"], name=op.f("fk_article_related_article_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("article_id", "key", name=op.f("pk_article_related")),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "consents",
+        sa.Column("id", Id, nullable=False),
+        sa.Column("subscriber_id", Id, nullable=False),
+        sa.Column("newsletter", Words, nullable=False),
+        sa.Column("event", Words, nullable=False),
+        sa.Column("method", Words, nullable=False),
+        sa.Column("proof", Words, nullable=False),
+        sa.Column("recorded_at", Instant, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["subscriber_id"], ["subscribers.id"], name=op.f("fk_consents_subscriber_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_consents")),
+        sqlite_strict=True,
+    )
+    op.create_index(op.f("ix_consents_subscriber_id"), "consents", ["subscriber_id"])
+    op.create_table(
+        "issue_articles",
+        sa.Column("issue_id", Id, nullable=False),
+        sa.Column("article_id", Id, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["article_id"], ["articles.id"], name=op.f("fk_issue_articles_article_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["issue_id"], ["issues.id"], name=op.f("fk_issue_articles_issue_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("issue_id", "article_id", name=op.f("pk_issue_articles")),
+        sqlite_strict=True,
+    )
+    op.create_index(op.f("ix_issue_articles_article_id"), "issue_articles", ["article_id"])
+    op.create_table(
+        "segments",
+        sa.Column("id", Id, nullable=False),
+        sa.Column("issue_id", Id, nullable=False),
+        sa.Column("key", Words, nullable=False),
+        sa.Column("language", Words, nullable=False),
+        sa.Column("format", Words, nullable=False),
+        sa.Column("subject", Words, nullable=False),
+        sa.Column("html", Words, nullable=False),
+        sa.Column("text", Words, nullable=False),
+        sa.Column("head", sa.LargeBinary(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("is_web", Flag, nullable=False),
+        sa.ForeignKeyConstraint(["issue_id"], ["issues.id"], name=op.f("fk_segments_issue_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_segments")),
+        sa.UniqueConstraint("issue_id", "key", name=op.f("uq_segments_issue_id_key")),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "subscriptions",
+        sa.Column("id", Id, nullable=False),
+        sa.Column("subscriber_id", Id, nullable=False),
+        sa.Column("newsletter", Words, nullable=False),
+        sa.Column("frequency", Words, nullable=False),
+        sa.Column("state", Words, nullable=False),
+        sa.Column("categories", Json, nullable=True),
+        sa.Column("start_seq", Id, nullable=False),
+        sa.Column("cursor", Id, nullable=False),
+        sa.Column("created_at", Instant, nullable=False),
+        sa.Column("confirmed_at", Instant, nullable=True),
+        sa.Column("unsubscribed_at", Instant, nullable=True),
+        sa.ForeignKeyConstraint(
+            ["subscriber_id"], ["subscribers.id"], name=op.f("fk_subscriptions_subscriber_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_subscriptions")),
+        sa.UniqueConstraint("subscriber_id", "newsletter", name=op.f("uq_subscriptions_subscriber_id_newsletter")),
+        sqlite_strict=True,
+    )
+    op.create_index(
+        op.f("ix_subscriptions_newsletter_frequency_state"), "subscriptions", ["newsletter", "frequency", "state"]
+    )
+    op.create_table(
+        "deliveries",
+        sa.Column("id", Id, nullable=False),
+        sa.Column("issue_id", Id, nullable=False),
+        sa.Column("subscription_id", Id, nullable=True),
+        sa.Column("subscriber_id", Id, nullable=True),
+        sa.Column("segment_id", Id, nullable=False),
+        sa.Column("state", Words, nullable=False),
+        sa.Column("reason", Words, nullable=False),
+        sa.Column("to_seq", Id, nullable=False),
+        sa.Column("due_at", Instant, nullable=False),
+        sa.Column("expires_at", Instant, nullable=False),
+        sa.Column("next_at", Instant, nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("ambiguous", sa.Integer(), nullable=False),
+        sa.Column("epoch", Id, nullable=True),
+        sa.Column("claimed_at", Instant, nullable=True),
+        sa.Column("date_at", Instant, nullable=True),
+        sa.Column("address", Words, nullable=True),
+        sa.Column("name", Words, nullable=True),
+        sa.Column("message_id", Words, nullable=False),
+        sa.Column("reply_code", sa.Integer(), nullable=True),
+        sa.Column("reply_text", Words, nullable=True),
+        sa.Column("finished_at", Instant, nullable=True),
+        sa.ForeignKeyConstraint(["issue_id"], ["issues.id"], name=op.f("fk_deliveries_issue_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["segment_id"], ["segments.id"], name=op.f("fk_deliveries_segment_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["subscriber_id"], ["subscribers.id"], name=op.f("fk_deliveries_subscriber_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["subscription_id"], ["subscriptions.id"], name=op.f("fk_deliveries_subscription_id"), ondelete="SET NULL"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
+        sa.UniqueConstraint("issue_id", "subscriber_id", name=op.f("uq_deliveries_issue_id_subscriber_id")),
+        sqlite_strict=True,
+    )
+    op.create_index(
+        "ix_deliveries_open",
+        "deliveries",
+        ["issue_id"],
+        sqlite_where=sa.text("state IN ('queued', 'deferred', 'sending')"),
+        postgresql_where=sa.text("state IN ('queued', 'deferred', 'sending')"),
+    )
+    op.create_index(
+        "ix_deliveries_sending",
+        "deliveries",
+        ["epoch"],
+        sqlite_where=sa.text("state = 'sending'"),
+        postgresql_where=sa.text("state = 'sending'"),
+    )
+    op.create_index(op.f("ix_deliveries_subscription_id"), "deliveries", ["subscription_id"])
+    op.create_index(
+        "ix_deliveries_waiting",
+        "deliveries",
+        ["next_at", "id"],
+        sqlite_where=sa.text("state IN ('queued', 'deferred')"),
+        postgresql_where=sa.text("state IN ('queued', 'deferred')"),
+    )

@@ -1,0 +1,301 @@
+"""People and what they chose: leaving is final until the person comes back (P3), and every step leaves a record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from publisher.errors import NotFoundError
+from publisher.model import Format, Reader, Subscriber, Subscription, SubscriptionState
+from publisher.store import statements as st
+from publisher.store.numbering import current_seq
+from publisher.store.tables import consents as consent_rows
+from publisher.store.tables import subscribers, subscriptions, suppressions
+
+_PENDING, _CONFIRMED, _UNSUBSCRIBED = (
+    SubscriptionState.PENDING,
+    SubscriptionState.CONFIRMED,
+    SubscriptionState.UNSUBSCRIBED,
+)
+_EVENTS = {_PENDING: "requested", _CONFIRMED: "confirmed", _UNSUBSCRIBED: "unsubscribed"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A subscription with its person, and why their address is suppressed, if it is."""
+
+    subscriber: Subscriber
+    subscription: Subscription
+    suppressed: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """One row of the record of consent."""
+
+    newsletter: str
+    event: str
+    """requested | confirmed | unsubscribed"""
+    method: str
+    """import | command | link | one-click"""
+    proof: str
+    recorded_at: datetime
+
+
+def add(
+    conn: sa.Connection,
+    *,
+    address: str,
+    address_key: str,
+    name: str,
+    languages: Sequence[str],
+    timezone: str,
+    format: Format,  # noqa: A002 - the column's name
+    now: datetime,
+) -> int:
+    """Return the id of the person with this `address_key`, adding them when they are new; nobody known is changed."""
+    row = {
+        "address": address,
+        "address_key": address_key,
+        "name": name,
+        "languages": list(languages),
+        "timezone": timezone,
+        "format": format,
+        "created_at": now,
+    }
+    insert = st.insert(conn, subscribers).values(row).on_conflict_do_nothing(index_elements=["address_key"])
+    added = conn.execute(insert.returning(subscribers.c.id)).scalar_one_or_none()
+    if added is not None:
+        return int(added)
+    return int(conn.scalars(sa.select(subscribers.c.id).where(subscribers.c.address_key == address_key)).one())
+
+
+def get(
+    conn: sa.Connection,
+    *,
+    id: int | None = None,  # noqa: A002 - the column's name
+    address_key: str | None = None,
+) -> Subscriber | None:
+    """Return a person by exactly one of the two, None when there is none."""
+    named = {"id": id, "address_key": address_key}
+    [(column, value)] = [(column, value) for column, value in named.items() if value is not None]
+    row = conn.execute(sa.select(subscribers).where(subscribers.c[column] == value)).mappings().one_or_none()
+    return _subscriber(row) if row else None
+
+
+def subscribe(
+    conn: sa.Connection,
+    subscriber_id: int,
+    *,
+    newsletter: str,
+    frequency: str,
+    categories: Sequence[str] | None,
+    state: SubscriptionState,
+    method: str,
+    proof: str,
+    now: datetime,
+) -> Subscription:
+    """Sign a person up for a newsletter and return the subscription as it then is.
+
+    `state` is pending or confirmed, `method` import, command or link (the person's own act). A new subscription begins
+    with the next article. Who has left comes back only by `link`, and begins anew. Who is confirmed stays so; an import
+    changes nothing of their choice, `command` and `link` set frequency and categories, whose change loses or repeats no
+    article.
+    """
+    choice = {"frequency": frequency, "categories": None if categories is None else list(categories)}
+    s = subscriptions.c
+    fresh = choice | {
+        "subscriber_id": subscriber_id,
+        "newsletter": newsletter,
+        "state": state,
+        "start_seq": (seq := current_seq(conn)),
+        "cursor": seq,
+        "created_at": now,
+        "confirmed_at": now if state is _CONFIRMED else None,
+    }
+    insert = st.insert(conn, subscriptions).values(fresh)
+    insert = insert.on_conflict_do_nothing(index_elements=["subscriber_id", "newsletter"])
+    if (new := conn.execute(insert.returning(s.id)).scalar_one_or_none()) is not None:
+        _consent(conn, subscriber_id, newsletter, _EVENTS[state], method, proof, now)
+        return _one(conn, new)
+
+    query = sa.select(subscriptions).where(s.subscriber_id == subscriber_id, s.newsletter == newsletter)
+    row = conn.execute(query.with_for_update()).one()
+    before = SubscriptionState(row.state)
+    changes: dict[str, Any] = {}
+    if before is _UNSUBSCRIBED and method == "link":
+        changes = fresh | {"created_at": row.created_at, "unsubscribed_at": None}
+    elif before is _PENDING:
+        changes = choice | {"state": state, "confirmed_at": fresh["confirmed_at"]}
+    elif before is _CONFIRMED and method != "import":
+        changes = choice
+    if changes:
+        conn.execute(sa.update(subscriptions).where(s.id == row.id).values(changes))
+    if (after := changes.get("state", before)) is not before:
+        _consent(conn, subscriber_id, newsletter, _EVENTS[after], method, proof, now)
+    return _one(conn, row.id)
+
+
+def unsubscribe(conn: sa.Connection, subscription_id: int, *, method: str, proof: str = "", now: datetime) -> bool:
+    """End a subscription; whether it was active until now. No delivery is claimed for it once this has committed."""
+    s = subscriptions.c
+    statement = sa.update(subscriptions).where(s.id == subscription_id, s.state != _UNSUBSCRIBED)
+    row = conn.execute(
+        statement.values(state=_UNSUBSCRIBED, unsubscribed_at=now).returning(s.subscriber_id, s.newsletter)
+    ).one_or_none()
+    if row is None:
+        return False
+    _consent(conn, row.subscriber_id, row.newsletter, _EVENTS[_UNSUBSCRIBED], method, proof, now)
+    return True
+
+
+def subscription(conn: sa.Connection, id: int) -> Subscription | None:  # noqa: A002 - the column's name
+    """Return one subscription in any state, None when there is none."""
+    row = conn.execute(sa.select(subscriptions).where(subscriptions.c.id == id)).mappings().one_or_none()
+    return _subscription(row) if row else None
+
+
+def subscriptions_of(conn: sa.Connection, subscriber_id: int) -> list[Subscription]:
+    """Return all subscriptions of a person, by newsletter."""
+    s = subscriptions.c
+    query = sa.select(subscriptions).where(s.subscriber_id == subscriber_id).order_by(s.newsletter)
+    return [_subscription(row) for row in conn.execute(query).mappings()]
+
+
+def readers(conn: sa.Connection, newsletter: str, frequency: str) -> list[Reader]:
+    """Return whom an issue is composed for: confirmed, address not suppressed; by subscription id."""
+    s, p = subscriptions.c, subscribers.c
+    query = (
+        sa.select(s.id, s.subscriber_id, p.address, p.name, p.languages, p.timezone, p.format, s.categories, s.cursor)
+        .join_from(subscriptions, subscribers)
+        .where(s.newsletter == newsletter, s.frequency == frequency, s.state == _CONFIRMED)
+        .where(~sa.exists().where(suppressions.c.address_key == p.address_key))
+        .order_by(s.id)
+    )
+    return [
+        Reader(
+            subscription_id=row.id,
+            subscriber_id=row.subscriber_id,
+            address=row.address,
+            name=row.name,
+            languages=tuple(row.languages),
+            timezone=row.timezone,
+            format=Format(row.format),
+            categories=_slugs(row.categories),
+            cursor=row.cursor,
+        )
+        for row in conn.execute(query)
+    ]
+
+
+def listing(
+    conn: sa.Connection, *, newsletter: str | None = None, state: SubscriptionState | None = None
+) -> list[Listed]:
+    """Return subscriptions with their people, by address key and newsletter."""
+    s, p, x = subscriptions.c, subscribers.c, suppressions.c
+    joined = subscriptions.join(subscribers).outerjoin(suppressions, x.address_key == p.address_key)
+    query = sa.select(subscribers, subscriptions, x.reason).select_from(joined)
+    if newsletter is not None:
+        query = query.where(s.newsletter == newsletter)
+    if state is not None:
+        query = query.where(s.state == state)
+    return [
+        Listed(subscriber=_subscriber(row), subscription=_subscription(row), suppressed=row[x.reason])
+        for row in conn.execute(query.order_by(p.address_key, s.newsletter)).mappings()
+    ]
+
+
+def counts(conn: sa.Connection) -> dict[tuple[str, str, SubscriptionState], int]:
+    """Return the number of subscriptions by (newsletter, frequency, state)."""
+    s = subscriptions.c
+    query = sa.select(s.newsletter, s.frequency, s.state, sa.func.count()).group_by(s.newsletter, s.frequency, s.state)
+    return {
+        (newsletter, frequency, SubscriptionState(state)): number
+        for newsletter, frequency, state, number in conn.execute(query)
+    }
+
+
+def suppress(conn: sa.Connection, address_key: str, *, reason: str, now: datetime) -> bool:
+    """Never mail this address again; whether that is new. No delivery is claimed for it once this has committed."""
+    # A claim holds this row while it looks for suppressions, so one of the two waits for the other.
+    conn.execute(sa.select(subscribers.c.id).where(subscribers.c.address_key == address_key).with_for_update())
+    row = {"address_key": address_key, "reason": reason, "created_at": now}
+    insert = st.insert(conn, suppressions).values(row).on_conflict_do_nothing(index_elements=["address_key"])
+    return conn.execute(insert.returning(suppressions.c.address_key)).first() is not None
+
+
+def suppressed(conn: sa.Connection, address_key: str) -> str | None:
+    """Return why an address is suppressed, None when it is not."""
+    return conn.scalar(sa.select(suppressions.c.reason).where(suppressions.c.address_key == address_key))
+
+
+def consents(conn: sa.Connection, subscriber_id: int) -> list[Consent]:
+    """Return a person's record of consent, oldest first."""
+    c = consent_rows.c
+    query = sa.select(consent_rows).where(c.subscriber_id == subscriber_id).order_by(c.id)
+    return [
+        Consent(
+            newsletter=row.newsletter,
+            event=row.event,
+            method=row.method,
+            proof=row.proof,
+            recorded_at=row.recorded_at,
+        )
+        for row in conn.execute(query)
+    ]
+
+
+def _consent(
+    conn: sa.Connection, subscriber_id: int, newsletter: str, event: str, method: str, proof: str, now: datetime
+) -> None:
+    row = {
+        "subscriber_id": subscriber_id,
+        "newsletter": newsletter,
+        "event": event,
+        "method": method,
+        "proof": proof,
+        "recorded_at": now,
+    }
+    conn.execute(sa.insert(consent_rows).values(row))
+
+
+def _one(conn: sa.Connection, subscription_id: int) -> Subscription:
+    found = subscription(conn, subscription_id)
+    if found is None:
+        raise NotFoundError(f"There is no subscription {subscription_id}")
+    return found
+
+
+def _subscriber(row: sa.RowMapping) -> Subscriber:
+    p = subscribers.c
+    return Subscriber(
+        id=row[p.id],
+        address=row[p.address],
+        address_key=row[p.address_key],
+        name=row[p.name],
+        languages=tuple(row[p.languages]),
+        timezone=row[p.timezone],
+        format=Format(row[p.format]),
+        created_at=row[p.created_at],
+    )
+
+
+def _subscription(row: sa.RowMapping) -> Subscription:
+    s = subscriptions.c
+    return Subscription(
+        id=row[s.id],
+        subscriber_id=row[s.subscriber_id],
+        newsletter=row[s.newsletter],
+        frequency=row[s.frequency],
+        state=SubscriptionState(row[s.state]),
+        categories=_slugs(row[s.categories]),
+        start_seq=row[s.start_seq],
+    )
+
+
+def _slugs(categories: list[str] | None) -> tuple[str, ...] | None:
+    return None if categories is None else tuple(categories)
