@@ -1,0 +1,143 @@
+"""What the service knows, as plain values: the reading stories behind `status` and the listing commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from publisher import links
+from publisher.config import Config
+from publisher.errors import NotFoundError
+from publisher.model import Article, ArticleState, SubscriptionState
+from publisher.store import articles, deliveries, feed_files, issues, subscribers
+from publisher.store.database import Connection
+
+
+def source_list(config: Config, conn: Connection) -> list[dict[str, Any]]:
+    """Return every configured source, collected or not, with every skipped file and its reason (DESIGN §6)."""
+    known = {summary.name: summary for summary in articles.source_summaries(conn)}
+    listed = []
+    for source in config.sources:
+        summary = known.pop(source.name, None)
+        listed.append(
+            {
+                "name": source.name,
+                "kind": source.kind,
+                "articles": summary.articles if summary else 0,
+                "skipped": summary.skipped if summary else 0,
+                "last_success_at": _iso(summary.last_success_at if summary else None),
+                "alarm": summary.alarm if summary else None,
+                "problems": [{"path": s.path, "reason": s.reason} for s in summary.problems] if summary else [],
+            }
+        )
+    return listed
+
+
+def article_list(
+    config: Config,
+    conn: Connection,
+    *,
+    states: Iterable[str] = (),
+    source: str | None = None,
+    category: str | None = None,
+    limit: int = 50,
+) -> list[dict[str, Any]]:
+    """Return articles newest first. Raises NotFoundError for a state that does not exist."""
+    try:
+        chosen = [ArticleState(state) for state in states]
+    except ValueError as error:
+        raise NotFoundError(f"{error}; the states are {', '.join(ArticleState)}") from error
+    found = articles.listing(conn, states=chosen, source=source, category=category, limit=limit)
+    return [article_value(config, article) for article in found]
+
+
+def article_value(config: Config, article: Article) -> dict[str, Any]:
+    """Return an article as `articles list --json` prints it."""
+    return {
+        "ref": article.ref,
+        "guid": article.guid,
+        "title": article.title,
+        "language": article.language,
+        "source": article.source,
+        "categories": list(article.categories),
+        "status": article.status,
+        "state": article.state,
+        "reason": article.state_reason,
+        "published_at": _iso(article.published_at),
+        "updated_at": _iso(article.updated_at),
+        "seq": article.seq,
+        "url": links.article(config, article),
+    }
+
+
+def subscriber_list(
+    conn: Connection, *, newsletter: str | None = None, state: str | None = None
+) -> list[dict[str, Any]]:
+    """Return subscriptions with their persons. Raises NotFoundError for a state that does not exist."""
+    try:
+        chosen = SubscriptionState(state) if state else None
+    except ValueError as error:
+        raise NotFoundError(f"{error}; the states are {', '.join(SubscriptionState)}") from error
+    return [
+        {
+            "address": row.subscriber.address,
+            "name": row.subscriber.name,
+            "languages": list(row.subscriber.languages),
+            "format": row.subscriber.format,
+            "newsletter": row.subscription.newsletter,
+            "frequency": row.subscription.frequency,
+            "categories": None if row.subscription.categories is None else list(row.subscription.categories),
+            "state": row.subscription.state,
+            "suppressed": row.suppressed,
+        }
+        for row in subscribers.listing(conn, newsletter=newsletter, state=chosen)
+    ]
+
+
+def status(config: Config, conn: Connection, now: datetime) -> dict[str, Any]:
+    """Return the state of the whole service. The sums of an issue's deliveries always match its readers (P1)."""
+    waiting = deliveries.waiting(conn)
+    files = feed_files.listing(conn)
+    confirmed: dict[str, int] = {}
+    for (newsletter, _, state), count in subscribers.counts(conn).items():
+        if state is SubscriptionState.CONFIRMED:
+            confirmed[newsletter] = confirmed.get(newsletter, 0) + count
+    recent = []
+    for issue in issues.listing(conn, limit=5):
+        recent.append(
+            {
+                "ref": issue.ref,
+                "newsletter": issue.newsletter,
+                "frequency": issue.frequency,
+                "slot": issue.slot,
+                "state": issue.state,
+                "deliveries": {str(state): count for state, count in sorted(issue.deliveries.items()) if count},
+            }
+        )
+    return {
+        "site": config.site.url,
+        "articles": {str(state): count for state, count in articles.counts(conn).items()},
+        "sources": source_list(config, conn),
+        "feeds": {"files": len(files), "changed_at": _iso(max((f.modified_at for f in files), default=None))},
+        "newsletters": [
+            {"slug": n.slug, "readers": confirmed.get(n.slug, 0), "next": _next_slots(config, n.slug, now)}
+            for n in config.newsletters
+        ],
+        "issues": recent,
+        "outbox": {"waiting": waiting.open, "next_at": _iso(waiting.next_at)},
+    }
+
+
+def _next_slots(config: Config, slug: str, now: datetime) -> list[dict[str, Any]]:
+    newsletter = next(n for n in config.newsletters if n.slug == slug)
+    found = []
+    for name, frequency in newsletter.frequencies.items():
+        schedule = frequency.schedule(config.site.timezone)
+        if slot := schedule.next(now):
+            found.append({"frequency": name, "slot": slot.local, "at": _iso(slot.at), "schedule": schedule.describe()})
+    return sorted(found, key=lambda entry: str(entry["at"]))
+
+
+def _iso(when: datetime | None) -> str | None:
+    return when.isoformat(timespec="seconds").replace("+00:00", "Z") if when else None

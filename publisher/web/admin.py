@@ -1,0 +1,137 @@
+"""The admin listener: the embedded inbox, for eyes on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from publisher.mail.inbox import Inbox
+from publisher.web import Parts
+from publisher.web.pages import Chrome, live
+from publisher.web.security import MAIL_POLICY, Guard
+from publisher.web.values import Link, Page, Words, size
+
+SHOWN = 200
+"""Newest messages on the inbox page; the Maildir holds them all."""
+
+
+def application(parts: Parts) -> ASGIApp:
+    """Build the admin listener's app."""
+    pages = Admin(parts)
+    routes = [
+        Route("/", pages.start),
+        Route("/inbox/", pages.inbox),
+        Route("/inbox/{key}", pages.message),
+        Route("/inbox/{key}/{view}", pages.message),
+        Route("/style.css", pages.stylesheet),
+        Route("/livez", live),
+    ]
+    return Guard(Starlette(routes=routes, exception_handlers={404: pages.missing, 405: pages.missing}))
+
+
+class Admin(Chrome):
+    """One method a page."""
+
+    async def start(self, request: Request) -> Response:
+        """Lead to the only page there is today."""
+        return RedirectResponse("/inbox/", 302)
+
+    async def inbox(self, request: Request) -> Response:
+        """List the messages, newest first."""
+        words = self.words(request)
+        gettext = self.parts.renderer.words(words.language).gettext
+        listed = [
+            {
+                "to": message.to,
+                "subject": message.subject or gettext("(no subject)"),
+                "date": words.date(message.date, "time") if message.date else "",
+                "size": size(message.size),
+                "url": f"/inbox/{message.key}",
+            }
+            for message in self._inbox().messages(limit=SHOWN)
+        ]
+        return self.html("web/inbox.html.j2", words, self._page(request, words, gettext("Inbox")), headers=_PRIVATE, messages=listed)
+
+    async def message(self, request: Request) -> Response:
+        """Show one message: as a reader sees it, its text part, or its bytes."""
+        words = self.words(request)
+        gettext = self.parts.renderer.words(words.language).gettext
+        key, view = request.path_params["key"], request.path_params.get("view")
+        found = self._inbox().read(key)
+        if found is None or view not in (None, "html", "text", "raw", "frame"):
+            raise HTTPException(404)
+        if view == "frame":
+            return HTMLResponse(found.html or "", headers=_PRIVATE | {"Content-Security-Policy": MAIL_POLICY})
+        view = view or ("html" if found.html is not None else "text")
+        titles = {"html": gettext("As sent"), "text": gettext("Text"), "raw": gettext("Source")}
+        tabs = [
+            {"title": title, "url": f"/inbox/{key}/{name}", "current": name == view}
+            for name, title in titles.items()
+            if name != "html" or found.html is not None
+        ]
+        content = found.text or "" if view == "text" else found.raw.decode("utf-8", "replace")
+        about: dict[str, Any] = {
+            "subject": found.subject,
+            "sender": found.sender,
+            "to": found.to,
+            "date": words.date(found.date, "time") if found.date else "",
+            "size": size(len(found.raw)),
+        }
+        return self.html(
+            "web/mail.html.j2",
+            words,
+            self._page(request, words, found.subject),
+            headers=_PRIVATE,
+            message=about,
+            tabs=tabs,
+            view=view,
+            content=content,
+            inbox_url="/inbox/",
+            frame_url=f"/inbox/{key}/frame",
+        )
+
+    async def missing(self, request: Request, error: Exception) -> Response:
+        """Answer what is not there."""
+        words = self.words(request)
+        gettext = self.parts.renderer.words(words.language).gettext
+        status = error.status_code if isinstance(error, HTTPException) else 404
+        return self.html(
+            "web/notice.html.j2",
+            words,
+            self._page(request, words, gettext("Not found")),
+            status=status,
+            headers=_PRIVATE,
+            heading=gettext("Not found"),
+            text=gettext("There is no page at this address."),
+            action=None,
+        )
+
+    async def stylesheet(self, request: Request) -> Response:
+        """Serve the stylesheet."""
+        return Response(self.style, media_type="text/css", headers={"Cache-Control": "max-age=31536000, immutable"})
+
+    def _inbox(self) -> Inbox:
+        if self.parts.inbox is None:
+            # With a real mail server the mail is in the readers' mailboxes, not here.
+            raise HTTPException(404)
+        return self.parts.inbox
+
+    def _page(self, request: Request, words: Words, title: str) -> Page:
+        gettext = self.parts.renderer.words(words.language).gettext
+        page = self.page(request, words, title, noindex=True)
+        path = request.url.path
+        navigation = [
+            Link(title=gettext("Inbox"), url="/inbox/", current=path == "/inbox/"),
+            Link(title=gettext("Articles"), url=page.home),
+        ]
+        return replace(page, navigation=navigation, feeds=(), alternates=())
+
+
+_PRIVATE = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex"}
