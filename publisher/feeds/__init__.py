@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -27,7 +27,7 @@ __all__ = [
     "FeedSpec",
     "FeedsReport",
     "Format",
-    "build",
+    "build_feed",
     "feeds_of",
     "folder",
     "publish",
@@ -87,7 +87,7 @@ def publish(db: Database, config: Config, now: datetime, *, only: Iterable[str] 
     return _joined(done)
 
 
-def build(spec: FeedSpec, lasting_id: str, articles: Iterable[Article], config: Config) -> Built:
+def build_feed(spec: FeedSpec, lasting_id: str, articles: Iterable[Article], config: Config) -> Built:
     """Return a feed in all its formats, newest article first, ties by id (FR-X7).
 
     An article that cannot be shown is left out of every format and named. Raises what the builder raised when the
@@ -141,11 +141,12 @@ def _publish_one(
     # The store holds back what is dated ahead; no reader can cope with it, so neither does a slip get through (FR-X8).
     due = [article for article in articles if article.published_at <= now]
     lasting_id = _lasting_id(config, spec, known)
-    built = build(spec, lasting_id, due, config)
+    built = build_feed(spec, lasting_id, due, config)
 
     changed, unchanged, to_record = [], [], []
     for name, body in built.files.items():
-        file = _remembered(known.get(name), FeedFile(name, spec.slug, lasting_id, write.etag_of(body), now))
+        fresh = FeedFile(name=name, feed=spec.slug, feed_id=lasting_id, etag=write.etag_of(body), modified_at=now)
+        file = _remembered(known.get(name), fresh)
         if file != known.get(name):
             to_record.append(file)
         if _on_disk(folder(config) / name, body, file.modified_at):
@@ -175,10 +176,9 @@ def _remembered(before: FeedFile | None, file: FeedFile) -> FeedFile:
     if before is None:
         return file
     if before.etag == file.etag:
-        return FeedFile(file.name, file.feed, file.feed_id, file.etag, before.modified_at)
+        return replace(file, modified_at=before.modified_at)
     if file.modified_at <= before.modified_at < file.modified_at + _CLOCK_DRIFT:
-        later = before.modified_at + timedelta(microseconds=1)
-        return FeedFile(file.name, file.feed, file.feed_id, file.etag, later)
+        return replace(file, modified_at=before.modified_at + timedelta(microseconds=1))
     return file
 
 

@@ -178,15 +178,17 @@ def _person(name: str, url: str | None) -> dict[str, str]:
 
 
 def _media(parent: etree._Element, entry: Entry, enclosures: Sequence[Enclosure]) -> None:
-    """Add Media RSS: the image with its alternative text and credit, and the enclosures that RSS has no place for."""
+    """Add Media RSS: the image, the photo credit, and the enclosures that RSS has no place for.
+
+    No media:title and media:description, though there is text for them: feedparser, and so every reader built on it,
+    takes them for title and summary of the article.
+    """
     holder = parent
     if entry.image:
         holder = etree.SubElement(parent, f"{{{MEDIA}}}content", url=entry.image.url, medium="image")
         for name, pixels in (("width", entry.image.width), ("height", entry.image.height)):
             if pixels:
                 holder.set(name, str(pixels))
-        if entry.image.alt:
-            _child(holder, f"{{{MEDIA}}}description", entry.image.alt, type="plain")
     if entry.credit:  # kept even when there is no image to show
         _child(holder, f"{{{MEDIA}}}credit", entry.credit, role="photographer", scheme="urn:ebu")
     for enclosure in enclosures:
@@ -194,8 +196,6 @@ def _media(parent: etree._Element, entry: Entry, enclosures: Sequence[Enclosure]
         media.set("medium", _medium(enclosure.type))
         if enclosure.length is not None:
             media.set("fileSize", str(enclosure.length))
-        if enclosure.title:
-            _child(media, f"{{{MEDIA}}}title", enclosure.title, type="plain")
 
 
 def _medium(media_type: str) -> str:

@@ -104,8 +104,7 @@ def rich() -> tuple[Article, ...]:
     return RICH
 
 
-@pytest.fixture(scope="session")
-def config() -> Config:
+def make_config() -> Config:
     """A publication in three languages with two categories and one feed of its own; it has no folder."""
     return Config(
         site=Site(
@@ -122,6 +121,12 @@ def config() -> Config:
         web=Web(public_url="https://news.example.org"),
         data_dir=Path("/nowhere"),
     )
+
+
+@pytest.fixture(scope="session")
+def config() -> Config:
+    """That publication."""
+    return make_config()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,399 @@
+"""Feeds over HTTP: the matrix of conditions and codings, then the same over a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from hypothesis import given
+from hypothesis import strategies as st
+
+from publisher.feeds import write
+from publisher.web.feeds import (
+    CACHE_CONTROL,
+    CONTENT_TYPES,
+    FeedsApp,
+    Representation,
+    choose_coding,
+    http_date,
+    representation,
+    respond,
+    same_bytes,
+)
+
+CHANGED = datetime(2026, 11, 23, 7, 0, 0, 500000, tzinfo=UTC)
+NOW = CHANGED + timedelta(hours=1)
+BODY = b"<?xml version='1.0'?><rss/>" * 20
+TAG = write.etag_of(BODY)
+FEED = Representation("application/rss+xml; charset=utf-8", TAG, CHANGED, {**write.compress(BODY), "identity": BODY})
+
+
+def date(when: datetime) -> str:
+    return format_datetime(when, usegmt=True)
+
+
+def ask(method: str = "GET", **fields: str) -> tuple[int, dict[str, str], bytes]:
+    headers = [(name.replace("_", "-").encode(), value.encode()) for name, value in fields.items()]
+    status, answer, body = respond(method, headers, FEED, NOW)
+    names = [name for name, _ in answer]
+    assert len(set(names)) == len(names)
+    return status, {name.decode(): value.decode() for name, value in answer}, body
+
+
+def test_a_feed_is_sent_with_everything_a_reader_needs() -> None:
+    """FR-H2, H4, H6, H7, H9, H10, H14: and without a cookie."""
+    status, headers, body = ask()
+    assert (status, body) == (200, BODY)
+    assert headers == {
+        "content-type": "application/rss+xml; charset=utf-8",
+        "content-length": str(len(BODY)),
+        "etag": f'"{TAG}"',
+        "last-modified": "Mon, 23 Nov 2026 07:00:00 GMT",
+        "cache-control": "public, max-age=900, stale-while-revalidate=3600, stale-if-error=86400",
+        "vary": "Accept-Encoding",
+        "access-control-allow-origin": "*",
+        "x-content-type-options": "nosniff",
+    }
+
+
+def test_each_format_has_its_media_type() -> None:
+    """FR-H9: the charset is the declared one; JSON has none to declare."""
+    assert CONTENT_TYPES == {
+        "rss": "application/rss+xml; charset=utf-8",
+        "atom": "application/atom+xml; charset=utf-8",
+        "json": "application/feed+json",
+    }
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip", "br", "zstd"])
+def test_head_gets_the_headers_of_get(coding: str) -> None:
+    """FR-H1, FR-H8."""
+    assert ask("HEAD", accept_encoding=coding)[:2] == ask("GET", accept_encoding=coding)[:2]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "get"])
+def test_other_methods_are_refused_with_the_allowed_ones(method: str) -> None:
+    """FR-H1, FR-H11."""
+    status, headers, body = ask(method)
+    assert (status, headers["allow"], headers["content-type"]) == (405, "GET, HEAD", "text/plain; charset=utf-8")
+    assert body == b"Feeds can be read with GET or HEAD.\n"
+
+
+def test_an_unknown_feed_is_404_in_words() -> None:
+    """FR-H11: an error is never 200 and never HTML."""
+    status, headers, body = respond("GET", [], None, NOW)
+    assert status == 404
+    assert dict(headers)[b"content-type"] == b"text/plain; charset=utf-8"
+    assert dict(headers)[b"content-length"] == b"%d" % len(body)
+    assert b"<" not in body
+
+
+OTHER = "0" * 32
+
+CONDITIONS: list[tuple[dict[str, str], int]] = [
+    ({}, 200),
+    # If-None-Match: one, lists, any, weak, of other codings, decorated, without quotes
+    ({"if_none_match": f'"{TAG}"'}, 304),
+    ({"if_none_match": f'"{OTHER}"'}, 200),
+    ({"if_none_match": f'"{OTHER}", "{TAG}"'}, 304),
+    ({"if_none_match": f'"a,b" ,W/"{TAG}",'}, 304),
+    ({"if_none_match": "*"}, 304),
+    ({"if_none_match": '"*"'}, 200),
+    ({"if_none_match": f'W/"{TAG}"'}, 304),
+    ({"if_none_match": f'"{TAG}-gzip"'}, 304),
+    ({"if_none_match": f'"{TAG}-gzip-gzip"'}, 304),
+    ({"if_none_match": f'W/"{TAG}-br"'}, 304),
+    ({"if_none_match": f'"{TAG};gzip"'}, 304),
+    ({"if_none_match": f'"{TAG}--gzip"'}, 304),
+    ({"if_none_match": f'"{TAG}-df"'}, 304),
+    ({"if_none_match": TAG}, 304),
+    ({"if_none_match": f'"{TAG}x"'}, 200),
+    ({"if_none_match": f'"x{TAG}"'}, 200),
+    ({"if_none_match": ""}, 200),
+    ({"if_none_match": '"'}, 200),
+    # If-Modified-Since alone
+    ({"if_modified_since": date(CHANGED)}, 304),
+    ({"if_modified_since": date(CHANGED - timedelta(seconds=1))}, 200),
+    ({"if_modified_since": date(NOW + timedelta(hours=1))}, 304),
+    ({"if_modified_since": date(NOW + timedelta(days=5000))}, 200),  # FR-H4: the year 2041 of FreshRSS 1020
+    ({"if_modified_since": "Monday, 23-Nov-26 07:00:00 GMT"}, 304),
+    ({"if_modified_since": "Mon Nov 23 07:00:00 2026"}, 304),
+    ({"if_modified_since": "Mon, 23 Nov 2026 07:00:00 GMT; length=540"}, 304),
+    ({"if_modified_since": "yesterday"}, 200),
+    ({"if_modified_since": "0"}, 200),
+    ({"if_modified_since": ""}, 200),
+    # together: the tag decides
+    ({"if_none_match": f'"{TAG}"', "if_modified_since": date(CHANGED - timedelta(days=1))}, 304),
+    ({"if_none_match": f'"{OTHER}"', "if_modified_since": date(NOW)}, 200),
+    ({"if_none_match": "", "if_modified_since": date(NOW)}, 200),
+]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(("fields", "expected"), CONDITIONS)
+def test_conditions_are_understood(method: str, fields: dict[str, str], expected: int) -> None:
+    """FR-H3, FR-H4."""
+    assert ask(method, **fields)[0] == expected
+
+
+def test_several_lines_of_one_field_are_one_list() -> None:
+    """FR-H3."""
+    lines = [(b"if-none-match", f'"{OTHER}"'.encode()), (b"if-none-match", f'"{TAG}"'.encode())]
+    assert respond("GET", lines, FEED, NOW)[0] == 304
+
+
+def test_not_modified_has_no_body_and_repeats_what_a_cache_needs() -> None:
+    """FR-H5, FR-H7."""
+    status, headers, body = ask(if_none_match=f'"{TAG}"')
+    assert (status, body) == (304, b"")
+    assert headers == {
+        "etag": f'"{TAG}"',
+        "cache-control": CACHE_CONTROL.decode(),
+        "vary": "Accept-Encoding",
+        "access-control-allow-origin": "*",
+    }
+
+
+@pytest.mark.parametrize(
+    ("sent", "accepted", "repeated"),
+    [
+        (f'"{TAG}"', "gzip", f'"{TAG}"'),  # a cache that holds the plain bytes finds its own tag again
+        (f'"{TAG}-br"', "gzip", f'"{TAG}-br"'),
+        (f'W/"{TAG}-gzip"', "gzip", f'"{TAG}-gzip"'),
+        (f'"{TAG}-gzip-gzip"', "gzip", f'"{TAG}-gzip"'),
+        ("*", "br", f'"{TAG}-br"'),
+    ],
+)
+def test_not_modified_repeats_the_tag_the_client_has(sent: str, accepted: str, repeated: str) -> None:
+    """FR-H5: a cache looks for its copy by that tag."""
+    assert ask(if_none_match=sent, accept_encoding=accepted)[1]["etag"] == repeated
+
+
+def test_last_modified_is_never_in_the_future() -> None:
+    """FR-H4: a clock that was set back must not hand out a moment that has not come."""
+    early = CHANGED - timedelta(minutes=10)
+    _, headers, _ = respond("GET", [], FEED, early)
+    assert dict(headers)[b"last-modified"] == date(early).encode()
+
+
+ACCEPTED: list[tuple[str | None, str | None]] = [
+    (None, "identity"),
+    ("", "identity"),
+    ("identity", "identity"),
+    ("gzip", "gzip"),
+    ("x-gzip", "gzip"),
+    ("GZIP", "gzip"),
+    ("gzip, deflate", "gzip"),
+    ("gzip, deflate, br", "br"),
+    ("gzip, deflate, br, zstd", "br"),
+    ("gzip, zstd", "zstd"),
+    ("zstd;q=0.5, gzip", "gzip"),
+    ("br;q=0.9, gzip;q=1.0", "gzip"),
+    ("br;q=0, gzip", "gzip"),
+    ("gzip;q=0", "identity"),
+    ("deflate", "identity"),
+    ("*", "br"),
+    ("*;q=0", None),
+    ("*;q=0, gzip", "gzip"),
+    ("*;q=0, identity", "identity"),
+    ("br;q=0, *", "zstd"),
+    ("identity, gzip;q=0.5", "identity"),
+    ("gzip;q=0.001", "gzip"),
+    ("identity;q=0", None),
+    ("identity;q=0, gzip;q=0", None),
+    ("gzip, identity;q=0", "gzip"),
+    ("identity;q=0, *", "br"),
+    ("gzip;q=2", "identity"),
+    ("gzip;q=nan", "identity"),
+    ("gzip ; q = 0.5", "gzip"),
+    ("gzip;level=9", "gzip"),
+    (",,gzip", "gzip"),
+    (";q=1", "identity"),
+]
+
+
+@pytest.mark.parametrize(("accepted", "coding"), ACCEPTED)
+def test_the_coding_follows_the_clients_wishes(accepted: str | None, coding: str | None) -> None:
+    """FR-H8."""
+    assert choose_coding(accepted, FEED.bodies) == coding
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "gzip"])
+def test_each_coding_has_its_body_its_length_and_its_tag(coding: str) -> None:
+    """FR-H2, FR-H8: strong tags of different bytes differ."""
+    status, headers, body = ask(accept_encoding=coding)
+    assert (status, body) == (200, FEED.bodies[coding])
+    assert headers["content-encoding"] == coding
+    assert headers["content-length"] == str(len(body))
+    assert headers["etag"] == f'"{TAG}-{coding}"'
+
+
+def test_who_refuses_every_coding_is_told_which_there_are() -> None:
+    """FR-H8: `identity;q=0` is honoured (RFC 9110 §15.5.7 wants a 406 that says what there is)."""
+    status, headers, body = ask(accept_encoding="identity;q=0")
+    assert (status, headers["vary"], body) == (
+        406,
+        "Accept-Encoding",
+        b"This feed comes as br, zstd, gzip, identity.\n",
+    )
+
+
+@given(
+    st.sampled_from(["GET", "HEAD"]),
+    st.lists(
+        st.tuples(
+            st.sampled_from([b"accept-encoding", b"if-none-match", b"if-modified-since"]),
+            st.one_of(st.binary(), st.text('gzipbr,;q=01.*"W/- ' + TAG[:2]).map(str.encode)),
+        )
+    ),
+)
+def test_no_header_confuses_it(method: str, headers: list[tuple[bytes, bytes]]) -> None:
+    """L9: any bytes give one of the five answers."""
+    assert respond(method, headers, FEED, NOW)[0] in (200, 304, 406)
+
+
+@given(st.text())
+def test_no_date_and_no_tag_confuses_it(text: str) -> None:
+    found = http_date(text)
+    assert found is None or found.tzinfo is UTC
+    assert same_bytes(text, OTHER) in (None, "*")
+
+
+def test_a_form_that_does_not_belong_to_the_body_is_not_offered(tmp_path: Path) -> None:
+    """J18."""
+    write.write(tmp_path / "all.rss", BODY, CHANGED)
+    os.utime(tmp_path / "all.rss.br", ns=(1, 1))
+    found = write.read(tmp_path / "all.rss")
+    assert found is not None
+    made = representation(found, "application/rss+xml; charset=utf-8")
+    assert list(made.bodies) == ["zstd", "gzip", "identity"]
+    assert (made.etag, made.modified_at) == (TAG, CHANGED)
+
+
+# Over a socket
+
+
+async def elsewhere(scope: Any, receive: Any, send: Any) -> None:
+    """The application behind: says that it was asked."""
+    await send({"type": "http.response.start", "status": 299, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+Ask = Callable[..., Awaitable[tuple[bytes, dict[bytes, bytes], bytes]]]
+
+
+@asynccontextmanager
+async def served(folder: Path) -> AsyncIterator[Ask]:
+    """The real server on a free loopback port; yields a function that sends raw bytes and returns the raw answer."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()  # who connects before the server runs waits in the queue
+    app = FeedsApp(elsewhere, folder, lambda: NOW)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+    running = asyncio.create_task(server.serve([listener]))
+    host, port = listener.getsockname()
+
+    async def raw(target: str, *lines: str, method: str = "GET") -> tuple[bytes, dict[bytes, bytes], bytes]:
+        reader, writer = await asyncio.open_connection(host, port)
+        head = [f"{method} {target} HTTP/1.1", "Host: x", "Connection: close", *lines, "", ""]
+        writer.write("\r\n".join(head).encode())
+        answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        top, _, body = answer.partition(b"\r\n\r\n")
+        status, *fields = top.split(b"\r\n")
+        return status, {name.lower(): value.strip() for name, _, value in (f.partition(b":") for f in fields)}, body
+
+    try:
+        yield raw
+    finally:
+        server.should_exit = True
+        await running
+
+
+@pytest.mark.anyio
+async def test_over_a_socket_a_feed_is_read_once_and_then_only_confirmed(tmp_path: Path) -> None:
+    """FR-H1 to H9: what is on the wire, lengths and dates included."""
+    write.write(tmp_path / "all.rss", BODY, CHANGED)
+    async with served(tmp_path) as raw:
+        status, headers, body = await raw("/feeds/all.rss", "Accept-Encoding: gzip")
+        assert status == b"HTTP/1.1 200 OK"
+        assert gzip.decompress(body) == BODY
+        assert int(headers[b"content-length"]) == len(body)
+
+        again = await raw("/feeds/all.rss", "Accept-Encoding: gzip", f"If-None-Match: {headers[b'etag'].decode()}")
+        assert again[0] == b"HTTP/1.1 304 Not Modified"
+        assert again[2] == b""
+        assert again[1][b"etag"] == headers[b"etag"]
+        assert {b"date", b"cache-control", b"vary"} <= again[1].keys()
+        assert not {b"content-length", b"content-encoding", b"set-cookie"} & again[1].keys()
+
+        since = await raw("/feeds/all.rss", f"If-Modified-Since: {headers[b'last-modified'].decode()}")
+        assert since[0] == b"HTTP/1.1 304 Not Modified"
+
+        head = await raw("/feeds/all.rss", "Accept-Encoding: gzip", method="HEAD")
+        assert (head[0], head[2]) == (status, b"")
+        assert head[1].items() - {(b"date", head[1][b"date"])} == headers.items() - {(b"date", headers[b"date"])}
+
+        refused = await raw("/feeds/all.rss", method="POST")
+        assert (refused[0], refused[1][b"allow"]) == (b"HTTP/1.1 405 Method Not Allowed", b"GET, HEAD")
+
+
+@pytest.mark.anyio
+async def test_over_a_socket_new_bytes_are_served_at_once(tmp_path: Path) -> None:
+    """FR-H4: another file in its place is another feed; a removed one is gone."""
+    path = tmp_path / "all.json"
+    write.write(path, b'{"items":[]}', CHANGED)
+    async with served(tmp_path) as raw:
+        first = await raw("/feeds/all.json")
+        write.write(path, b'{"items":[1]}', CHANGED + timedelta(microseconds=1))
+        second = await raw("/feeds/all.json", f"If-None-Match: {first[1][b'etag'].decode()}")
+        assert (second[0], second[2]) == (b"HTTP/1.1 200 OK", b'{"items":[1]}')
+        assert second[1][b"content-type"] == b"application/feed+json"
+        assert second[1][b"etag"] != first[1][b"etag"]
+        write.remove(path)
+        assert (await raw("/feeds/all.json"))[0] == b"HTTP/1.1 404 Not Found"
+
+
+TARGETS = {
+    "/feeds/all.rss": b"200",
+    "/feeds/all.rss?utm_source=x": b"200",
+    "/feeds/none.rss": b"404",
+    "/feeds/ALL.rss": b"404",
+    "/feeds/all.rss.gz": b"299",
+    "/feeds/.all.rss.tmp": b"299",
+    "/feeds/../secret.rss": b"404",
+    "/feeds/..%2fsecret.rss": b"404",
+    "/feeds/%2e%2e/secret.rss": b"404",
+    "/feeds//etc/secret.rss": b"404",
+    "/feeds/a%00.rss": b"404",
+    "/feeds/a%0a.rss": b"404",
+    "/feeds/..%5csecret.rss": b"404",
+    "/feeds/sub/all.rss": b"404",
+    "/feeds/-.rss": b"404",
+    "/feeds/": b"299",
+    "/feeds/all": b"299",
+    "/": b"299",
+}
+
+
+@pytest.mark.anyio
+async def test_over_a_socket_no_path_leads_out_of_the_folder(tmp_path: Path) -> None:
+    """FR-H11, D14: unknown names are 404, and what is no feed goes to the application behind."""
+    write.write(tmp_path / "feeds" / "all.rss", BODY, CHANGED)
+    write.write(tmp_path / "feeds" / "sub" / "all.rss", BODY, CHANGED)
+    write.write(tmp_path / "secret.rss", b"secret", CHANGED)
+    async with served(tmp_path / "feeds") as raw:
+        answers = {target: await raw(target) for target in TARGETS}
+    assert {target: status.split()[1] for target, (status, _, _) in answers.items()} == TARGETS
+    assert not any(b"secret" in body for _, _, body in answers.values())
