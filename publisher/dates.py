@@ -40,7 +40,7 @@ _WEEKDAYS = (
     "monday mon понедельник пн панядзелак пнд",
     "tuesday tues tue вторник вт аўторак аўт ат",
     "wednesday wed среда ср серада срд",
-    "thursday thurs thur thu четверг чт чацвер чцв чц",
+    "thursday thurs thur thu четверг чт чацвер чацьвер чцв чц",
     "friday fri пятница пт пятніца птн",
     "saturday sat суббота сб субота сбт",
     "sunday sun воскресенье вс нядзеля ндз нд",

@@ -132,11 +132,13 @@ def test_what_programs_write_is_read_back(moment: datetime, offset: timezone) ->
     assert parse(aware.strftime("%a, %d %b %Y %H:%M:%S %z"), WARSAW) == aware
 
 
-@given(whole_moments, st.sampled_from(["en", "ru", "be", "be-tarask"]), st.sampled_from(["long", "full"]))
-def test_what_we_write_is_read_back(moment: datetime, language: str, style: Style) -> None:
-    """Babel's names of months and weekdays are among those that `parse` knows."""
-    day = local(moment.date(), MINSK)
-    assert parse(display(day, language, MINSK, style), MINSK) == day
+@pytest.mark.parametrize("language", ["en", "en-US", "ru", "be", "be-tarask"])
+@pytest.mark.parametrize("style", ["long", "full"])
+def test_what_we_write_is_read_back(language: str, style: Style) -> None:
+    """Every name that Babel gives a month or a weekday is among those that `parse` knows."""
+    for number in range(12 * 7):
+        day = local(date(2017, 1 + number // 7, 1 + number % 7), MINSK)
+        assert parse(display(day, language, MINSK, style), MINSK) == day
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from html import escape, unescape
+from html.entities import html5
 
 import nh3
 
@@ -62,7 +63,17 @@ _UNSEEN_STYLE = re.compile(
 _IMAGE = re.compile(r"<img\b[^>]*>")
 _UNSEEN_IMAGE = re.compile(r' hidden="| style="| (?:width|height)="0*[01]"')
 
-_FOREIGN_START = re.compile(r"<(?:svg|math)\b[^>]*>", re.IGNORECASE)
+# nh3 removes these with everything behind them where it meets them outside their namespace: an unclosed <svg>, or
+# "List<text>" that nobody escaped, would cost the rest of the article. (SVG 2 appendix F, MathML 3 appendix I.)
+_FOREIGN_TAG = re.compile(
+    r"</?(?:svg|animate\w*|circle|clippath|color-profile|cursor|defs|desc|discard|ellipse|fe[a-z]+|filter|font-face[\w-]*"
+    r"|foreignobject|g|glyph\w*|hatch\w*|[hv]kern|line|(?:linear|radial)gradient|marker|mask|mesh\w*|metadata"
+    r"|missing-glyph|mpath|path|pattern|polygon|polyline|rect|set|solidcolor|stop|switch|symbol|text|textpath|tref|tspan"
+    r"|unknown|use|view"
+    r"|m(?:ath|action|align\w*|enclose|error|fenced|frac|glyph|i|labeledtr|longdiv|multiscripts|n|o|over|padded|phantom"
+    r"|prescripts|root|row|s\w*|table|td|text|tr|under|underover)|none|semantics|annotation(?:-xml)?)(?=[\s/>])[^>]*>",
+    re.IGNORECASE,
+)
 _SVG_END = re.compile(r"</svg\s*>", re.IGNORECASE)
 _SVG = re.compile(r"<svg\b.*?</svg\s*>", re.IGNORECASE | re.DOTALL)
 
@@ -85,8 +96,14 @@ def title_text(markup: str) -> str:
     if "<" in markup:
         markup = _TITLE_TAG.sub(lambda tag: " " if tag.group().lower().startswith("<br") else "", markup)
     if "&" in markup:
-        markup = _ENTITY.sub(lambda entity: unescape(entity.group()), markup)
+        markup = _ENTITY.sub(_decoded, markup)
     return one_line(markup)
+
+
+def _decoded(entity: re.Match[str]) -> str:
+    """Return the character of a whole entity; `unescape` alone would also decode the "&not" of "&notify;"."""
+    text = entity.group()
+    return unescape(text) if text[1] == "#" or text[1:] in html5 else text
 
 
 def sanitise(html: str, base_url: str | None) -> str:
@@ -96,10 +113,10 @@ def sanitise(html: str, base_url: str | None) -> str:
     images go. Scripts, styles, forms, frames, SVG and images nobody can see go; text stays. HTML nested beyond reason
     becomes its text in paragraphs (B6).
     """
-    html = clean(html)
+    html = _without_foreign(clean(html))
     if too_deep(html):
         return "".join(f"<p>{escape(paragraph, quote=False)}</p>" for paragraph in plain(html).split("\n\n"))
-    return _IMAGE.sub(_seen, _cleaner(base_url).clean(_without_foreign(html))).strip()
+    return _IMAGE.sub(_seen, _cleaner(base_url).clean(html)).strip()
 
 
 @lru_cache(maxsize=64)
@@ -148,13 +165,8 @@ def _seen(image: re.Match[str]) -> str:
 
 
 def _without_foreign(html: str) -> str:
-    """Remove SVG, and the tags of what is left: nh3 lets an unclosed <svg> or <math> swallow the text after it."""
-    if _FOREIGN_START.search(html) is None:
-        return html
-    last_end = None
-    for last_end in _SVG_END.finditer(html):  # noqa: B007 - only the last one is wanted
-        pass
-    if last_end is not None:
-        # Up to here every <svg> finds an end, so that the search stays linear.
-        html = _SVG.sub("", html[: last_end.end()]) + html[last_end.end() :]
-    return _FOREIGN_START.sub("", html)
+    """Remove drawings, and the tags of SVG and MathML that are left; the text between those stays."""
+    end = max((drawing.end() for drawing in _SVG_END.finditer(html)), default=0)
+    # Up to there every <svg> finds its end, so that the search stays linear.
+    html = _SVG.sub("", html[:end]) + html[end:]
+    return _FOREIGN_TAG.sub("", html)

@@ -15,10 +15,10 @@ Value = str | Sequence[str] | None
 # Code comes first: inside it only `raw` and `endraw` mean anything. 500 characters are more than any tag needs, and
 # keep the search linear.
 _TOKEN = re.compile(
-    r"^(?P<indent>[ \t>]*)(?P<fence>`{3,}|~{3,})[^\n]*\n(?:.*?^[ \t>]*(?P=fence)[`~]*[ \t]*$|.*\Z)"
-    r"|(?<!`)(?P<ticks>`+)(?!`)(?:(?!\n[ \t]*\n).){1,2000}?(?<!`)(?P=ticks)(?!`)"
+    r"^[ \t>]*+(?P<fence>`{3,}+|~{3,}+)[^\n]*\n(?:.*?^[ \t>]*(?P=fence)[`~]*[ \t]*$|.*\Z)"
+    r"|(?<!`)(?P<ticks>`++)(?!`)(?:(?!\n[ \t]*\n).){1,2000}?(?<!`)(?P=ticks)(?!`)"
     r"|\{%-?\s*(?P<tag>\w+)(?P<rest>.{0,500}?)-?%\}"
-    r"|\{\{-?(?P<output>.{0,500}?)-?\}\}",
+    r"|\{\{-?(?P<output>[^{}]{0,500}?)-?\}\}",
     re.DOTALL | re.MULTILINE,
 )
 _RAW = re.compile(r"\{%-?\s*raw\s*-?%\}(.*?)\{%-?\s*endraw\s*-?%\}|\{%-?\s*(?:end)?raw\s*-?%\}", re.DOTALL)
@@ -162,4 +162,4 @@ def _fenced(options: str, code: str, before: str) -> str:
     fence = "`" * max(3, longest + 1)
     indent = before if not before.strip() else ""
     start = "" if not before.strip() else "\n\n"
-    return f"{start}{fence}{language}\n" + code.strip("\n") + f"\n{indent}{fence}\n"
+    return f"{start}{fence}{language}\n" + code.lstrip("\n").rstrip() + f"\n{indent}{fence}\n"
