@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import css_inline
 import jinja2
+from babel.core import UnknownLocaleError
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import PoFileError, read_po
 from jinja2.runtime import Context
@@ -220,8 +221,11 @@ def _catalogue(path: Path) -> gettext.NullTranslations:
     compiled = io.BytesIO()
     try:
         with path.open("rb") as file:
-            write_mo(compiled, read_po(file, locale=path.stem.replace("-", "_"), abort_invalid=True))
-    except (PoFileError, ValueError) as error:
+            catalogue = read_po(file, locale=path.stem.replace("-", "_"), abort_invalid=True)
+    except (PoFileError, ValueError, UnknownLocaleError) as error:
         raise RenderError(f"{path}: {error}") from error
+    for message, errors in catalogue.check():  # a placeholder lost in translation would fail in the middle of an issue
+        raise RenderError(f"{path}:{message.lineno}: {errors[0]}")
+    write_mo(compiled, catalogue)
     compiled.seek(0)
     return gettext.GNUTranslations(compiled)

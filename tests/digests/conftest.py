@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,43 +22,7 @@ MakeArticle = Callable[..., Article]
 MakeReader = Callable[..., Reader]
 MakeFrame = Callable[..., Frame]
 
-# (guid, language, category, status, hours ago, title, summary, author, image)
-STORIES: tuple[tuple[str, str, str, str, int, str, str, str, str], ...] = (
-    ("talks", "en", "foreign-policy", "improved", 14, "Ministers agree on a timetable for border talks",
-     "After two days in Vienna both delegations named dates for the next three rounds. The first meets in January; water rights come before trade, and observers from four countries will sit at the table.",
-     "Anna Kavalenka", "border.jpg"),
-    ("talks-ru", "ru", "foreign-policy", "improved", 13, "Министры согласовали график переговоров о границе",
-     "После двух дней в Вене обе делегации назвали даты следующих трёх раундов. Первый пройдёт в январе: сначала вопрос о воде, затем торговля; за столом будут наблюдатели из четырёх стран.",
-     "Анна Коваленко", "border.jpg"),
-    ("consulate", "en", "foreign-policy", "", 39, "A consulate reopens after eleven years",
-     "Visas for students and drivers will be issued from December; queues are expected.", "", ""),
-    ("visas-ru", "ru", "foreign-policy", "unchanged", 45, "Визовый режим останется прежним до весны",
-     "Решение отложено до заседания в марте.", "Пётр Лис", ""),
-    ("budget", "en", "economy", "worsened", 20, "The budget gap widens to 3.1 % of output",
-     "Revenue from exports fell for the third quarter in a row, while pensions rose with inflation. The ministry plans to borrow at home, at rates that banks call “uncomfortable but bearable”.",
-     "Maryna Hlushko, Piotr Lis", "chart.png"),
-    ("budget-ru", "ru", "economy", "worsened", 19, "Дефицит бюджета вырос до 3,1 % ВВП",
-     "Доходы от экспорта снижаются третий квартал подряд, а пенсии растут вместе с инфляцией. Министерство намерено занимать внутри страны.",
-     "Марина Глушко, Пётр Лис", "chart.png"),
-    ("harvest", "en", "economy", "", 60, "Late harvest, early frost: what farmers expect from the market",
-     "Prices for rapeseed and barley will decide whether small farms sow again in spring.", "Maryna Hlushko", ""),
-    ("court", "en", "society", "unchanged", 26, "Court keeps the ban on two associations",
-     "The judges read the verdict in eleven minutes. The lawyers have ten days for an appeal.", "Piotr Lis", ""),
-    ("court-ru", "ru", "society", "unchanged", 25, "Суд оставил в силе запрет двух объединений",
-     "Судьи зачитали решение за одиннадцать минут. У адвокатов есть десять дней на обжалование.", "Пётр Лис", ""),
-    ("libraries", "en", "culture", "improved", 51, "Village libraries lend tools, seeds and sewing machines",
-     "Forty libraries joined in the first year; the longest waiting list is for a hedge trimmer.", "Anna Kavalenka", "library.jpg"),
-    ("libraries-ru", "ru", "culture", "improved", 50, "Сельские библиотеки выдают инструменты, семена и швейные машины",
-     "За первый год присоединились сорок библиотек; самая длинная очередь — за кусторезом.", "Анна Коваленко", "library.jpg"),
-    ("cyber", "en", "security", "", 32, "Power companies rehearse a day without computers",
-     "Operators switched three substations by hand and radio. It took nine hours instead of four minutes.", "", ""),
-    ("chess", "en", "uncategorised", "", 72, "Chess: a draw after 154 moves", "Neither side wanted it.", "", ""),
-    ("rain-he", "he", "society", "improved", 16, "הגשמים מילאו את המאגרים: עונת השקיה ראשונה ללא קיצוצים",
-     "לאחר שלוש שנות בצורת נפתחו הסכרים בצפון. החקלאים מספרים על יבול כפול, ורשות המים מזהירה: “עדיין מוקדם לחגוג”.",
-     "דנה לוי", "rain.jpg"),
-    ("talks-he", "he", "foreign-policy", "worsened", 15, "השיחות על הגבול נדחו לינואר",
-     "שתי המשלחות בווינה יצאו ללא הצהרה משותפת.", "יואב כהן", ""),
-)  # fmt: skip
+NEWS = Path(__file__).parent.parent / "data" / "digests" / "news.json"
 
 PICTURES = {
     "border.jpg": ("A long table with flags, seen from above", 1600, 900, "Vienna Press Pool"),
@@ -111,22 +77,23 @@ def make_article() -> MakeArticle:
 def news(make_article: MakeArticle) -> tuple[Article, ...]:
     """Fifteen articles of a weekend; some are translations of each other."""
     found = []
-    for guid, language, category, status, hours, title, summary, authors, image in STORIES:
+    for given in json.loads(NEWS.read_text("utf-8")):
+        guid, image = given["guid"], given["image"]
         alt, width, height, credit = PICTURES.get(image, ("", None, None, None))
         found.append(
             make_article(
                 guid,
-                language=language,
-                categories=(category,),
-                status=Status(status) if status else None,
-                published_at=NOW - timedelta(hours=hours),
-                title=title,
-                summary=summary,
-                html=f"<p>{summary}</p>",
-                authors=tuple(Author(name) for name in authors.split(", ") if name),
+                language=given["language"],
+                categories=(given["category"],),
+                status=Status(given["status"]) if given["status"] else None,
+                published_at=NOW - timedelta(hours=given["hours"]),
+                title=given["title"],
+                summary=given["summary"],
+                html=f"<p>{given['summary']}</p>",
+                authors=tuple(Author(name) for name in given["authors"].split(", ") if name),
                 image=Image(f"https://news.example/media/{image}", alt, width, height, credit) if image else None,
                 url=f"https://news.example/2026/11/{guid}/",
-                story=guid.removesuffix("-ru") if guid != "visas-ru" else guid,
+                story=guid if guid == "visas-ru" else guid.removesuffix("-ru"),
             )
         )
     return tuple(found)
@@ -162,8 +129,12 @@ def newsletter() -> Newsletter:
         title={"en": "The Week in Review", "ru": "Обзор недели", "he": "סיכום השבוע"},
         from_address="editors@news.example",
         reply_to="editors@news.example",
-        frequencies={"weekly": Frequency(title={"en": "every Monday", "ru": "по понедельникам"}, at="07:00", days=("mon",))},
-    )  # fmt: skip
+        frequencies={
+            "weekly": Frequency(
+                title={"en": "every Monday", "ru": "по понедельникам", "he": "בכל יום שני"}, at="07:00", days=("mon",)
+            )
+        },
+    )
 
 
 @pytest.fixture

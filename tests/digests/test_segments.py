@@ -1,0 +1,324 @@
+"""Tests of segments: what readers share, what they get, and what is refused."""
+
+from __future__ import annotations
+
+import html as html_module
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from publisher.config import Config, Newsletter
+from publisher.digests.compose import Frame, Skip
+from publisher.digests.material import Material
+from publisher.digests.segments import HTML_LIMIT, Group, Press, Sorting, page_language
+from publisher.digests.select import Choice
+from publisher.errors import RenderError
+from publisher.mail.message import SLOT_UNSUBSCRIBE
+from publisher.model import Article, Format, NewSegment, Reader
+from publisher.render import Renderer
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "digests"
+
+MakeArticle = Callable[..., Article]
+MakeReader = Callable[..., Reader]
+MakeFrame = Callable[..., Frame]
+
+
+def printed(frame: Frame, news: tuple[Article, ...], reader: Reader, **options: Any) -> NewSegment | Skip:
+    """Return the segment of one reader."""
+    sorting = Sorting(Material((reader,), 99, news), frame.config, frame.newsletter)
+    group = sorting.group(reader)
+    return Press(frame).segment(sorting.picks(group), group.language, group.format, **options)
+
+
+def segment(frame: Frame, news: tuple[Article, ...], reader: Reader, **options: Any) -> NewSegment:
+    made = printed(frame, news, reader, **options)
+    assert isinstance(made, NewSegment)
+    return made
+
+
+class Hrefs(HTMLParser):
+    """The addresses of all links, in order, each once; and the names of all tags."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: dict[str, None] = {}
+        self.tags: set[str] = set()
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        if tag == "a":
+            self.found[dict(attrs)["href"] or ""] = None
+
+
+def urls_of_text(text: str) -> list[str]:
+    return list(dict.fromkeys(re.findall(rf"https?://\S+|{SLOT_UNSUBSCRIBE}", text)))
+
+
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "english": ({}, {}),
+    "russian": ({}, {"languages": ("ru",)}),
+    "hebrew": ({"fallback_languages": False}, {"languages": ("he",)}),
+    "text-only": ({}, {"format": Format.TEXT}),
+    "one-category": ({}, {"categories": ("economy",)}),
+    "overflow": ({"max_per_section": 1, "max_articles": 4}, {}),
+    "full-text": ({"content": "full"}, {"categories": ("society",)}),
+    "empty": ({"skip_if_empty": False}, {"cursor": 99}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_digests_look_as_they_always_did(
+    make_frame: MakeFrame, news: tuple[Article, ...], make_reader: MakeReader, case: str, update_golden: bool
+) -> None:
+    """M7: golden files; `pytest --update-golden` writes them anew, and then somebody looks at them."""
+    changes, reader = CASES[case]
+    made = segment(make_frame(**changes), news, make_reader(**reader))
+    head = made.head.decode("ascii").replace("\r\n", "\n")
+    files = {"html": made.html, "txt": made.text, "head": re.sub(r'boundary="[^"]*"', 'boundary="…"', head)}
+    for kind, content in files.items():
+        path = GOLDEN / f"{case}.{kind}"
+        if update_golden:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content, "utf-8")
+        assert content == path.read_text("utf-8")
+
+
+def test_a_reader_of_nothing_new_gets_nothing(
+    make_frame: MakeFrame, news: tuple[Article, ...], make_reader: MakeReader
+) -> None:
+    """M6."""
+    assert printed(make_frame(), news, make_reader(cursor=99)) == Skip("no new articles")
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case != "text-only"])
+def test_text_and_html_hold_the_same_addresses_in_the_same_order(
+    make_frame: MakeFrame, news: tuple[Article, ...], make_reader: MakeReader, case: str
+) -> None:
+    """M5."""
+    changes, reader = CASES[case]
+    made = segment(make_frame(**changes), news, make_reader(**reader))
+    assert urls_of_text(made.text) == list(Hrefs(made.html).found)
+    assert SLOT_UNSUBSCRIBE in urls_of_text(made.text)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_lines_of_the_text_part_are_at_most_76_wide(
+    make_frame: MakeFrame, news: tuple[Article, ...], make_reader: MakeReader, case: str
+) -> None:
+    """M5: only addresses may be longer."""
+    changes, reader = CASES[case]
+    made = segment(make_frame(**changes), news, make_reader(**reader))
+    assert [line for line in made.text.split("\n") if len(line) > 76 and "://" not in line] == []
+    assert not re.search(r"[ \t]$|\n{4}", made.text, re.MULTILINE)
+
+
+def test_link_texts_are_unique_and_pictures_have_alternatives_and_sizes(
+    make_frame: MakeFrame, news: tuple[Article, ...], make_reader: MakeReader
+) -> None:
+    made = segment(make_frame(), news, make_reader())
+    texts = re.findall(r"<a [^>]*>([^<]+)</a>", made.html)
+    assert len(texts) == len(set(texts))
+    images = re.findall(r"<img [^>]*>", made.html)
+    assert len(images) == 4
+    assert all('src="https://' in i and re.search(r'alt="[^"]+"', i) and re.search(r'height="\d+"', i) for i in images)
+
+
+def test_no_style_rule_and_no_pure_black_or_white_is_left_behind(
+    make_frame: MakeFrame, news: tuple[Article, ...], make_reader: MakeReader
+) -> None:
+    """Spec mail 3.1: what programs strip is inlined; dark mode turns pure colours into glare."""
+    made = segment(make_frame(), news, make_reader())
+    assert made.html.count("<style") == 1
+    assert "prefers-color-scheme" in made.html
+    assert len(re.findall(r"<style.*?</style>", made.html, re.DOTALL)[0]) < 8 * 1024
+    assert not re.search(r"#(fff|000)\b|#(ffffff|000000)\b", made.html, re.IGNORECASE)
+    assert not re.search(r"<(script|link|form|button|svg|video)\b|url\(|position:|display:flex", made.html)
+    assert re.search(r'<div [^>]*role="article" aria-roledescription="email"', made.html)
+
+
+def test_html_in_texts_is_escaped_in_html_and_plain_in_text(
+    make_frame: MakeFrame, make_article: MakeArticle, make_reader: MakeReader
+) -> None:
+    """E6."""
+    title = "<script>alert(1)</script> Q&A"
+    made = segment(make_frame(), (make_article(title=title, summary="<b>x</b>"),), make_reader())
+    assert Hrefs(made.html).tags & {"script", "b"} == set()
+    assert f"{html_module.escape(title)}</a></h3>" in made.html
+    assert "* <script>alert(1)</script> Q&A\n" in made.text
+    assert made.subject == f"The Week in Review: {title}"
+
+
+@pytest.mark.parametrize(("name", "source"), [("html", "<p>{{ digest.title }}</p>"), ("txt", "{{ digest.title }}")])
+def test_a_template_without_unsubscribe_link_is_refused(
+    make_frame: MakeFrame, news: tuple[Article, ...], make_reader: MakeReader, tmp_path: Path, name: str, source: str
+) -> None:
+    """E15."""
+    (tmp_path / "mail").mkdir()
+    (tmp_path / "mail" / f"digest.{name}.j2").write_text(source, "utf-8")
+    with pytest.raises(RenderError, match=rf"mail/digest\.{name}\.j2: no unsubscribe link"):
+        segment(make_frame(renderer=Renderer([tmp_path])), news, make_reader())
+
+
+def test_an_empty_text_template_is_replaced_by_ours(
+    make_frame: MakeFrame, news: tuple[Article, ...], make_reader: MakeReader, tmp_path: Path
+) -> None:
+    """E16."""
+    (tmp_path / "mail").mkdir()
+    (tmp_path / "mail" / "digest.txt.j2").write_text("\n", "utf-8")
+    made = segment(make_frame(renderer=Renderer([tmp_path])), news, make_reader())
+    assert made.text == segment(make_frame(), news, make_reader()).text
+
+
+def test_one_block_of_the_digest_can_be_replaced(
+    make_frame: MakeFrame, news: tuple[Article, ...], make_reader: MakeReader, tmp_path: Path
+) -> None:
+    (tmp_path / "mail").mkdir()
+    source = '{% extends "builtin/mail/digest.html.j2" %}{% block overview %}<p>Dear reader</p>{% endblock %}'
+    (tmp_path / "mail" / "digest.html.j2").write_text(source, "utf-8")
+    made = segment(make_frame(renderer=Renderer([tmp_path])), news, make_reader())
+    assert "<p>Dear reader</p>" in made.html
+    assert "Ministers agree on a timetable" in made.html
+
+
+def test_a_digest_that_gmail_would_cut_says_less(
+    make_frame: MakeFrame, make_article: MakeArticle, make_reader: MakeReader
+) -> None:
+    """M4: at most 100 KB: summaries for full texts, then fewer articles; the sums still match."""
+    paragraph = f"<p>{'Длинный абзац. ' * 40}</p>"
+    news = tuple(make_article(html=paragraph * 9, summary="Краткое изложение. " * 30) for _ in range(90))
+    made = segment(make_frame(content="full", max_per_section=200, max_articles=200), news, make_reader())
+    assert len(made.html.encode()) <= HTML_LIMIT
+    assert len(made.html.encode()) > HTML_LIMIT * 0.8
+    assert "Длинный абзац" not in made.html
+    shown = made.html.count("<h3")
+    assert f"{90 - shown} more on the web: Foreign policy" in made.html
+    assert made.text.count("\n* ") == shown
+
+
+def test_a_template_too_large_for_any_mail_is_refused(
+    make_frame: MakeFrame, news: tuple[Article, ...], make_reader: MakeReader, tmp_path: Path
+) -> None:
+    """E8."""
+    (tmp_path / "mail").mkdir()
+    (tmp_path / "mail" / "digest.html.j2").write_text("{{ unsubscribe }}" + "x" * HTML_LIMIT, "utf-8")
+    with pytest.raises(RenderError, match="make the template smaller"):
+        segment(make_frame(renderer=Renderer([tmp_path])), news, make_reader())
+
+
+def test_an_article_that_cannot_be_rendered_is_left_out_and_the_rest_goes(
+    make_frame: MakeFrame, news: tuple[Article, ...], tmp_path: Path
+) -> None:
+    """E2."""
+    (tmp_path / "mail").mkdir()
+    source = "<tr><td>{{ item.title }}{% if item.image and not item.credit %}{{ nothing }}{% endif %}</td></tr>"
+    (tmp_path / "mail" / "article.html.j2").write_text(source, "utf-8")
+    frame = make_frame(renderer=Renderer([tmp_path]))
+    press = Press(frame)
+    sorting = Sorting(Material((), 99, news), frame.config, frame.newsletter)
+    picks = sorting.picks(Group("en", Choice(languages=("en",)), Format.HTML, 0))
+    made = press.segment(picks, "en", Format.HTML)
+    budget = next(article for article in news if article.guid == "budget")
+    assert isinstance(made, NewSegment)
+    assert budget.title not in made.html + made.text
+    assert "Late harvest" in made.html
+    assert list(press.left_out) == [budget.id]
+    assert "'nothing' is undefined" in press.left_out[budget.id]
+
+
+def test_a_template_that_fails_for_every_article_fails_the_issue(
+    make_frame: MakeFrame, news: tuple[Article, ...], make_reader: MakeReader, tmp_path: Path
+) -> None:
+    """E1: leaving out all news would hide that the template is at fault."""
+    (tmp_path / "mail").mkdir()
+    (tmp_path / "mail" / "article.html.j2").write_text("{{ nothing }}", "utf-8")
+    with pytest.raises(RenderError, match="'nothing' is undefined"):
+        segment(make_frame(renderer=Renderer([tmp_path])), news, make_reader())
+
+
+def test_the_page_for_the_web_knows_nobody(
+    make_frame: MakeFrame, news: tuple[Article, ...], make_reader: MakeReader
+) -> None:
+    """L6: no slot, so nobody's token can get there."""
+    page = segment(make_frame(), news, make_reader(), is_web=True)
+    assert (page.is_web, page.head, page.body) == (True, b"", b"")
+    assert SLOT_UNSUBSCRIBE not in page.html + page.text
+    assert "Unsubscribe" not in page.html
+    assert "You receive this mail" not in page.html + page.text
+
+
+def test_a_mail_of_text_alone_has_no_html_part(
+    make_frame: MakeFrame, news: tuple[Article, ...], make_reader: MakeReader
+) -> None:
+    made = segment(make_frame(), news, make_reader(format=Format.TEXT))
+    assert made.html == ""
+    assert b"Content-Type: text/plain; charset=utf-8" in made.head
+    assert SLOT_UNSUBSCRIBE.encode() in made.body
+
+
+def test_the_same_input_gives_the_same_bytes(
+    make_frame: MakeFrame, news: tuple[Article, ...], make_reader: MakeReader
+) -> None:
+    """M7."""
+    reader = make_reader()
+    assert segment(make_frame(), news, reader) == segment(make_frame(), tuple(reversed(news)), reader)
+
+
+def test_readers_who_share_a_choice_share_a_group(
+    make_frame: MakeFrame, news: tuple[Article, ...], make_reader: MakeReader
+) -> None:
+    frame = make_frame()
+    readers = (
+        make_reader(),
+        make_reader(languages=("en", "fr"), name="Anna"),  # there is nothing in French now
+        make_reader(cursor=-1),  # nothing below either
+        make_reader(languages=("ru",)),
+        make_reader(format=Format.TEXT),
+        make_reader(categories=("economy", "society")),
+        make_reader(categories=("society", "economy")),
+        make_reader(cursor=7),
+    )
+    groups = Sorting(Material(readers, 99, news), frame.config, frame.newsletter).groups(readers)
+    assert [[reader.subscriber_id for reader in group] for group in groups.values()] == [
+        [1, 2, 3],
+        [4],
+        [5],
+        [6, 7],
+        [8],
+    ]
+
+
+def test_distinct_choices_with_the_same_articles_are_rendered_once(
+    make_frame: MakeFrame, news: tuple[Article, ...], make_reader: MakeReader
+) -> None:
+    frame = make_frame()
+    press = Press(frame)
+    sorting = Sorting(Material((), 99, news), frame.config, frame.newsletter)
+    every = frozenset(category.slug for category in frame.config.categories) | {"uncategorised"}
+    made = [
+        press.segment(sorting.picks(sorting.group(make_reader(categories=categories))), "en", Format.HTML)
+        for categories in (None, tuple(every), (*every, "another"))
+    ]
+    assert made[0] is made[1] is made[2]
+
+
+@pytest.mark.parametrize(
+    ("languages", "offered", "shown"),
+    [
+        (("ru", "en"), (), "ru"),
+        (("be", "ru"), (), "ru"),
+        (("ru-BY",), (), "ru"),
+        (("fr",), (), "en"),
+        ((), (), "en"),
+        (("en",), ("ru",), "ru"),
+    ],
+)
+def test_words_around_articles_are_in_the_first_language_that_the_newsletter_has(
+    config: Config, newsletter: Newsletter, languages: tuple[str, ...], offered: tuple[str, ...], shown: str
+) -> None:
+    assert page_language(languages, config, newsletter.model_copy(update={"languages": offered})) == shown
