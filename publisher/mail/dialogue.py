@@ -45,8 +45,9 @@ class Dialogue(asyncio.Protocol):
         self._broken = ""
         self._closed = asyncio.get_running_loop().create_future()
         transport.set_protocol(self)
-        # Zero: writing pauses while any octet is still ours, so "written" means handed to the kernel.
-        transport.set_write_buffer_limits(high=0)
+        # Writing pauses while octets are still ours, so "written" means handed to the kernel. Not 0: for asyncio's TLS
+        # that is a buffer full while empty.
+        transport.set_write_buffer_limits(high=1, low=0)
 
     @property
     def alive(self) -> bool:
@@ -185,6 +186,10 @@ def take_over(transport: asyncio.BaseTransport) -> Dialogue:
     return Dialogue(cast("asyncio.Transport", transport))
 
 
-def _readable(lines: list[bytes]) -> str:
-    text = "\n".join(line.decode("utf-8", "replace").strip() for line in lines)
+def readable(text: str) -> str:
+    """Return a server's words without control characters, short enough to keep."""
     return _CONTROLS.sub("", text)[:MAX_TEXT].strip()
+
+
+def _readable(lines: list[bytes]) -> str:
+    return readable("\n".join(line.decode("utf-8", "replace").strip() for line in lines))

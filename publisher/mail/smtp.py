@@ -14,7 +14,7 @@ from typing import Literal
 import aiosmtplib
 
 from publisher.config import Smtp
-from publisher.mail.dialogue import Answer, BrokenError, Dialogue, take_over
+from publisher.mail.dialogue import Answer, BrokenError, Dialogue, readable, take_over
 from publisher.mail.replies import classify
 from publisher.model import Attempt
 
@@ -299,7 +299,7 @@ def _not_connected(phase: str, error: Exception) -> _NotConnectedError:
         return error
     if isinstance(error, aiosmtplib.SMTPResponseException):
         # aiosmtplib gives code -1 to what is no reply at all.
-        return _NotConnectedError(phase, error.code if error.code >= 200 else None, error.message)
+        return _NotConnectedError(phase, error.code if error.code >= 200 else None, readable(error.message))
     cause = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
     if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return _NotConnectedError("tls", None, f"TLS: {cause}")
