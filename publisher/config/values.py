@@ -29,7 +29,7 @@ _LANGUAGE = re.compile(
 )
 _HOST_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)\Z")
 _UNSAFE_IN_URL = re.compile(r"[\x00-\x20\x7f-\x9f<>\"\\^`{|}]")
-URL_PLACEHOLDERS = ("year", "month", "day", "slug", "language")
+URL_PLACEHOLDERS = ("year", "month", "day", "slug", "language", "name", "path")
 """What the `url` of a source may contain in braces."""
 
 
@@ -210,7 +210,7 @@ def url(value: str) -> str:
 
 
 def url_pattern(value: str) -> str:
-    """Accept an absolute http(s) address that may contain `{year}` and the other placeholders."""
+    """Accept the address of an article, absolute or from the root of the site, with `{year}` and other placeholders."""
     try:
         fields = list(string.Formatter().parse(value))
     except ValueError:
@@ -219,7 +219,8 @@ def url_pattern(value: str) -> str:
         if name is not None and (name not in URL_PLACEHOLDERS or layout or conversion):
             known = ", ".join("{" + word + "}" for word in URL_PLACEHOLDERS)
             raise WrongValueError(f"must contain no other placeholders than {known}, not {{{name[:40]}}}")
-    url(value.format_map(dict.fromkeys(URL_PLACEHOLDERS, "1")))
+    plain = value.format_map(dict.fromkeys(URL_PLACEHOLDERS, "1"))
+    url(f"https://example.org{plain}" if plain.startswith("/") and not plain.startswith("//") else plain)
     return value
 
 
