@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from publisher.config import Config, Newsletter
@@ -15,7 +16,7 @@ from publisher.digests.trial import TrialMail, check_templates, trial_mail
 from publisher.errors import NotFoundError
 from publisher.model import SlotOutcome
 from publisher.render import Renderer
-from publisher.slots import Slot
+from publisher.slots import Schedule, Slot
 from publisher.store import issues, subscribers
 from publisher.store.database import Connection, Database
 
@@ -134,20 +135,21 @@ def plan(
     """Return the next `count` slots of a newsletter in order of time, and what the next of each frequency would do."""
     found: list[Planned] = []
     for name, frequency in newsletter.frequencies.items():
-        schedule, after = frequency.schedule(config.site.timezone), now
-        readers = db.read(lambda conn, name=name: len(subscribers.readers(conn, newsletter.slug, name)))
-        for number in range(count):
-            slot = schedule.next(after)
-            if slot is None:
-                break
-            after = slot.at
-            report = (
-                dispatch(db, config, newsletter, name, slot, renderer=renderer, now=now, ids=ids, dry_run=True)
-                if number == 0
-                else None
-            )
+        slots = _upcoming(frequency.schedule(config.site.timezone), now, count)
+        readers = len(db.read(partial(subscribers.readers, newsletter=newsletter.slug, frequency=name)))
+        for number, slot in enumerate(slots):
+            report = None
+            if number == 0:
+                report = dispatch(db, config, newsletter, name, slot, renderer=renderer, now=now, ids=ids, dry_run=True)
             found.append(Planned(newsletter=newsletter.slug, frequency=name, slot=slot, readers=readers, report=report))
     return tuple(sorted(found, key=lambda planned: (planned.slot.at, planned.frequency))[:count])
+
+
+def _upcoming(schedule: Schedule, after: datetime, count: int) -> Iterator[Slot]:
+    slot = schedule.next(after)
+    while slot and count:
+        yield slot
+        slot, count = schedule.next(slot.at), count - 1
 
 
 def _period(config: Config, newsletter: Newsletter, frequency: str) -> timedelta:

@@ -99,8 +99,9 @@ def _segment(frame: Frame, material: Material, reader: Reader) -> NewSegment | S
 
 def _specimens(config: Config, now: datetime) -> Iterator[Article]:
     """Yield enough articles for every branch of a template: picture or none, status or none, one category or more."""
-    slugs = [category.slug for category in config.categories[:2]] + [UNCATEGORISED]
     statuses = (Status.IMPROVED, Status.WORSENED, Status.UNCHANGED, None)
+    slugs = [*(category.slug for category in config.categories), "specimen-one", "specimen-two", UNCATEGORISED]
+    slugs = slugs[:2] + slugs[-2:]  # one for each status, and the one that has no title of its own
     picture = Image(url="https://example.org/picture.jpg", alt="A picture", width=1200, height=800, credit="Somebody")
     for number in range(60):
         yield Article(
@@ -119,8 +120,8 @@ def _specimens(config: Config, now: datetime) -> Iterator[Article]:
             authors=(Author("An Author"), Author("Another"))[: number % 3],
             categories=(slugs[number % len(slugs)],),
             labels=(),
-            status=statuses[number // len(slugs) % len(statuses)],
-            image=picture if number % 2 else None,
+            status=statuses[number % len(statuses)],
+            image=picture if number % 3 == 0 else None,
             credit=None,
             enclosures=(),
             story=f"urn:specimen:{number}",

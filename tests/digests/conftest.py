@@ -33,6 +33,18 @@ PICTURES = {
 
 
 @pytest.fixture
+def now() -> datetime:
+    return NOW
+
+
+@pytest.fixture
+def ids() -> Callable[[], str]:
+    """Give 32 hexadecimal digits, different at each call."""
+    numbers = count(1)
+    return lambda: f"{next(numbers):08x}" * 4
+
+
+@pytest.fixture
 def make_article() -> MakeArticle:
     """Make an article; `seq` and `id` count up, everything else may be given."""
     numbers = count(1)

@@ -1,0 +1,373 @@
+"""Tests of the story: a slot becomes a frozen issue in a real database, or is skipped with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from publisher.config import Config, Newsletter
+from publisher.digests import (
+    DECIDED,
+    MANUAL,
+    DispatchReport,
+    check_templates,
+    dispatch,
+    manual_slot,
+    newsletter_named,
+    plan,
+    trial_mail,
+)
+from publisher.errors import NotFoundError, RenderError
+from publisher.mail.message import SLOT_UNSUBSCRIBE
+from publisher.model import (
+    Article,
+    ArticleState,
+    Attempt,
+    Collected,
+    Decision,
+    DeliveryState,
+    Draft,
+    Format,
+    NewArticle,
+    Outcome,
+    Recorded,
+    SlotOutcome,
+    SubscriptionState,
+)
+from publisher.render import Renderer
+from publisher.slots import Slot
+from publisher.store import articles, deliveries, issues, subscribers
+from publisher.store.database import Connection, Database
+
+Ids = Callable[[], str]
+Dispatch = Callable[..., DispatchReport]
+
+
+@pytest.fixture
+def slot(now: datetime) -> Slot:
+    return Slot(local="2026-11-23T07:00", at=now)
+
+
+def publish(db: Database, found: Sequence[Article], now: datetime) -> None:
+    """Store these articles as a collection would."""
+
+    def draft_of(article: Article) -> Draft:
+        return Draft(
+            key=article.guid,
+            path=article.guid,
+            title=article.title,
+            html=article.html,
+            summary=article.summary,
+            slug=article.slug,
+            language=article.language,
+            url=article.url,
+            published_at=article.published_at,
+            authors=article.authors,
+            categories=article.categories,
+            status=article.status,
+            image=article.image,
+            translation_of=None if article.story == article.guid else article.story,
+            content_hash=article.guid,
+        )
+
+    def new(article: Article) -> NewArticle:
+        return NewArticle(
+            draft=draft_of(article),
+            guid=article.guid,
+            state=ArticleState.PUBLISHED,
+            reason="",
+            published_at=article.published_at,
+            updated_at=article.updated_at,
+        )
+
+    collected = Collected(drafts=tuple(draft_of(article) for article in found), present=len(found))
+    decision = Decision(new=tuple(new(article) for article in found))
+    db.write(lambda conn: articles.apply(conn, "news", "folder", collected, decision, now))
+
+
+def subscribe(db: Database, address: str, now: datetime, **given: Any) -> int:
+    """Store a confirmed reader; returns the id of the subscription."""
+
+    def work(conn: Connection) -> int:
+        subscriber = subscribers.add(
+            conn,
+            address=address,
+            address_key=address,
+            name="",
+            languages=given.get("languages", ("en",)),
+            timezone="Europe/Minsk",
+            format=given.get("format", Format.HTML),
+            now=now,
+        )
+        return subscribers.subscribe(
+            conn,
+            subscriber,
+            newsletter="week",
+            frequency=given.get("frequency", "weekly"),
+            categories=given.get("categories"),
+            state=given.get("state", SubscriptionState.CONFIRMED),
+            method="command",
+            proof="test",
+            now=now,
+        ).id
+
+    return db.write(work)
+
+
+@pytest.fixture
+def go(config: Config, newsletter: Newsletter, renderer: Renderer, slot: Slot, ids: Ids, now: datetime) -> Dispatch:
+    """Dispatch the weekly slot; everything may be given."""
+
+    def run(db: Database, **given: Any) -> DispatchReport:
+        values: dict[str, Any] = {"frequency": "weekly", "slot": slot, "newsletter": newsletter, "renderer": renderer}
+        values |= {"now": now, "ids": ids} | given
+        return dispatch(db, config, **values)
+
+    return run
+
+
+def sent(db: Database, now: datetime) -> None:
+    """Let every waiting delivery be sent, so that cursors move."""
+
+    def work(conn: Connection) -> None:
+        epoch = deliveries.new_epoch(conn, now)
+        claimed = deliveries.claim(conn, epoch=epoch, limit=1000, now=now)
+        attempt = Attempt(outcome=Outcome.ACCEPTED, code=250, text="ok", phase="dot")
+        outcomes = [
+            Recorded(delivery_id=c.id, epoch=epoch, state=DeliveryState.SENT, reason="", attempt=attempt)
+            for c in claimed
+        ]
+        deliveries.record(conn, outcomes, now)
+        issues.finish(conn, now)
+
+    db.write(work)
+
+
+def test_a_due_slot_becomes_a_frozen_issue(
+    database: Database, go: Dispatch, news: tuple[Article, ...], now: datetime
+) -> None:
+    """On SQLite and PostgreSQL."""
+    subscribe(database, "english@example.net", now)
+    subscribe(database, "russian@example.net", now, languages=("ru",))
+    subscribe(database, "text@example.net", now, format=Format.TEXT)
+    subscribe(database, "economy@example.net", now, categories=["economy"])
+    subscribe(database, "pending@example.net", now, state=SubscriptionState.PENDING)
+    publish(database, news, now)
+    report = go(database)
+    assert (report.outcome, report.reason, report.deliveries, report.segments) == (SlotOutcome.DISPATCHED, "", 4, 4)
+    assert report.articles == 15
+    issue = database.read(lambda conn: issues.get(conn, ref=report.issue or ""))
+    assert issue is not None
+    assert issue.deliveries == {DeliveryState.QUEUED: 4}
+    assert database.read(lambda conn: issues.article_ids(conn, issue.id)) == list(range(1, 16))
+    page = database.read(lambda conn: issues.web_segment(conn, issue.id, "ru"))
+    assert page is not None
+    assert "Министры согласовали" in page.html
+    assert SLOT_UNSUBSCRIBE not in page.html
+
+
+def test_a_slot_is_dispatched_once(
+    sqlite_database: Database, go: Dispatch, news: tuple[Article, ...], now: datetime
+) -> None:
+    """P7, K16."""
+    subscribe(sqlite_database, "a@example.net", now)
+    publish(sqlite_database, news, now)
+    assert go(sqlite_database).outcome is SlotOutcome.DISPATCHED
+    again = go(sqlite_database)
+    assert (again.outcome, again.reason, again.issue) == (SlotOutcome.SKIPPED, DECIDED, None)
+    assert len(sqlite_database.read(lambda conn: issues.listing(conn))) == 1
+
+
+@pytest.mark.parametrize(("min_articles", "reason"), [(1, "no new articles"), (99, "11 articles < min_articles 99")])
+def test_a_skipped_slot_keeps_its_reason(
+    sqlite_database: Database,
+    go: Dispatch,
+    newsletter: Newsletter,
+    news: tuple[Article, ...],
+    now: datetime,
+    min_articles: int,
+    reason: str,
+) -> None:
+    """M6, E13: nothing is sent, and the slot is done."""
+    subscribe(sqlite_database, "a@example.net", now)
+    if min_articles > 1:
+        publish(sqlite_database, news, now)
+    report = go(sqlite_database, newsletter=newsletter.model_copy(update={"min_articles": min_articles}))
+    assert (report.outcome, report.reason) == (SlotOutcome.SKIPPED, reason)
+    [record] = sqlite_database.read(lambda conn: issues.slots(conn))
+    assert (record.slot, record.outcome, record.reason) == ("2026-11-23T07:00", SlotOutcome.SKIPPED, reason)
+
+
+def test_a_dry_run_writes_nothing(
+    sqlite_database: Database, go: Dispatch, news: tuple[Article, ...], now: datetime
+) -> None:
+    subscribe(sqlite_database, "a@example.net", now)
+    publish(sqlite_database, news, now)
+    report = go(sqlite_database, dry_run=True)
+    assert (report.outcome, report.deliveries, report.dry_run) == (SlotOutcome.DISPATCHED, 1, True)
+    assert sqlite_database.read(lambda conn: (issues.slots(conn), issues.listing(conn))) == ([], [])
+
+
+def test_by_hand_readers_of_all_frequencies_are_served(
+    sqlite_database: Database,
+    config: Config,
+    go: Dispatch,
+    newsletter: Newsletter,
+    news: tuple[Article, ...],
+    now: datetime,
+) -> None:
+    weekly = newsletter.frequencies["weekly"]
+    both = newsletter.model_copy(update={"frequencies": {"weekly": weekly, "daily": weekly}})
+    subscribe(sqlite_database, "a@example.net", now)
+    subscribe(sqlite_database, "b@example.net", now, frequency="daily")
+    publish(sqlite_database, news, now)
+    by_hand = manual_slot(config, now)
+    assert by_hand.local == "2026-11-23T07:00"  # Minsk
+    assert go(sqlite_database, newsletter=both, frequency=MANUAL, slot=by_hand).deliveries == 2
+
+
+def test_no_article_comes_twice_and_none_is_lost_from_issue_to_issue(
+    sqlite_database: Database, go: Dispatch, news: tuple[Article, ...], now: datetime
+) -> None:
+    """V8, DESIGN §4 Cursor: also when the translation of a story arrives in a later window."""
+    subscribe(sqlite_database, "en@example.net", now)
+    subscribe(sqlite_database, "ru@example.net", now, languages=("ru",))
+    publish(sqlite_database, [a for a in news if a.guid in ("talks", "court-ru", "chess")], now)
+    first = go(sqlite_database)
+    sent(sqlite_database, now)
+    publish(sqlite_database, [a for a in news if a.guid in ("talks-ru", "court", "cyber")], now)
+    second = go(sqlite_database, slot=Slot(local="2026-11-30T07:00", at=now + timedelta(days=7)))
+    assert (first.articles, second.articles, second.deliveries) == (3, 1, 2)
+    third = go(sqlite_database, slot=Slot(local="2026-12-07T07:00", at=now + timedelta(days=14)))
+    assert third.deliveries == 2  # the second was not sent yet: its article comes along in the third
+
+
+def test_a_template_error_leaves_the_slot_undecided(
+    sqlite_database: Database, go: Dispatch, news: tuple[Article, ...], tmp_path: Path, now: datetime
+) -> None:
+    """E1: mended, the slot can still be dispatched."""
+    subscribe(sqlite_database, "a@example.net", now)
+    publish(sqlite_database, news, now)
+    (tmp_path / "mail").mkdir()
+    (tmp_path / "mail" / "digest.html.j2").write_text("{{ unsubscribe }} {{ typo }}", "utf-8")
+    with pytest.raises(RenderError, match="'typo' is undefined"):
+        go(sqlite_database, renderer=Renderer([tmp_path]))
+    assert sqlite_database.read(lambda conn: issues.slots(conn)) == []
+    assert go(sqlite_database).outcome is SlotOutcome.DISPATCHED
+
+
+def test_a_plan_tells_the_next_slots_and_what_the_first_would_hold(
+    sqlite_database: Database,
+    config: Config,
+    newsletter: Newsletter,
+    renderer: Renderer,
+    news: tuple[Article, ...],
+    ids: Ids,
+    now: datetime,
+) -> None:
+    subscribe(sqlite_database, "a@example.net", now)
+    publish(sqlite_database, news, now)
+    planned = plan(sqlite_database, config, newsletter, renderer=renderer, now=now, ids=ids, count=2)
+    assert [(p.slot.local, p.readers, p.report and p.report.articles) for p in planned] == [
+        ("2026-11-30T07:00", 1, 11),
+        ("2026-12-07T07:00", 1, None),
+    ]
+    assert sqlite_database.read(lambda conn: issues.slots(conn)) == []
+
+
+def test_a_trial_goes_to_one_address_marked_and_counts_for_nothing(
+    sqlite_database: Database,
+    config: Config,
+    newsletter: Newsletter,
+    renderer: Renderer,
+    news: tuple[Article, ...],
+    ids: Ids,
+    now: datetime,
+) -> None:
+    """K17."""
+    subscribe(sqlite_database, "reader@example.net", now, languages=("ru",), categories=["economy"])
+    publish(sqlite_database, news, now)
+    before = sqlite_database.read(lambda conn: subscribers.readers(conn, "week", "weekly"))
+
+    def trial(address: str, **given: Any) -> tuple[str, bytes]:
+        mail = trial_mail(sqlite_database, config, newsletter, address, renderer=renderer, now=now, ids=ids, **given)
+        return mail.segment.subject, mail.message
+
+    own, message = trial("Reader@example.net")
+    assert own == "[Проверка] Обзор недели: Дефицит бюджета вырос до 3,1 % ВВП"
+    assert b"To: Reader@example.net\r\n" in message
+    assert SLOT_UNSUBSCRIBE.encode() not in message
+    assert trial("editor@news.example")[0] == (
+        "[Test] The Week in Review: Ministers agree on a timetable for border talks"
+    )
+    text = trial("editor@news.example", language="he", format_=Format.TEXT)[1]
+    assert b"Content-Type: text/plain" in text
+    assert sqlite_database.read(lambda conn: (issues.slots(conn), issues.listing(conn))) == ([], [])
+    assert sqlite_database.read(lambda conn: subscribers.readers(conn, "week", "weekly")) == before
+
+
+def test_a_trial_without_news_shows_the_newest_articles_and_without_any_says_so(
+    sqlite_database: Database,
+    config: Config,
+    newsletter: Newsletter,
+    renderer: Renderer,
+    news: tuple[Article, ...],
+    ids: Ids,
+    now: datetime,
+) -> None:
+    def trial() -> str:
+        return trial_mail(
+            sqlite_database, config, newsletter, "a@example.net", renderer=renderer, now=now, ids=ids
+        ).segment.subject
+
+    with pytest.raises(NotFoundError, match="week has nothing to show: no new articles"):
+        trial()
+    publish(sqlite_database, news, now)  # nobody is subscribed: for nobody is anything new
+    assert trial().startswith("[Test] The Week in Review: Ministers agree")
+
+
+def test_packaged_templates_pass_their_check(
+    config: Config, newsletter: Newsletter, renderer: Renderer, now: datetime
+) -> None:
+    check_templates(config, newsletter, renderer, now)
+    check_templates(config, newsletter.model_copy(update={"content": "full", "categories": ("x",)}), renderer, now)
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("mail/digest.html.j2", "{{ digest.titel }}{{ unsubscribe }}"),
+        ("mail/digest.txt.j2", "no way out"),
+        ("mail/article.txt.j2", "{% if item.image %}{{ item.nothing }}{% endif %}"),
+        ("mail/article.html.j2", "{% if style == 'lead' %}{{ item.nothing }}{% endif %}"),
+        ("mail/status.html.j2", "{% if status == 'worsened' %}{{ nothing }}{% endif %}"),
+    ],
+)
+def test_a_bad_template_is_found_at_load_in_whatever_branch(
+    config: Config, newsletter: Newsletter, tmp_path: Path, now: datetime, name: str, source: str
+) -> None:
+    """E1, E15."""
+    path = tmp_path / name
+    path.parent.mkdir()
+    path.write_text(source, "utf-8")
+    with pytest.raises(RenderError, match=name):
+        check_templates(config, newsletter, Renderer([tmp_path]), now)
+
+
+def test_a_bad_subject_is_found_at_load(
+    config: Config, newsletter: Newsletter, renderer: Renderer, now: datetime
+) -> None:
+    subject = {"en": "{{ title }}", "ru": "{{ titel }}"}
+    with pytest.raises(RenderError, match="'titel' is undefined"):
+        check_templates(config, newsletter.model_copy(update={"subject": subject}), renderer, now)
+
+
+def test_a_newsletter_is_found_by_its_name_and_its_former_ones(config: Config, newsletter: Newsletter) -> None:
+    renamed = config.model_copy(update={"newsletters": (newsletter.model_copy(update={"former": ("weekly-news",)}),)})
+    assert newsletter_named(renamed, "weekly-news").slug == "week"
+    with pytest.raises(NotFoundError, match="no newsletter 'weak'; there are: week"):
+        newsletter_named(renamed, "weak")

@@ -1,0 +1,132 @@
+"""Tests of the issue before it is frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from publisher.digests.compose import Frame, Skip
+from publisher.digests.issue import Draft, draft
+from publisher.digests.material import Material
+from publisher.model import Article, Format, Reader
+
+MakeArticle = Callable[..., Article]
+MakeReader = Callable[..., Reader]
+MakeFrame = Callable[..., Frame]
+Ids = Callable[[], str]
+
+WEEK = timedelta(days=7)
+
+
+@pytest.fixture
+def drafted(make_frame: MakeFrame, news: tuple[Article, ...], ids: Ids) -> Callable[..., Draft | Skip]:
+    """Draft the issue of these readers; keywords change keys of the newsletter."""
+
+    def make(*readers: Reader, late: timedelta = timedelta(), period: timedelta = WEEK, **changes: Any) -> Draft | Skip:
+        frame = make_frame(**changes)
+        material = Material(readers, 15, news)
+        now = frame.when + late
+        return draft(material, frame, slot="2026-11-23T07:00", slot_at=frame.when, period=period, now=now, ids=ids)
+
+    return make
+
+
+def test_readers_of_one_choice_share_a_segment_and_differ_in_message_id(
+    drafted: Callable[..., Draft | Skip], make_reader: MakeReader
+) -> None:
+    made = drafted(make_reader(), make_reader(), make_reader(languages=("ru",)), make_reader(format=Format.TEXT))
+    assert isinstance(made, Draft)
+    assert [delivery.segment_key.rpartition("-")[0] for delivery in made.issue.deliveries] == [
+        "en-html",
+        "en-html",
+        "ru-html",
+        "en-text",
+    ]
+    assert len(made.mailed) == 3
+    assert made.articles == len(made.issue.article_ids) == 15
+    identities = [delivery.message_id for delivery in made.issue.deliveries]
+    assert len(set(identities)) == 4
+    assert all(len(f"Message-ID: {identity}") <= 76 and "reader" not in identity for identity in identities)
+    assert {delivery.to_seq for delivery in made.issue.deliveries} == {15}
+
+
+def test_each_language_of_the_issue_has_one_page_for_the_web(
+    drafted: Callable[..., Draft | Skip], make_reader: MakeReader
+) -> None:
+    made = drafted(make_reader(categories=("economy",)), make_reader(languages=("ru",), categories=("culture",)))
+    assert isinstance(made, Draft)
+    pages = [segment for segment in made.issue.segments if segment.is_web]
+    assert [page.language for page in pages] == ["en", "ru"]
+    assert "Ministers agree" in pages[0].html  # all categories, though no reader chose this one
+
+
+def test_a_reader_without_news_gets_no_delivery(drafted: Callable[..., Draft | Skip], make_reader: MakeReader) -> None:
+    made = drafted(make_reader(categories=("sport",)), make_reader())
+    assert isinstance(made, Draft)
+    assert [delivery.subscriber_id for delivery in made.issue.deliveries] == [2]
+
+
+@pytest.mark.parametrize(
+    ("readers", "changes", "reason"),
+    [
+        ([], {}, "no readers"),
+        ([{"cursor": 15}], {}, "no new articles"),
+        (
+            [{"categories": ("economy",)}, {"categories": ("culture",)}],
+            {"min_articles": 3},
+            "2 articles < min_articles 3",
+        ),
+    ],
+)
+def test_an_issue_for_nobody_says_why(
+    drafted: Callable[..., Draft | Skip],
+    make_reader: MakeReader,
+    readers: list[dict[str, Any]],
+    changes: dict[str, Any],
+    reason: str,
+) -> None:
+    """E13; of several readers, the one with the most articles gives the reason."""
+    assert drafted(*(make_reader(**given) for given in readers), **changes) == Skip(reason)
+
+
+@pytest.mark.parametrize(
+    ("late", "period", "due", "expires"),
+    [
+        (timedelta(0), WEEK, timedelta(0), timedelta(hours=36)),
+        (timedelta(0), timedelta(days=1), timedelta(0), timedelta(days=1)),
+        (timedelta(hours=5), timedelta(days=1), timedelta(hours=5), timedelta(hours=29)),
+    ],
+)
+def test_a_delivery_expires_after_36_hours_or_the_period(
+    drafted: Callable[..., Draft | Skip],
+    make_reader: MakeReader,
+    late: timedelta,
+    period: timedelta,
+    due: timedelta,
+    expires: timedelta,
+) -> None:
+    """DESIGN §4, Hours: and a late issue's mail has its full time."""
+    made = drafted(make_reader(), late=late, period=period)
+    assert isinstance(made, Draft)
+    [delivery] = made.issue.deliveries
+    assert (delivery.due_at - made.issue.slot_at, delivery.expires_at - made.issue.slot_at) == (due, expires)
+
+
+def test_the_settings_that_sending_needs_are_frozen_with_the_issue(
+    drafted: Callable[..., Draft | Skip], make_reader: MakeReader
+) -> None:
+    """D4: a reload changes nothing in flight."""
+    made = drafted(make_reader())
+    assert isinstance(made, Draft)
+    assert made.issue.settings == {
+        "from_name": "The Week in Review",
+        "from_address": "editors@news.example",
+        "reply_to": "editors@news.example",
+        "list_id": "week.news.example",
+        "title": {"en": "The Week in Review", "ru": "Обзор недели", "he": "סיכום השבוע"},
+        "site_title": {"en": "Borderland News", "ru": "Новости пограничья", "he": "חדשות הגבול"},
+        "public_url": "https://letters.news.example",
+    }
