@@ -294,6 +294,7 @@ class Known:
     state_before: ArticleState | None
     withdrawn_by: str | None
     has_seq: bool
+    state_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

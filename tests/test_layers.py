@@ -20,6 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "publisher.markup",
         "publisher.dates",
         "publisher.cron",
+        "publisher.identity",
         "publisher.slots",
         "publisher.files",
         "publisher.toml_lines",
@@ -142,7 +143,9 @@ def clocks(trees: dict[str, ast.Module]) -> list[str]:
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CLOCKS:
                 owner = node.func.value
-                label = owner.id if isinstance(owner, ast.Name) else owner.attr if isinstance(owner, ast.Attribute) else ""
+                label = (
+                    owner.id if isinstance(owner, ast.Name) else owner.attr if isinstance(owner, ast.Attribute) else ""
+                )
                 if label in CLOCK_OWNERS:
                     found.append(f"{name}:{node.lineno}: {label}.{node.func.attr}()")
     return found

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 from publisher.config import Config, FolderSource, PagesSource
 from publisher.model import Collected
 from publisher.sources.folder import Folder
+from publisher.sources.memory import ask_again
 from publisher.sources.pages import Pages
 
-__all__ = ["Source", "open_source"]
+__all__ = ["Source", "ask_again", "open_source"]
 
 
 class Source(Protocol):

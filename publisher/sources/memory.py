@@ -62,6 +62,15 @@ def remember(
     }
 
 
+def ask_again(state: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Return a state after which the next collection brings these articles again, though nothing may have changed.
+
+    `names` are the keys and paths of articles that were brought but not taken.
+    """
+    files = {path: [*UNSEEN, *row[3:]] if path in names else row for path, row in state.get("files", {}).items()}
+    return {**state, "files": files, "gone": sorted({*state.get("gone", ()), *names})}
+
+
 @dataclass(frozen=True, slots=True)
 class Survey:
     """The files found now, sorted by what has to be done with them; each in order of their paths."""

@@ -181,6 +181,7 @@ def _known(conn: sa.Connection, ids: Sequence[int]) -> list[Known]:
             state_before=ArticleState(row.state_before) if row.state_before else None,
             withdrawn_by=row.withdrawn_by,
             has_seq=row.seq is not None,
+            state_reason=row.state_reason,
         )
         for row in conn.execute(sa.select(articles).where(articles.c.id.in_(ids)).order_by(articles.c.id))
     ]
