@@ -59,7 +59,9 @@ def application(actions: Mapping[str, Action]) -> Starlette:
     async def perform(request: Request) -> Response:
         action = actions.get(request.path_params["action"])
         if action is None:
-            return JSONResponse({"error": {"type": "NotFoundError", "message": "the service knows no such command"}}, 404)
+            return JSONResponse(
+                {"error": {"type": "NotFoundError", "message": "the service knows no such command"}}, 404
+            )
         return StreamingResponse(_lines(action, await request.json()), media_type="application/x-ndjson")
 
     return Starlette(routes=[Route("/{action}", perform, methods=["POST"])])

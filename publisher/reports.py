@@ -8,6 +8,7 @@ from typing import Any
 
 from publisher import links
 from publisher.config import Config
+from publisher.digests import Planned
 from publisher.errors import NotFoundError
 from publisher.model import Article, ArticleState, SubscriptionState
 from publisher.store import articles, deliveries, feed_files, issues, subscribers
@@ -103,18 +104,17 @@ def status(config: Config, conn: Connection, now: datetime) -> dict[str, Any]:
     for (newsletter, _, state), count in subscribers.counts(conn).items():
         if state is SubscriptionState.CONFIRMED:
             confirmed[newsletter] = confirmed.get(newsletter, 0) + count
-    recent = []
-    for issue in issues.listing(conn, limit=5):
-        recent.append(
-            {
-                "ref": issue.ref,
-                "newsletter": issue.newsletter,
-                "frequency": issue.frequency,
-                "slot": issue.slot,
-                "state": issue.state,
-                "deliveries": {str(state): count for state, count in sorted(issue.deliveries.items()) if count},
-            }
-        )
+    recent = [
+        {
+            "ref": issue.ref,
+            "newsletter": issue.newsletter,
+            "frequency": issue.frequency,
+            "slot": issue.slot,
+            "state": issue.state,
+            "deliveries": {str(state): count for state, count in sorted(issue.deliveries.items()) if count},
+        }
+        for issue in issues.listing(conn, limit=5)
+    ]
     return {
         "site": config.site.url,
         "articles": {str(state): count for state, count in articles.counts(conn).items()},
@@ -141,3 +141,26 @@ def _next_slots(config: Config, slug: str, now: datetime) -> list[dict[str, Any]
 
 def _iso(when: datetime | None) -> str | None:
     return when.isoformat(timespec="seconds").replace("+00:00", "Z") if when else None
+
+
+def planned_value(config: Config, planned: Planned) -> dict[str, Any]:
+    """Return a coming slot: when, for how many readers and articles, and why it would be skipped."""
+    report = planned.report
+    return {
+        "newsletter": planned.newsletter,
+        "frequency": planned.frequency,
+        "slot": planned.slot.local,
+        "at": _iso(planned.slot.at),
+        "timezone": _zone(config, planned),
+        "readers": planned.readers,
+        "articles": report.articles if report else None,
+        "segments": report.segments if report else None,
+        "bytes": max(report.sizes.values(), default=0) if report else None,
+        "skipped": report.reason or None if report else None,
+    }
+
+
+def _zone(config: Config, planned: Planned) -> str:
+    newsletter = next(n for n in config.newsletters if n.slug == planned.newsletter)
+    frequency = newsletter.frequencies[planned.frequency]
+    return "UTC" if frequency.every else frequency.timezone or config.site.timezone

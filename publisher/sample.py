@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import shutil
+import socket
 from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
+from publisher.app import App
+from publisher.control import Progress
 from publisher.files import packaged
 
 PUBLICATION = "publication"
@@ -16,17 +21,13 @@ PUBLICATION = "publication"
 _TEXTS = {".md", ".html", ".txt", ".toml", ".csv"}
 _TOKEN = re.compile(r"\{\{(day|date|value):([^}:]+)(?::(en|ru))?\}\}")
 _MONTHS = {
-    "en": (
-        "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
-    ),
-    "ru": (
-        "января", "февраля", "марта", "апреля", "мая", "июня", "июля", "августа", "сентября", "октября", "ноября", "декабря",
-    ),
-}  # fmt: skip
+    "en": "January February March April May June July August September October November December",
+    "ru": "января февраля марта апреля мая июня июля августа сентября октября ноября декабря",
+}
 
 
 def fill(text: str, today: date, values: Mapping[str, str]) -> str:
-    """Replace `{{day:-3}}` by `2026-11-20`, `{{date:-3:en}}` by `November 20, 2026` and `{{value:NAME}}` by `values[NAME]`.
+    """Replace `{{day:-3}}` by `2026-11-20`, `{{date:-3:en}}` by `November 20, 2026`, `{{value:X}}` by `values["X"]`.
 
     Raises KeyError for a name that `values` does not hold.
     """
@@ -38,7 +39,7 @@ def fill(text: str, today: date, values: Mapping[str, str]) -> str:
         day = today + timedelta(days=int(what))
         if kind == "day":
             return day.isoformat()
-        month = _MONTHS[language or "en"][day.month - 1]
+        month = _MONTHS[language or "en"].split()[day.month - 1]
         return f"{month} {day.day:02}, {day.year}" if language != "ru" else f"{day.day} {month} {day.year}"
 
     return _TOKEN.sub(replaced, text)
@@ -56,7 +57,49 @@ def materialise(target: Path, today: date, values: Mapping[str, str]) -> Path:
     return configuration
 
 
-def next_day(home: Path, today: date, values: Mapping[str, str]) -> tuple[str, ...]:
+def values(directory: Path) -> dict[str, str]:
+    """Return what the sample's configuration needs to know: where it lies and where it may listen."""
+    public, private = _free_ports(8000, 8001)
+    return {
+        "data_dir": str(directory),
+        "listen": f"127.0.0.1:{public}",
+        "admin_listen": f"127.0.0.1:{private}",
+        "url": f"http://127.0.0.1:{public}",
+    }
+
+
+async def perform(app: App, home: Path, progress: Progress) -> dict[str, Any]:
+    """Do what a week at the publication does: collect, correct, take back, publish feeds, send an issue."""
+    collected = await app.collect(progress=progress)
+    later = [await app.collect(progress=progress)] if next_day(home) else []
+    with (home / "readers.csv").open(encoding="utf-8", newline="") as file:
+        readers = await app.import_subscribers(list(csv.DictReader(file)), progress=progress)
+    dispatched = await app.dispatch("weekly", progress=progress)
+    sent = await app.send(progress=progress)
+    return {
+        "collected": collected,
+        "later": later,
+        "readers": readers,
+        "dispatched": dispatched,
+        "sent": sent,
+    }
+
+
+def _free_ports(*wanted: int) -> list[int]:
+    """Return the ports, each replaced by a free one when somebody listens there already."""
+    found = []
+    for port in wanted:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                probe.bind(("127.0.0.1", 0))
+            found.append(int(probe.getsockname()[1]))
+    return found
+
+
+def next_day(home: Path) -> tuple[str, ...]:
     """Let the editors work: copy the corrected articles over the old ones, delete the withdrawn, and return both lists.
 
     `later/` holds the corrected files under their paths, and `later/withdrawn.txt` the paths to delete.

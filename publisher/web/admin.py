@@ -57,7 +57,9 @@ class Admin(Chrome):
             }
             for message in self._inbox().messages(limit=SHOWN)
         ]
-        return self.html("web/inbox.html.j2", words, self._page(request, words, gettext("Inbox")), headers=_PRIVATE, messages=listed)
+        return self.html(
+            "web/inbox.html.j2", words, self._page(request, words, gettext("Inbox")), headers=_PRIVATE, messages=listed
+        )
 
     async def message(self, request: Request) -> Response:
         """Show one message: as a reader sees it, its text part, or its bytes."""

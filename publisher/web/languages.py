@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def choose(asked: str | None, accept: str, offered: Sequence[str], default: str) -> str:
-    """Return one of `offered`: the one asked for by `?lang=`, else the best of Accept-Language (RFC 9110 §12.5.4), else `default`.
+    """Return one of `offered`: the one asked for, else the best of Accept-Language (RFC 9110 §12.5.4), else `default`.
 
     A primary subtag matches: `ru-BY` is served `ru`.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -112,25 +112,40 @@ class Chrome:
             alternates=[Link(title="", url=f"{root}{path}?lang={c}", language=c) for c in self.config.site.languages]
             if others
             else [],
-            feeds=self.discovery(words, site_title),
+            feeds=self.discovery(site_title),
             postal_address=self.config.site.postal_address,
             site_url=self.config.site.url if self.config.site.url.rstrip("/") != root else "",
             **more,
         )
 
-    def discovery(self, words: Words, site_title: str) -> list[FeedLink]:
+    def discovery(self, site_title: str) -> list[FeedLink]:
         """Return the feeds that every page announces: all articles, in the three formats."""
         return [
-            FeedLink(type=kind, title=f"{site_title} ({FORMAT_NAMES[ending]})", url=links.feed(self.config, f"all.{ending}"))
+            FeedLink(
+                type=kind, title=f"{site_title} ({FORMAT_NAMES[ending]})", url=links.feed(self.config, f"all.{ending}")
+            )
             for ending, kind in MEDIA_TYPES.items()
         ]
 
-    def html(self, template: str, words: Words, page: Page, *, status: int = 200, headers: Any = None, **values: Any) -> Response:  # noqa: ANN401
+    def html(
+        self,
+        template: str,
+        words: Words,
+        page: Page,
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        **values: object,
+    ) -> Response:
         """Render a page."""
         body = self.parts.renderer.render(template, words.language, {"page": page, **values})
         # The language may have been chosen by a header, so a cache must keep one copy per choice.
-        kept = {"Cache-Control": "public, max-age=60", "Vary": "Accept-Language, Accept-Encoding", "Content-Language": words.language}
-        return HTMLResponse(body, status, headers=kept | (headers or {}))
+        kept = {
+            "Cache-Control": "public, max-age=60",
+            "Vary": "Accept-Language, Accept-Encoding",
+            "Content-Language": words.language,
+        }
+        return HTMLResponse(body, status, headers=kept | dict(headers or {}))
 
 
 class Pages(Chrome):
@@ -179,14 +194,20 @@ class Pages(Chrome):
         """List a category's articles."""
         words = self.words(request)
         slug = request.path_params["slug"]
-        found = await self.parts.database.aread(lambda conn: articles.for_feed(conn, categories=(slug,), limit=LATEST * 3))
+        found = await self.parts.database.aread(
+            lambda conn: articles.for_feed(conn, categories=(slug,), limit=LATEST * 3)
+        )
         known = {category.slug: category for category in self.config.categories}
         if not found and slug not in known:
             raise HTTPException(404)
         about = words.category(slug)
         named = [e for e in MEDIA_TYPES if slug in known]
         own = [
-            FeedLink(type=MEDIA_TYPES[e], title=f"{about['title']} ({FORMAT_NAMES[e]})", url=links.feed(self.config, f"{slug}.{e}"))
+            FeedLink(
+                type=MEDIA_TYPES[e],
+                title=f"{about['title']} ({FORMAT_NAMES[e]})",
+                url=links.feed(self.config, f"{slug}.{e}"),
+            )
             for e in named
         ]
         page = self.page(
@@ -221,9 +242,7 @@ class Pages(Chrome):
             lambda conn: [other for guid in article.related if (other := articles.get(conn, guid=guid))]
         )
         words = self.words(request)
-        page = self.page(
-            request, words, article.title, description=excerpt(article.summary, 160), canonical=canonical
-        )
+        page = self.page(request, words, article.title, description=excerpt(article.summary, 160), canonical=canonical)
         return self.html(
             "web/article.html.j2",
             words,
@@ -242,12 +261,16 @@ class Pages(Chrome):
             raise HTTPException(404)
         about = await self._newsletter(words, newsletter)
         page = self.page(
-            request, words, about["title"], description=about["description"], canonical=links.newsletter(self.config, slug, words.language)
+            request,
+            words,
+            about["title"],
+            description=about["description"],
+            canonical=links.newsletter(self.config, slug, words.language),
         )
         return self.html("web/archive.html.j2", words, page, newsletter=about, issues=about["issues"])
 
     async def issue(self, request: Request) -> Response:
-        """Show an issue as it was sent, in the neutral copy that holds nobody's links; not before it is sent (L5, L6)."""
+        """Show an issue as it was sent, in the copy that holds nobody's links; not before it is sent (L5, L6)."""
         words = self.words(request)
         ref = request.path_params["ref"]
 
@@ -280,8 +303,12 @@ class Pages(Chrome):
             request,
             words,
             heading=gettext("Unsubscribe"),
-            text=gettext("Press the button, and %(newsletter)s will not be sent to you any more.") % {"newsletter": newsletter},
-            action={"url": request.url.path, "label": gettext("Unsubscribe from %(newsletter)s") % {"newsletter": newsletter}},
+            text=gettext("Press the button, and %(newsletter)s will not be sent to you any more.")
+            % {"newsletter": newsletter},
+            action={
+                "url": request.url.path,
+                "label": gettext("Unsubscribe from %(newsletter)s") % {"newsletter": newsletter},
+            },
         )
 
     async def leave(self, request: Request) -> Response:
@@ -300,17 +327,22 @@ class Pages(Chrome):
             request,
             words,
             heading=gettext("You have left"),
-            text=gettext("%(newsletter)s will not be sent to you any more.") % {"newsletter": self._title(words, found.newsletter)},
+            text=gettext("%(newsletter)s will not be sent to you any more.")
+            % {"newsletter": self._title(words, found.newsletter)},
         )
 
     async def stylesheet(self, request: Request) -> Response:
         """Serve the stylesheet; its address changes with its content."""
-        return Response(self.style, media_type="text/css", headers={"Cache-Control": "public, max-age=31536000, immutable"})
+        return Response(
+            self.style, media_type="text/css", headers={"Cache-Control": "public, max-age=31536000, immutable"}
+        )
 
     async def ready(self, request: Request) -> Response:
         """Say whether the service does its work, and what keeps it from it."""
         problems = dict(self.parts.readiness())
-        return JSONResponse({"ready": not problems, "problems": problems}, 503 if problems else 200, {"Cache-Control": "no-store"})
+        return JSONResponse(
+            {"ready": not problems, "problems": problems}, 503 if problems else 200, {"Cache-Control": "no-store"}
+        )
 
     async def missing(self, request: Request, error: Exception) -> Response:
         """Answer what is not there in the reader's language."""
@@ -328,12 +360,27 @@ class Pages(Chrome):
         )
 
     def _notice(
-        self, request: Request, words: Words, *, heading: str, text: str, action: Any = None, status: int = 200, headers: Any = None  # noqa: ANN401
+        self,
+        request: Request,
+        words: Words,
+        *,
+        heading: str,
+        text: str,
+        action: Mapping[str, str] | None = None,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
     ) -> Response:
-        private = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex"} | (headers or {})
+        private = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex"} | dict(headers or {})
         page = self.page(request, words, heading, noindex=True)
         return self.html(
-            "web/notice.html.j2", words, replace(page, alternates=()), status=status, headers=private, heading=heading, text=text, action=action
+            "web/notice.html.j2",
+            words,
+            replace(page, alternates=()),
+            status=status,
+            headers=private,
+            heading=heading,
+            text=text,
+            action=action,
         )
 
     def _unknown_link(self, request: Request, words: Words) -> Response:
@@ -359,7 +406,9 @@ class Pages(Chrome):
     async def _newsletter(self, words: Words, newsletter: Newsletter) -> dict[str, Any]:
         def read(conn: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - the store's connection
             shown = []
-            for issue in issues.listing(conn, newsletter=newsletter.slug, states=(IssueState.SENDING, IssueState.SENT), limit=100):
+            for issue in issues.listing(
+                conn, newsletter=newsletter.slug, states=(IssueState.SENDING, IssueState.SENT), limit=100
+            ):
                 if segment := issues.web_segment(conn, issue.id, words.language):
                     when = issue.sent_at or issue.created_at
                     shown.append(
@@ -378,7 +427,9 @@ class Pages(Chrome):
             "title": words.pick(newsletter.title),
             "description": words.pick(newsletter.description),
             "url": links.newsletter(self.config, newsletter.slug, words.language),
-            "schedules": [f.schedule(zone).describe() for f in newsletter.frequencies.values()] if words.language == "en" else [],
+            "schedules": [f.schedule(zone).describe() for f in newsletter.frequencies.values()]
+            if words.language == "en"
+            else [],
             "latest": past[0] if past else None,
             "issues": past,
         }

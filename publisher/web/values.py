@@ -75,12 +75,12 @@ class Words:
         """Return one text of a text that may exist per language."""
         return in_language(texts, self.language, self.config.site.default_language)
 
-    def date(self, when: datetime, style: str = "long") -> str:
+    def date(self, when: datetime, style: dates.Style = "long") -> str:
         """Return a date in the reader's language and the publication's zone."""
         return dates.display(when, self.language, self.zone, style)
 
     def category(self, slug: str) -> dict[str, str]:
-        """Return slug, title and address of a category; one that configuration no longer knows keeps its slug as title."""
+        """Return slug, title and address of a category; one no longer configured is called by its slug."""
         for category in self.config.categories:
             if category.slug == slug:
                 title = self.pick(category.title)
@@ -114,7 +114,9 @@ class Words:
             "categories": [self.category(slug) for slug in article.categories],
             "html": article.html,
             "credit": article.credit or (image.credit if image else "") or "",
-            "image": {"url": image.url, "alt": image.alt, "width": image.width, "height": image.height} if image else None,
+            "image": {"url": image.url, "alt": image.alt, "width": image.width, "height": image.height}
+            if image
+            else None,
             # Corrections of the first hour are proof-reading, not news.
             "updated": self.date(article.updated_at) if updated.total_seconds() > 3600 else "",
             "enclosures": [{"url": e.url, "title": e.title or e.url.rpartition("/")[2]} for e in article.enclosures],

@@ -1,0 +1,238 @@
+"""What people read of a story: lines and tables on standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from publisher.config import Config
+from publisher.errors import Problem
+
+# What programs read goes to standard output alone; what is said to people beside it goes to standard error.
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def value(result: Any, json_wanted: bool, in_words: Callable[[Any], None]) -> None:  # noqa: ANN401 - a JSON value
+    """Print a story's result: as JSON, or by the function that puts it into words."""
+    if json_wanted:
+        as_json(result)
+    else:
+        in_words(result)
+
+
+def as_json(value: Any) -> None:  # noqa: ANN401 - a JSON value
+    """Print JSON that people can read too."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+
+
+def problem_value(problem: Problem) -> dict[str, Any]:
+    """Return a problem of the configuration as JSON has it."""
+    return {
+        "file": problem.file,
+        "line": problem.line,
+        "key": problem.key,
+        "message": problem.message,
+        "hint": problem.hint,
+    }
+
+
+def _line(text: str) -> None:
+    out.print(escape(text), soft_wrap=True)
+
+
+def fail_on_errors(collected: Mapping[str, Any]) -> None:
+    """End with exit code 1 when a source could not be collected."""
+    if any("error" in source for source in collected["sources"]):
+        raise typer.Exit(1)
+
+
+def collected(done: Mapping[str, Any]) -> None:
+    """Say what a collection brought."""
+    for source in done["sources"]:
+        if "error" in source:
+            _line(f"{source['name']}: {source['error']}")
+            continue
+        _line(
+            f"{source['name']}: {source['articles']} articles; {source['new']} new, {source['changed']} changed, "
+            f"{source['withdrawn']} withdrawn, {len(source['skipped'])} skipped"
+        )
+        for skipped in source["skipped"]:
+            _line(f"  skipped {skipped['path']}: {skipped['reason']}")
+        for path in source["postponed"]:
+            _line(f"  {path} is still being written; next time")
+        for note in source["notes"]:
+            _line(f"  {note}")
+        if source["alarm"]:
+            _line(f"  ALARM {source['alarm']}")
+    if done["feeds"]:
+        feeds(done["feeds"])
+
+
+def feeds(done: Mapping[str, Any]) -> None:
+    """Say which feeds changed."""
+    _line(f"feeds: {len(done['built'])} built, {len(done['changed'])} files changed, {done['unchanged']} as they were")
+    for problem in done["problems"]:
+        _line(f"  {problem['path']}: {problem['reason']}")
+
+
+def dispatched(done: Mapping[str, Any]) -> None:
+    """Say what became of a slot."""
+    would = "would be " if done["dry_run"] else ""
+    if done["outcome"] == "dispatched":
+        _line(
+            f"{done['newsletter']} {done['slot']}: {would}dispatched to {done['deliveries']} readers in "
+            f"{done['segments']} segments, {done['articles']} articles"
+        )
+    else:
+        _line(f"{done['newsletter']} {done['slot']}: {would}{done['outcome']}: {done['reason']}")
+    for number, reason in done["left_out"].items():
+        _line(f"  article {number} left out: {reason}")
+
+
+def tested(done: Mapping[str, Any]) -> None:
+    """Say what the server answered to a test mail."""
+    _line(f"test to {done['to']}: {done['outcome']}: {done['reply']}\n  {done['subject']}")
+
+
+def sent(done: Mapping[str, Any]) -> None:
+    """Say what the outbox did."""
+    counts = ", ".join(f"{count} {name}" for name, count in done.items() if isinstance(count, int) and count)
+    _line(f"outbox: {counts or 'nothing due'}")
+
+
+def moved(word: str, done: Mapping[str, Any]) -> None:
+    """Say which articles were released or withdrawn."""
+    for title in done["articles"]:
+        _line(f"{word}: {title}")
+    if not done["articles"]:
+        _line(f"nothing was {word}: the articles were in that state already")
+
+
+def added(done: Mapping[str, Any]) -> None:
+    """Say what became of the rows of an import."""
+    words = {
+        "added": "added",
+        "unchanged": "subscribed already",
+        "left": "had left, and stay out",
+        "suppressed": "may not be mailed",
+    }
+    _line("; ".join(f"{done[key]} {text}" for key, text in words.items() if done[key] or key == "added"))
+
+
+def plan(done: Sequence[Mapping[str, Any]]) -> None:
+    """Draw the coming slots."""
+    table = _table("Newsletter", "Frequency", "Slot", "UTC", "Readers", "Articles", "Segments", "Size", "")
+    for slot in done:
+        table.add_row(
+            slot["newsletter"],
+            slot["frequency"],
+            f"{slot['slot'].replace('T', ' ')} {slot['timezone']}",
+            slot["at"].replace("T", " "),
+            str(slot["readers"]),
+            _or_dash(slot["articles"]),
+            _or_dash(slot["segments"]),
+            f"{slot['bytes'] / 1000:.0f} kB" if slot["bytes"] else "–",
+            escape(f"skipped: {slot['skipped']}" if slot["skipped"] else ""),
+        )
+    out.print(table)
+
+
+def status(done: Mapping[str, Any]) -> None:
+    """Say how the service stands."""
+    pid = done["service"]["pid"]
+    _line(f"service: {f'running, pid {pid}' if pid else 'not running'}")
+    counts = ", ".join(f"{count} {state}" for state, count in done["articles"].items() if count)
+    _line(f"articles: {counts or 'none yet'}")
+    for source in done["sources"]:
+        _line("  " + _source(source))
+        if source["alarm"]:
+            _line(f"    ALARM {source['alarm']}")
+    _line(f"feeds: {done['feeds']['files']} files, last changed {done['feeds']['changed_at'] or 'never'}")
+    for newsletter in done["newsletters"]:
+        _line(f"{newsletter['slug']}: {newsletter['readers']} readers")
+        for slot in newsletter["next"]:
+            _line(f"  {slot['frequency']}: next {slot['slot'].replace('T', ' ')} ({slot['schedule']})")
+    for issue in done["issues"]:
+        counts = ", ".join(f"{count} {state}" for state, count in issue["deliveries"].items())
+        _line(f"issue {issue['ref']} {issue['newsletter']} {issue['slot']}: {issue['state']}; {counts}")
+    _line(f"outbox: {done['outbox']['waiting']} waiting")
+
+
+def sources(done: Sequence[Mapping[str, Any]]) -> None:
+    """List the sources with what each skipped."""
+    for source in done:
+        _line(_source(source))
+        if source["alarm"]:
+            _line(f"  ALARM {source['alarm']}")
+        for problem in source["problems"]:
+            _line(f"  {problem['path']}: {problem['reason']}")
+
+
+def articles(done: Sequence[Mapping[str, Any]]) -> None:
+    """List articles."""
+    table = _table("Ref", "Published", "State", "Lang", "Category", "Title")
+    for article in done:
+        table.add_row(
+            article["ref"],
+            article["published_at"][:10],
+            article["state"],
+            article["language"],
+            article["categories"][0],
+            escape(article["title"]),
+        )
+    out.print(table)
+
+
+def subscribers(done: Sequence[Mapping[str, Any]]) -> None:
+    """List readers."""
+    table = _table("Address", "Newsletter", "Frequency", "State", "Languages", "Categories")
+    for row in done:
+        table.add_row(
+            escape(row["address"]),
+            row["newsletter"],
+            row["frequency"],
+            f"suppressed: {row['suppressed']}" if row["suppressed"] else row["state"],
+            ", ".join(row["languages"]),
+            "all" if row["categories"] is None else ", ".join(row["categories"]),
+        )
+    out.print(table)
+
+
+def demo(done: Mapping[str, Any], directory: Path, loaded: Config) -> None:
+    """Say what the demo did and where to look."""
+    collected(done["collected"])
+    for step in done["later"]:
+        collected(step)
+    added(done["readers"])
+    dispatched(done["dispatched"])
+    sent(done["sent"])
+    _line("")
+    _line(f"Feeds:         {directory}/site/feeds/")
+    _line(f"Messages:      {directory}/inbox/")
+    _line(f"Configuration: {loaded.files[0]}")
+
+
+def _table(*names: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        table.add_column(name, overflow="fold")
+    return table
+
+
+def _or_dash(value: object) -> str:
+    return "–" if value is None else str(value)
+
+
+def _source(source: Mapping[str, Any]) -> str:
+    last = source["last_success_at"] or "never"
+    counts = f"{source['articles']} articles, {source['skipped']} skipped"
+    return f"{source['name']} ({source['kind']}): {counts}, last collected {last}"

@@ -1,0 +1,235 @@
+"""The service: listeners, timer, outbox and control socket around one App, until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from publisher import control
+from publisher.app import App, now
+from publisher.config import split_listen
+from publisher.errors import RefusedError
+from publisher.schedule import Timer, Wake
+from publisher.store import deliveries
+from publisher.web import Parts, admin, pages
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+TICK = timedelta(seconds=30)
+"""How often the database is asked what is due, whatever the timer says (DESIGN §6)."""
+
+GRACE = 30
+"""Seconds that open requests and open mails may take after the service was told to stop (spec delivery §5.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where a running service answers, as URLs."""
+
+    public: str
+    admin: str
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: signals stop the service as a whole, in order."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Service:
+    """Everything that runs while `publisher run` runs."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self.problems: dict[str, str] = {}
+        self.timer = Timer(self._wake)
+        parts = Parts(
+            config=app.config,
+            database=app.database,
+            renderer=app.renderer,
+            keyring=app.keyring,
+            data_dir=app.config.data_dir,
+            inbox=app.inbox,
+            clock=now,
+            readiness=self._readiness,
+        )
+        self._public = pages.application(parts)
+        self._admin = admin.application(parts)
+        self._control = control.application(app.actions)
+
+    async def run(self, ready: Callable[[Listening], None]) -> None:
+        """Serve until `app.stop` is set, then finish what is open. `ready` is told the addresses once all listen.
+
+        Raises RefusedError when an address is taken, ConfigurationError when mail could go nowhere.
+        """
+        web = self.app.config.web
+        await self.app.prepare_sending()
+        with contextlib.ExitStack() as stack:
+            public = stack.enter_context(contextlib.closing(_bound(web.listen, "web.listen")))
+            private = stack.enter_context(contextlib.closing(_bound(web.admin_listen, "web.admin_listen")))
+            local = stack.enter_context(self._control_socket())
+            servers = [_server(app) for app in (self._public, self._admin, self._control)]
+            serving = [
+                asyncio.create_task(server.serve(sockets=[sock]))
+                for server, sock in zip(servers, (public, private, local), strict=True)
+            ]
+            sending = asyncio.create_task(self._keep_sending())
+            stopping = asyncio.create_task(self.app.stop.wait())
+            try:
+                # uvicorn has a flag and no event; a server that fails to start ends its task instead.
+                while not all(server.started for server in servers) and not any(task.done() for task in serving):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+                self._set_timer()
+                ready(Listening(_url(public), _url(private)))
+                log.info("listening", public=_url(public), admin=_url(private))
+                await asyncio.wait({stopping, sending, *serving}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                self.app.stop.set()
+                self.app.woken.set()
+                await self.timer.stop()
+                for server in servers:
+                    server.should_exit = True
+                stopping.cancel()
+                results = await asyncio.gather(sending, *serving, return_exceptions=True)
+            for result in results:
+                if isinstance(result, BaseException):
+                    raise result
+
+    def _set_timer(self) -> None:
+        self.timer.start()
+        moment = now()
+        wakes: dict[str, Wake] = {"tick": Wake(at=moment, every=TICK)}
+        for source in self.app.config.sources:
+            wakes[f"collect {source.name}"] = Wake(at=moment, every=source.interval)
+        self.timer.set(wakes)
+        self._wake_at_next_slots()
+
+    def _wake_at_next_slots(self) -> None:
+        moment = now()
+        zone = self.app.config.site.timezone
+        for newsletter in self.app.config.newsletters:
+            for name, frequency in newsletter.frequencies.items():
+                if slot := frequency.schedule(zone).next(moment):
+                    self.timer.wake(f"slot {newsletter.slug} {name}", at=slot.at)
+
+    async def _wake(self, name: str) -> None:
+        kind, _, what = name.partition(" ")
+        if kind == "collect":
+            done = await self.app.collect([what], wait=False)
+            self._note(f"source {what}", done["sources"][0].get("error") or done["sources"][0].get("alarm"))
+            self._note("feeds", _first_reason(done["feeds"]))
+            return
+        if await self.app.release_due():
+            await self.app.feeds()
+        await self.app.run_due()
+        if kind == "slot":
+            self._wake_at_next_slots()
+
+    async def _keep_sending(self) -> None:
+        """Empty the outbox whenever something may be due: after a dispatch, at a retry's time, at each tick."""
+        while not self.app.stop.is_set():
+            self.app.woken.clear()
+            await self.app.send()
+            waiting = await self.app.database.aread(deliveries.waiting)
+            pause = TICK.total_seconds()
+            if waiting.next_at is not None:
+                pause = min(pause, max(0.5, (waiting.next_at - now()).total_seconds()))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.app.woken.wait(), pause)
+
+    def _note(self, what: str, problem: str | None) -> None:
+        if problem:
+            self.problems[what] = problem
+        else:
+            self.problems.pop(what, None)
+
+    def _readiness(self) -> Mapping[str, Any]:
+        return self.problems
+
+    @contextlib.contextmanager
+    def _control_socket(self) -> Iterator[socket.socket]:
+        """Listen on the control socket; only this user may speak to it."""
+        with control.address(self.app.config.data_dir) as path:
+            # The lock on the directory is ours, so a socket that lies here is of a process that is gone.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)  # noqa: PTH108 - a path of 108 bytes at most, perhaps through /proc
+            listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            before = os.umask(0o177)
+            try:
+                listener.bind(path)
+            finally:
+                os.umask(before)
+            try:
+                yield listener
+            finally:
+                listener.close()
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)  # noqa: PTH108 - as above
+
+
+@contextlib.asynccontextmanager
+async def signals(app: App) -> AsyncIterator[None]:
+    """Let SIGINT and SIGTERM stop the app in order."""
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        app.stop.set()
+        app.woken.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def _server(app: ASGIApp) -> _Server:
+    settings = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        # Who the client is, a proxy in front may say only where an operator trusts it; nothing here asks yet.
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE,
+    )
+    return _Server(settings)
+
+
+def _bound(listen: str, key: str) -> socket.socket:
+    host, port = split_listen(listen)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise RefusedError(f"{listen} ({key}) cannot be listened on: {error.strerror}; choose another port") from error
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _first_reason(built: Mapping[str, Any] | None) -> str | None:
+    problems = built["problems"] if built else []
+    return f"{problems[0]['path']}: {problems[0]['reason']}" if problems else None
