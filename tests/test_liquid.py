@@ -80,7 +80,9 @@ def test_what_has_no_liquid_need_not_be_reduced() -> None:
     assert not has_liquid("{ x } 100 %")
 
 
-PIECES = "{% raw %}|{% endraw %}|{% highlight x %}|{% endhighlight %}|{% for a in b %}|{% endfor %}|{{ a }}|{{|}}|{%|%}|`|x|'"
+PIECES = (
+    "{% raw %}|{% endraw %}|{% highlight x %}|{% endhighlight %}|{% for a in b %}|{% endfor %}|{{ a }}|{{|}}|{%|%}|`|x"
+)
 ASSIGN = "{% assign b = 'x|y' | split: '|' %}"
 pieces = st.lists(st.sampled_from([*PIECES.split("|"), ASSIGN, "```\n", "\n", "\n\n"]), max_size=30).map("".join)
 

@@ -65,15 +65,17 @@ _UNSEEN_IMAGE = re.compile(r' hidden="| style="| (?:width|height)="0*[01]"')
 
 # nh3 removes these with everything behind them where it meets them outside their namespace: an unclosed <svg>, or
 # "List<text>" that nobody escaped, would cost the rest of the article. (SVG 2 appendix F, MathML 3 appendix I.)
-_FOREIGN_TAG = re.compile(
-    r"</?(?:svg|animate\w*|circle|clippath|color-profile|cursor|defs|desc|discard|ellipse|fe[a-z]+|filter|font-face[\w-]*"
+_FOREIGN = (
+    r"(?:svg|animate\w*|circle|clippath|color-profile|cursor|defs|desc|discard|ellipse|fe[a-z]+|filter|font-face[\w-]*"
     r"|foreignobject|g|glyph\w*|hatch\w*|[hv]kern|line|(?:linear|radial)gradient|marker|mask|mesh\w*|metadata"
     r"|missing-glyph|mpath|path|pattern|polygon|polyline|rect|set|solidcolor|stop|switch|symbol|text|textpath|tref|tspan"
     r"|unknown|use|view"
     r"|m(?:ath|action|align\w*|enclose|error|fenced|frac|glyph|i|labeledtr|longdiv|multiscripts|n|o|over|padded|phantom"
-    r"|prescripts|root|row|s\w*|table|td|text|tr|under|underover)|none|semantics|annotation(?:-xml)?)(?=[\s/>])[^>]*>",
-    re.IGNORECASE,
+    r"|prescripts|root|row|s\w*|table|td|text|tr|under|underover)|none|semantics|annotation(?:-xml)?)"
 )
+_FOREIGN_NAME = re.compile(_FOREIGN, re.IGNORECASE)
+_FOREIGN_TAG = re.compile(rf"</?{_FOREIGN}(?=[\s/>])[^>]*>", re.IGNORECASE)
+_NAME = re.compile(r"</?([a-zA-Z][^\s/>]*)")
 _SVG_END = re.compile(r"</svg\s*>", re.IGNORECASE)
 _SVG = re.compile(r"<svg\b.*?</svg\s*>", re.IGNORECASE | re.DOTALL)
 
@@ -166,6 +168,9 @@ def _seen(image: re.Match[str]) -> str:
 
 def _without_foreign(html: str) -> str:
     """Remove drawings, and the tags of SVG and MathML that are left; the text between those stays."""
+    # Nearly every article stops here: it costs a tenth of trying each tag against all those names.
+    if not any(_FOREIGN_NAME.fullmatch(name) for name in set(_NAME.findall(html)) - _TAGS):
+        return html
     end = max((drawing.end() for drawing in _SVG_END.finditer(html)), default=0)
     # Up to there every <svg> finds its end, so that the search stays linear.
     html = _SVG.sub("", html[:end]) + html[end:]
