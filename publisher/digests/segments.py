@@ -50,9 +50,13 @@ class Sorting:
 
     def groups(self, readers: Iterable[Reader]) -> dict[Group, list[Reader]]:
         """Return the readers of each group, in order of first appearance."""
-        found: dict[Group, list[Reader]] = {}
+        alike: dict[tuple[object, ...], list[Reader]] = {}
         for reader in readers:
-            found.setdefault(self.group(reader), []).append(reader)
+            key = (reader.languages, reader.categories, reader.format, reader.cursor)
+            alike.setdefault(key, []).append(reader)
+        found: dict[Group, list[Reader]] = {}
+        for same in alike.values():  # what a group is, is thought about once for each choice, not for each reader
+            found.setdefault(self.group(same[0]), []).extend(same)
         return found
 
     def group(self, reader: Reader) -> Group:
