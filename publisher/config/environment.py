@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 
-from publisher.config import values
 from publisher.config.sentences import shape
 from publisher.errors import Problem
 from publisher.toml_lines import KeyPath
@@ -46,7 +46,7 @@ def overrides(model: type[BaseModel], environ: Mapping[str, str]) -> Iterator[Ov
             else:
                 yield _problem(name, "is set but empty; unset it or give it a value")
         elif name.startswith(PREFIX) and "__" in name:
-            yield _problem(name, "means no key that the environment can set", values.nearest(name, known))
+            yield _unknown(name, known)
 
 
 def variables(model: type[BaseModel]) -> dict[str, tuple[KeyPath, object]]:
@@ -60,6 +60,11 @@ def variables(model: type[BaseModel]) -> dict[str, tuple[KeyPath, object]]:
         else:
             found[f"{PREFIX}{key}".upper()] = ((key,), kind)
     return {name: (path, kind) for name, (path, kind) in found.items() if _holds_one_value(kind)}
+
+
+def _unknown(name: str, known: Iterable[str]) -> Problem:
+    close = get_close_matches(name, list(known), n=1, cutoff=0.8)  # all names begin alike, so ask for more likeness
+    return _problem(name, "means no key that the environment can set", f"did you mean {close[0]}?" if close else "")
 
 
 def place(variable: str) -> str:

@@ -64,9 +64,9 @@ class Places:
                 text += "." * bool(text) + (part if _BARE.match(part) else f"'{part}'")
         return text
 
-    def _order(self, problem: Problem) -> tuple[int, int]:
+    def _order(self, problem: Problem) -> tuple[int, str, int]:
         file = self.files.index(problem.file) if problem.file in self.files else len(self.files)
-        return file, problem.line or 0
+        return file, problem.file, problem.line or 0
 
 
 def names_of(raw: Mapping[str, Any]) -> dict[KeyPath, str]:
