@@ -70,10 +70,11 @@ def values(directory: Path) -> dict[str, str]:
 
 async def perform(app: App, home: Path, progress: Progress) -> dict[str, Any]:
     """Do what a week at the publication does: collect, correct, take back, publish feeds, send an issue."""
-    collected = await app.collect(progress=progress)
-    later = [await app.collect(progress=progress)] if next_day(home) else []
+    # Readers first: what was there before somebody signed up is not news to them.
     with (home / "readers.csv").open(encoding="utf-8", newline="") as file:
         readers = await app.import_subscribers(list(csv.DictReader(file)), progress=progress)
+    collected = await app.collect(progress=progress)
+    later = [await app.collect(progress=progress)] if next_day(home) else []
     dispatched = await app.dispatch("weekly", progress=progress)
     sent = await app.send(progress=progress)
     return {

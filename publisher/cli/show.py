@@ -209,10 +209,10 @@ def subscribers(done: Sequence[Mapping[str, Any]]) -> None:
 
 def demo(done: Mapping[str, Any], directory: Path, loaded: Config) -> None:
     """Say what the demo did and where to look."""
+    added(done["readers"])
     collected(done["collected"])
     for step in done["later"]:
         collected(step)
-    added(done["readers"])
     dispatched(done["dispatched"])
     sent(done["sent"])
     _line("")

@@ -256,6 +256,8 @@ class Config(Table):
 
     site: Site
     data_dir: FilePath = Path("../data")
+    database_url: Annotated[str, AfterValidator(values.database_url)] = Field(default="", repr=False)
+    """`postgresql://user@host/name` (needs the extra `postgres`); empty: SQLite in the data directory."""
     templates: FilePath | None = None
     """A folder whose files replace the built-in templates of the same name."""
     categories: tuple[Category, ...] = ()

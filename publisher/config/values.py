@@ -257,6 +257,14 @@ def listen(value: str) -> str:
     return value
 
 
+def database_url(value: str) -> str:
+    """Accept the URL of a PostgreSQL database; the empty string passes."""
+    if value and not re.fullmatch(r"postgresql://[^\s/]*/[^\s/]+", value):
+        # The value may hold a password, so it is not repeated.
+        raise WrongValueError("must be empty for SQLite, or the URL of a PostgreSQL: 'postgresql://user@host/name'")
+    return value
+
+
 def split_listen(value: str) -> tuple[str, int]:
     """Return host (IPv6 without brackets) and port of `host:port`; raises WrongValueError."""
     name, colon, port = value.rpartition(":")

@@ -106,6 +106,21 @@ def for_feed(
     return load(conn, query.order_by(*_NEWEST_FIRST).limit(limit))
 
 
+def totals(
+    conn: sa.Connection,
+    *,
+    categories: Iterable[str] = (),
+    languages: Iterable[str] = (),
+    authors: Iterable[str] = (),
+    sources: Iterable[str] = (),
+) -> tuple[int, datetime | None]:
+    """Return how many visible articles a feed could draw on, and when the newest was published; filters as there."""
+    chosen = _select(categories, languages, authors, sources).where(st.among(articles.c.state, VISIBLE))
+    query = chosen.with_only_columns(sa.func.count(), sa.func.max(articles.c.published_at))
+    count, newest = conn.execute(query).one()
+    return count, newest
+
+
 def window(
     conn: sa.Connection,
     *,
