@@ -238,11 +238,11 @@ def _refusals(conn: sa.Connection, due: Sequence[st.AnyRow], now: datetime) -> d
     barred: dict[int, str] = {}
     for chunk in st.chunks(row.subscription_id for row in due if row.subscription_id is not None):
         query = sa.select(s.id, s.state).where(s.id.in_(chunk)).order_by(s.id).with_for_update(read=True)
-        states |= dict(conn.execute(query).tuples().all())
+        states |= dict(conn.execute(query).all())
     for chunk in st.chunks(row.subscriber_id for row in due if row.subscriber_id is not None):
         conn.execute(sa.select(p.id).where(p.id.in_(chunk)).order_by(p.id).with_for_update(read=True))
         query = sa.select(p.id, x.reason).join_from(subscribers, suppressions, x.address_key == p.address_key)
-        barred |= dict(conn.execute(query.where(p.id.in_(chunk))).tuples().all())
+        barred |= dict(conn.execute(query.where(p.id.in_(chunk))).all())
 
     refusals = {}
     for row in due:

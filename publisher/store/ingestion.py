@@ -29,6 +29,7 @@ from publisher.store.numbering import current_seq, number_visible
 from publisher.store.tables import Instant, Words, article_keys, articles, sources
 
 _RECENT = timedelta(days=30)  # what a source's usual number of new articles is measured over
+_NEWS = (ArticleState.PUBLISHED, ArticleState.HELD)  # the others are not mailed, so they are no measure of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +115,7 @@ def apply(
     attach(conn, source, drafts)
     stories.link(conn, drafts, restated)
     numbered = number_visible(conn)
-    brought = sum(item.state is not ArticleState.QUARANTINED for item in decision.new)
+    brought = sum(item.state in _NEWS for item in decision.new)
     _remember(conn, source, kind, collected, decision, brought, now)
     return Applied(
         new=new,
@@ -138,7 +139,7 @@ def source_summaries(conn: sa.Connection) -> list[SourceSummary]:
     """Return how each source ever collected is doing, by name."""
     a = articles.c
     shown = sa.select(a.source, sa.func.count()).where(a.state != ArticleState.WITHDRAWN).group_by(a.source)
-    numbers: dict[str, int] = dict(conn.execute(shown).tuples().all())
+    numbers: dict[str, int] = dict(conn.execute(shown).all())
     summaries = []
     for name in conn.scalars(sa.select(sources.c.name).order_by(sources.c.name)).all():
         source = record(conn, name)
@@ -311,7 +312,7 @@ def _restated(conn: sa.Connection, changed: Sequence[ChangedArticle]) -> set[int
 def _remember(
     conn: sa.Connection, source: str, kind: str, collected: Collected, decision: Decision, brought: int, now: datetime
 ) -> None:
-    """Write the source's row. An alarm is no success; a first collection and a flood say nothing of what is usual."""
+    """Write the source's row. An alarm is no success; a first collection says nothing of what is usual."""
     before = record(conn, source)
     first = before.first_collected_at if before else None
     recent = [(when, number) for when, number in (before.recent_new if before else ()) if when > now - _RECENT]

@@ -318,7 +318,7 @@ def _insert_segments(conn: sa.Connection, issue_id: int, new: NewIssue) -> dict[
         for segment in new.segments
     ]
     st.insert_all(conn, segment_rows, rows)
-    return dict(conn.execute(sa.select(c.key, c.id).where(c.issue_id == issue_id)).tuples().all())
+    return dict(conn.execute(sa.select(c.key, c.id).where(c.issue_id == issue_id)).all())
 
 
 def _ready(conn: sa.Connection, new: Sequence[NewDelivery]) -> list[NewDelivery]:
@@ -333,7 +333,7 @@ def _ready(conn: sa.Connection, new: Sequence[NewDelivery]) -> list[NewDelivery]
             if state == DeliveryState.SENDING:
                 busy.add(subscription_id)
         here = sa.select(s.id, s.cursor).where(s.id.in_(chunk)).order_by(s.id)
-        cursors |= dict(conn.execute(here.with_for_update(read=True, key_share=True)).tuples().all())
+        cursors |= dict(conn.execute(here.with_for_update(read=True, key_share=True)).all())
     return [
         delivery
         for delivery in new
