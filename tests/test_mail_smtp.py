@@ -194,6 +194,18 @@ async def test_a_connection_found_closed_costs_nothing(server: SmtpServer) -> No
     assert server.connections == 3
 
 
+async def test_a_server_that_ends_a_connection_between_messages_is_asked_again(server: SmtpServer) -> None:
+    """H21: 421 instead of the next envelope, after so many messages."""
+    door = transport(server)
+    assert (await door.send("s@example.org", "a@example.net", MESSAGE)).outcome is Outcome.ACCEPTED
+    server.script.mail = ["421 4.7.0 enough on this connection"]
+    assert (await door.send("s@example.org", "b@example.net", MESSAGE)).outcome is Outcome.ACCEPTED
+    server.script.mail = ["421 4.7.0 too fast", "421 4.7.0 too fast"]
+    assert (await door.send("s@example.org", "c@example.net", MESSAGE)).code == 421
+    await door.close()
+    assert [m.rcpt_to[0] for m in server.received] == ["a", "b"]
+
+
 async def test_a_dropped_connection_is_replaced_once_and_never_in_the_gap(server: SmtpServer) -> None:
     """A reused connection that dies before the dot is tried again at once; after the dot never."""
     door = transport(server)

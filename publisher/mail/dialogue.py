@@ -65,6 +65,9 @@ class Dialogue(asyncio.Protocol):
         except TimeoutError:
             self._break(f"no reply within {timeout:g} s")
             raise BrokenError(self._broken) from None
+        except asyncio.CancelledError:
+            self._break("given up while waiting for a reply")  # which the next command would take for its own
+            raise
         finally:
             self._waiter = None
 
@@ -87,6 +90,9 @@ class Dialogue(asyncio.Protocol):
             await asyncio.sleep(0)
             self._check()
             return self._early
+        except asyncio.CancelledError:
+            self._break("given up in the middle of a message")
+            raise
         finally:
             self._in_body = False
 

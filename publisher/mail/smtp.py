@@ -105,7 +105,8 @@ class Transport:
         """
         reused = self._dialogue is not None and self._dialogue.alive
         attempt = await self._send_once(mail_from, rcpt_to, message)
-        if reused and attempt.code is None and attempt.phase in ("mail", "rcpt", "data", "body"):
+        dropped = attempt.code is None and attempt.phase in ("mail", "rcpt", "data", "body")
+        if reused and (dropped or (attempt.code == 421 and attempt.phase == "mail")):
             # Servers close connections they find old or full, some without a word. The message is certainly unsent.
             await self._drop()
             attempt = await self._send_once(mail_from, rcpt_to, message)

@@ -1,0 +1,109 @@
+"""What an attempt means for its delivery: pure decisions over what was claimed, what came of it and what time it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from publisher.mail.replies import ReplyClass, classify
+from publisher.model import Attempt, Claimed, DeliveryState, Outcome, Recorded
+
+MAX_AMBIGUOUS = 2
+"""Attempts of one delivery whose outcome nobody knows, in its whole life: nobody gets more than two copies (P2)."""
+
+CONNECTING = ("connect", "tls", "auth")
+"""Phases in which no recipient has been named yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How patient and how careful sending is (spec mail §1.6, delivery §5.2)."""
+
+    on_uncertain: Literal["retry", "hold"] = "retry"
+    """After an attempt of unknown outcome: send once more (same bytes), or leave it to the operator."""
+    first_pause: timedelta = timedelta(minutes=5)
+    longest_pause: timedelta = timedelta(minutes=67)
+    jitter: float = 0.2
+    """Part of a pause by which it is longer or shorter, so that what failed together does not return together."""
+
+    def pause(self, attempt: int, chance: float) -> timedelta:
+        """Return the wait after the n-th attempt: doubled each time up to the longest. `chance` is in [0, 1)."""
+        doubled = self.first_pause * (1 << min(attempt - 1, 16))
+        return min(doubled, self.longest_pause) * (1 + self.jitter * (2 * chance - 1))
+
+
+USUAL = Policy()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What follows from an attempt."""
+
+    record: Recorded
+    suppress: str = ""
+    """Why the address is never to be mailed again; "" when it may be."""
+    hold: str = ""
+    """Why nothing more should be sent over this transport for now; "" when all is well with it."""
+
+
+def next_step(attempt: Attempt, claimed: Claimed, *, now: datetime, policy: Policy, chance: float) -> Step:
+    """Decide what the ledger shall say; nothing but an address fault ever counts against a reader."""
+    kind = classify(attempt.phase, attempt.code, attempt.text).kind
+    if attempt.outcome is Outcome.ACCEPTED:
+        return Step(_recorded(claimed, attempt, DeliveryState.SENT))
+    if attempt.outcome is Outcome.AMBIGUOUS:
+        return Step(_ambiguous(attempt, claimed, now, policy, chance))
+    if attempt.phase in CONNECTING or kind is ReplyClass.CONFIG:
+        # Whoever mends the account or the network need not wait for a pause that the reader did not cause.
+        return Step(_recorded(claimed, attempt, DeliveryState.DEFERRED, next_at=now), hold=_words(attempt))
+    if attempt.outcome is Outcome.REFUSED:
+        suppress = _words(attempt) if kind is ReplyClass.SUPPRESS else ""
+        return Step(_recorded(claimed, attempt, DeliveryState.FAILED), suppress=suppress)
+    hold = _words(attempt) if kind is ReplyClass.THROTTLE else ""
+    return Step(_deferred(attempt, claimed, now, policy, chance), hold=hold)
+
+
+def _ambiguous(attempt: Attempt, claimed: Claimed, now: datetime, policy: Policy, chance: float) -> Recorded:
+    if policy.on_uncertain == "hold" or claimed.ambiguous + 1 >= MAX_AMBIGUOUS:
+        return _recorded(claimed, attempt, DeliveryState.UNCERTAIN, ambiguous=True)
+    next_at = now + policy.pause(claimed.attempt, chance)
+    if next_at >= claimed.expires_at:
+        return _recorded(
+            claimed, attempt, DeliveryState.UNCERTAIN, ambiguous=True
+        )  # it may have been sent: not expired
+    return _recorded(claimed, attempt, DeliveryState.DEFERRED, next_at=next_at, ambiguous=True)
+
+
+def _deferred(attempt: Attempt, claimed: Claimed, now: datetime, policy: Policy, chance: float) -> Recorded:
+    next_at = now + policy.pause(claimed.attempt, chance)
+    if next_at < claimed.expires_at:
+        return _recorded(claimed, attempt, DeliveryState.DEFERRED, next_at=next_at)
+    # An earlier attempt may have reached the reader, and then "expired" would be a lie that sends the articles again.
+    state = DeliveryState.UNCERTAIN if claimed.ambiguous else DeliveryState.EXPIRED
+    return _recorded(claimed, attempt, state)
+
+
+def _recorded(
+    claimed: Claimed,
+    attempt: Attempt,
+    state: DeliveryState,
+    *,
+    next_at: datetime | None = None,
+    ambiguous: bool = False,
+) -> Recorded:
+    return Recorded(
+        delivery_id=claimed.id,
+        epoch=claimed.epoch,
+        state=state,
+        reason="" if state is DeliveryState.SENT else _words(attempt),
+        attempt=attempt,
+        next_at=next_at,
+        ambiguous=ambiguous,
+    )
+
+
+def _words(attempt: Attempt) -> str:
+    """Return the reason as an operator reads it: where, and the server's words."""
+    code = f"{attempt.code} " if attempt.code is not None else ""
+    return f"{attempt.phase}: {code}{attempt.text}"

@@ -1,0 +1,465 @@
+"""The outbox with a real database and real servers: the server's ledger against ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import pytest
+
+from publisher.errors import StoreError
+from publisher.mail import outbox
+from publisher.mail.message import SLOT_UNSUBSCRIBE, SegmentHeaders, encode_segment, message_id
+from publisher.mail.outbox import OutboxReport
+from publisher.mail.smtp import Timeouts, Transport
+from publisher.mail.steps import USUAL, Policy
+from publisher.model import (
+    DeliveryState,
+    Format,
+    IssueState,
+    NewDelivery,
+    NewIssue,
+    NewSegment,
+    SubscriptionState,
+)
+from publisher.store import deliveries, issues, subscribers
+from publisher.store.database import Connection, Database
+from publisher.tokens import Keyring
+from tests.smtp_server import Received, Script, SmtpServer, smtp_server
+
+pytestmark = pytest.mark.anyio
+
+NOW = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
+KEYRING = Keyring([bytes(range(32))])
+NAMES = [f"reader{number:02d}" for number in range(12)]
+S = DeliveryState
+PATIENT = Timeouts()
+
+
+@dataclass
+class Clock:
+    """A clock that the test moves."""
+
+    now: datetime = NOW
+
+    def __call__(self) -> datetime:
+        """Return the moment."""
+        return self.now
+
+
+@dataclass
+class Office:
+    """A database with one issue to send, and what sending it needs."""
+
+    db: Database
+    clock: Clock = field(default_factory=Clock)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    steps: list[tuple[str, int, int | None]] = field(default_factory=list)
+    epoch: int = 0
+    subscription: dict[str, int] = field(default_factory=dict)
+
+    def fill(self, names: list[str]) -> None:
+        """Freeze an issue for these readers."""
+        self.epoch = self.db.write(lambda conn: deliveries.new_epoch(conn, self.clock.now))
+        self.db.write(partial(self._freeze, names=names))
+
+    def _freeze(self, conn: Connection, names: list[str]) -> None:
+        people: dict[str, int] = {}
+        for name in names:
+            people[name] = subscribers.add(
+                conn,
+                address=f"{name}@Example.net",
+                address_key=f"{name.casefold()}@example.net",
+                name=name.title(),
+                languages=["en"],
+                timezone="UTC",
+                format=Format.HTML,
+                now=self.clock.now,
+            )
+            self.subscription[name] = subscribers.subscribe(
+                conn,
+                people[name],
+                newsletter="weekly",
+                frequency="weekly",
+                categories=None,
+                state=SubscriptionState.CONFIRMED,
+                method="command",
+                proof="test",
+                now=self.clock.now,
+            ).id
+        headers = SegmentHeaders(
+            from_name="Weekly",
+            from_address="news@example.org",
+            subject="The week",
+            language="en",
+            list_name="Weekly",
+            list_id="weekly.example.org",
+        )
+        text, html = f"News\n{SLOT_UNSUBSCRIBE}\n", f'<p>News <a href="{SLOT_UNSUBSCRIBE}">Leave</a></p>'
+        head, body = encode_segment(headers=headers, text=text, html=html)
+        segment = NewSegment(
+            key="en",
+            language="en",
+            format=Format.HTML,
+            subject="The week",
+            html=html,
+            text=text,
+            head=head,
+            body=body,
+        )
+        frozen = issues.freeze(
+            conn,
+            NewIssue(
+                ref="0a1b2c3d4e5f",
+                newsletter="weekly",
+                frequency="weekly",
+                slot="2026-11-23T07:00",
+                slot_at=NOW,
+                to_seq=0,
+                settings={"from_address": "news@example.org", "public_url": "https://news.example.org"},
+                article_ids=(),
+                segments=(segment,),
+                deliveries=tuple(
+                    NewDelivery(
+                        subscription_id=self.subscription[name],
+                        subscriber_id=people[name],
+                        segment_key="en",
+                        to_seq=0,
+                        due_at=NOW,
+                        expires_at=NOW + timedelta(hours=36),
+                        message_id=message_id("0a1b2c3d4e5f", f"{name}xxxxxxxx", "example.org"),
+                    )
+                    for name in names
+                ),
+            ),
+            self.clock.now,
+        )
+        assert frozen is not None
+
+    async def send(
+        self, server: SmtpServer, *, connections: int = 3, policy: Policy = USUAL, timeouts: Timeouts = PATIENT
+    ) -> OutboxReport:
+        """Run the outbox until nothing is due."""
+        return await outbox.run(
+            self.db,
+            self.transport(server, timeouts),
+            keyring=KEYRING,
+            epoch=self.epoch,
+            connections=connections,
+            clock=self.clock,
+            dice=lambda: 0.5,
+            stop=self.stop,
+            progress=lambda *step: self.steps.append(step),
+            policy=policy,
+        )
+
+    def transport(self, server: SmtpServer, timeouts: Timeouts = PATIENT) -> Callable[[], Transport]:
+        return lambda: Transport(
+            "127.0.0.1", server.port, security="plain", hello_name="mail.example.org", timeouts=timeouts
+        )
+
+    def states(self) -> dict[str, DeliveryState]:
+        """The state of each reader's delivery."""
+        return {row.message_id[14:22]: row.state for row in self.rows()}
+
+    def rows(self) -> list[deliveries.DeliveryRow]:
+        return self.db.read(deliveries.listing)
+
+    def issue_state(self) -> IssueState:
+        issue = self.db.read(lambda conn: issues.get(conn, ref="0a1b2c3d4e5f"))
+        assert issue is not None
+        return issue.state
+
+    def crash(self) -> deliveries.Recovered:
+        """Start as a new worker after the death of the old one."""
+        dead = self.epoch
+
+        def begin(conn: Connection) -> deliveries.Recovered:
+            self.epoch = deliveries.new_epoch(conn, self.clock.now)
+            return deliveries.recover(conn, [dead], policy="retry", now=self.clock.now)
+
+        return self.db.write(begin)
+
+
+@pytest.fixture
+def office(sqlite_database: Database) -> Office:
+    opened = Office(sqlite_database)
+    opened.fill(NAMES)
+    return opened
+
+
+def check_ledgers(office: Office, received: list[Received]) -> None:
+    """V1, V2, V4, V5 of delivery §7.1: the server's ledger against ours."""
+    rows = office.rows()
+    assert len(rows) == len(NAMES)
+    by_id = Counter(message.message_id for message in received)
+    assert all(row.message_id in by_id for row in rows if row.state is S.SENT)
+    assert all(count <= 2 for count in by_id.values())
+    assert len({(m.message_id, m.digest) for m in received}) == len(by_id)
+    for message in received:
+        name = message.rcpt_to.partition("@")[0]
+        token = KEYRING.unsubscribe_token(office.subscription[name])
+        assert f"List-Unsubscribe: <https://news.example.org/u/{token}>\r\n".encode() in message.content
+        assert f"To: {name.title()} <{message.rcpt_to}>\r\n".encode() in message.content
+        assert message.content.count(token.encode()) == 3
+        assert message.mail_from == "news@example.org"
+
+
+async def test_everybody_gets_one_message_of_their_own(database: Database) -> None:
+    """V1–V5, on both databases: twelve readers over three connections; the issue is sent when nothing is open."""
+    office = Office(database)
+    office.fill(NAMES)
+    async with smtp_server() as server:
+        report = await office.send(server)
+        assert report == OutboxReport(sent=12)
+        assert server.connections <= 3
+        check_ledgers(office, server.received)
+        assert Counter(m.rcpt_to for m in server.received) == Counter(f"{name}@Example.net" for name in NAMES)
+    assert set(office.states().values()) == {S.SENT}
+    assert office.issue_state() is IssueState.SENT
+    assert [done for _, done, _ in office.steps] == list(range(1, 13))
+    assert {(label, total) for label, _, total in office.steps} == {("sending", 12)}
+
+
+async def test_a_second_run_sends_nothing(office: Office) -> None:
+    """Sent is sent."""
+    async with smtp_server() as server:
+        await office.send(server)
+        assert await office.send(server) == OutboxReport()
+        assert len(server.received) == 12
+
+
+async def test_each_refusal_touches_its_own_reader_only(office: Office) -> None:
+    """H9, H10: greylisted comes again after the pause, unknown is suppressed, the rest is sent."""
+    refused = {
+        "reader01@Example.net": "450 4.2.0 greylisted",
+        "reader02@Example.net": "550 5.1.1 no such user",
+        "reader03@Example.net": "550 5.7.1 blocked as spam",
+    }
+    async with smtp_server(Script(refused=refused)) as server:
+        report = await office.send(server)
+        assert report == OutboxReport(sent=9, deferred=1, suppressed=1, failed=1, waiting=1)
+        assert office.issue_state() is IssueState.SENDING
+        states = office.states()
+        assert [states[name] for name in NAMES[:4]] == [S.SENT, S.DEFERRED, S.FAILED, S.FAILED]
+        keys = [f"{name}@example.net" for name in NAMES[:4]]
+        suppressed = [office.db.read(partial(subscribers.suppressed, address_key=key)) for key in keys]
+        assert suppressed == [None, None, "rcpt: 550 5.1.1 no such user", None]
+
+        server.script.refused.clear()
+        office.clock.now += timedelta(minutes=4)
+        assert (await office.send(server)).sent == 0
+        office.clock.now += timedelta(minutes=1)
+        assert await office.send(server) == OutboxReport(sent=1)
+        check_ledgers(office, server.received)
+    assert office.issue_state() is IssueState.SENT
+
+
+async def test_who_leaves_before_the_claim_gets_nothing(office: Office) -> None:
+    """P3, V6, F16, H2: unsubscribed between queue and claim is suppressed, without an envelope."""
+    async with smtp_server() as server:
+        office.db.write(
+            lambda conn: subscribers.unsubscribe(conn, office.subscription["reader05"], method="one-click", now=NOW)
+        )
+        report = await office.send(server)
+        assert report == OutboxReport(sent=11)
+        assert office.states()["reader05"] is S.SUPPRESSED
+        assert not any("reader05" in command for command in server.commands)
+
+
+async def test_who_leaves_while_an_issue_is_being_sent_gets_nothing(office: Office) -> None:
+    """H2: the effect is visible to the next claim of an issue being sent."""
+
+    def leave(label: str, done: int, total: int | None) -> None:
+        if done == 1:
+            office.db.write(
+                lambda conn: subscribers.unsubscribe(conn, office.subscription["reader11"], method="link", now=NOW)
+            )
+
+    async with smtp_server() as server:
+        await outbox.run(
+            office.db,
+            office.transport(server),
+            keyring=KEYRING,
+            epoch=office.epoch,
+            connections=1,
+            clock=office.clock,
+            dice=lambda: 0.5,
+            stop=office.stop,
+            progress=leave,
+        )
+        assert "reader11" not in {m.rcpt_to.partition("@")[0] for m in server.received}
+    assert office.states()["reader11"] is S.SUPPRESSED
+
+
+async def test_a_crash_after_the_dot_repeats_the_same_bytes_once(office: Office) -> None:
+    """P2, V4, V5: at most one repeat per connection, with the same Message-ID, Date and bytes, days later or not."""
+    async with smtp_server(Script(dot=["silence"])) as server:
+        running = asyncio.create_task(office.send(server, connections=1))
+        await server.at_dot.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert Counter(office.states().values()) == {S.SENDING: 1, S.QUEUED: 11}
+
+        office.clock.now += timedelta(hours=3)
+        assert office.crash() == deliveries.Recovered(deferred=1, uncertain=0)
+        office.db.write(
+            lambda conn: subscribers.add(
+                conn,
+                address="other@example.net",
+                address_key="other@example.net",
+                name="",
+                languages=["en"],
+                timezone="UTC",
+                format=Format.HTML,
+                now=NOW,
+            )
+        )
+        assert await office.send(server) == OutboxReport(sent=12)
+        assert len(server.received) == 13
+        check_ledgers(office, server.received)
+        twice = [m for m in server.received if m.message_id == server.received[0].message_id]
+        assert len(twice) == 2
+        assert twice[0].content == twice[1].content
+
+
+async def test_a_server_that_takes_the_dot_and_hangs_up_gets_two_copies_at_most(office: Office) -> None:
+    """H14: tried once more after the pause, then uncertain and left to the operator."""
+    async with smtp_server(Script(dot=["close"] * 24)) as server:
+        assert await office.send(server) == OutboxReport(deferred=12, waiting=12)
+        office.clock.now += timedelta(hours=1)
+        assert await office.send(server) == OutboxReport(uncertain=12)
+        office.clock.now += timedelta(hours=1)
+        assert await office.send(server) == OutboxReport()
+        check_ledgers(office, server.received)
+        assert len(server.received) == 24
+    assert set(office.states().values()) == {S.UNCERTAIN}
+    assert {row.ambiguous for row in office.rows()} == {2}
+
+
+async def test_hold_never_repeats(office: Office) -> None:
+    """P2 with `on_uncertain = "hold"`."""
+    async with smtp_server(Script(dot=["close"])) as server:
+        report = await office.send(server, policy=Policy(on_uncertain="hold"))
+        assert report == OutboxReport(sent=11, uncertain=1)
+        office.clock.now += timedelta(hours=1)
+        await office.send(server)
+        assert len(server.received) == 12
+
+
+async def test_a_fault_before_the_dot_repeats_nothing(office: Office) -> None:
+    """H13: certainly unsent is sent later, once."""
+    async with smtp_server(Script(rcpt=["close"], data=["451 4.3.0 later"])) as server:
+        first = await office.send(server, connections=1)
+        office.clock.now += timedelta(hours=1)
+        second = await office.send(server, connections=1)
+        assert first.sent + second.sent == 12
+        assert first.deferred == second.sent > 0
+        assert max(Counter(m.message_id for m in server.received).values()) == 1
+        check_ledgers(office, server.received)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [Script(greeting=["554 5.7.1 blocked"] * 9), Script(mail=["550 5.1.8 sender refused"] * 9)],
+    ids=["554", "550"],
+)
+async def test_a_transport_at_fault_keeps_the_queue(office: Office, script: Script) -> None:
+    """H3, H8: it stops at once, says why, costs no reader anything, and goes on when mended."""
+    async with smtp_server(script) as server:
+        report = await office.send(server)
+        assert report.held.startswith(("connect: 554", "mail: 550"))
+        assert report.waiting == 12
+        assert report.sent == report.failed == 0
+        script.greeting.clear()
+        script.mail.clear()
+        assert (await office.send(server)).sent == 12
+        check_ledgers(office, server.received)
+
+
+async def test_stop_finishes_what_is_under_way_and_claims_no_more(office: Office) -> None:
+    """P2: a normal stop repeats none and loses none."""
+    async with smtp_server() as server:
+
+        def stop_after_four(label: str, done: int, total: int | None) -> None:
+            if done == 4:
+                office.stop.set()
+
+        office.steps = _Told(stop_after_four)
+        report = await office.send(server)
+        assert 4 <= report.sent <= 9  # by then two others may have claimed, and each of the three has one under way
+        assert report.waiting == 12 - report.sent
+        assert report.sent == len(server.received)
+        assert S.SENDING not in office.states().values()
+        office.stop.clear()
+        await office.send(server)
+        assert len(server.received) == 12
+        check_ledgers(office, server.received)
+
+
+class _Told(list[tuple[str, int, int | None]]):
+    """A list that tells of what is appended."""
+
+    def __init__(self, tell: Callable[[str, int, int | None], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def append(self, step: tuple[str, int, int | None]) -> None:
+        super().append(step)
+        self._tell(*step)
+
+
+async def test_one_readers_bad_data_stops_nobody_else(office: Office) -> None:
+    """E3: failed with the reason; the issue goes out."""
+
+    def spoil(conn: Connection) -> None:
+        for row in deliveries.listing(conn):
+            if "reader04" in row.message_id:
+                conn.exec_driver_sql("UPDATE deliveries SET address = ? WHERE id = ?", ("a b@c.example", row.id))
+
+    office.db.write(spoil)
+    async with smtp_server() as server:
+        assert await office.send(server) == OutboxReport(sent=11, failed=1)
+    (failed,) = [row for row in office.rows() if row.state is S.FAILED]
+    assert failed.reason.startswith("message: 'a b@c.example'")
+
+
+async def test_what_another_worker_took_over_is_not_overwritten(office: Office) -> None:
+    """K7: an outcome that comes after the own death was proven is fenced."""
+    async with smtp_server(Script(dot=["silence"])) as server:
+        running = asyncio.create_task(office.send(server, connections=1, timeouts=Timeouts(dot=0.3)))
+        await server.at_dot.wait()
+        office.crash()
+        report = await running
+        assert report.fenced == 1
+        assert report.uncertain == 0
+
+
+async def test_a_ledger_that_cannot_be_written_stops_all_connections(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """J4: never on without the outcome; the other connections finish the message they have under way."""
+    real, calls = deliveries.record, Counter[str]()
+
+    def fail_once(*arguments: object, **options: object) -> int:
+        calls["record"] += 1
+        if calls["record"] == 4:
+            raise StoreError("disk full")
+        return real(*arguments, **options)  # type: ignore[arg-type]  # passed on as they came
+
+    monkeypatch.setattr(deliveries, "record", fail_once)
+    async with smtp_server() as server:
+        with pytest.raises(StoreError, match="disk full"):
+            await office.send(server)
+        states = Counter(office.states().values())
+        assert states[S.SENDING] == 1
+        assert len(server.received) == states[S.SENT] + 1 < 12
+        office.crash()
+        await office.send(server)
+        check_ledgers(office, server.received)
+        assert len(server.received) == 13
