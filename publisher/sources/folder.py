@@ -11,11 +11,12 @@ from typing import Any, ClassVar, NamedTuple
 from publisher.config import Config, FolderSource
 from publisher.model import Collected, Skipped
 from publisher.sources.documents import ENDINGS, Documents, Reading
-from publisher.sources.memory import UNSEEN, Memory, Row, draft_digest, fingerprint, problem, remember, survey
+from publisher.sources.memory import AGAIN, UNSEEN, Memory, Row, draft_digest, fingerprint, problem, remember, survey
 from publisher.sources.scan import (
     Found,
     Globs,
     NotReadableError,
+    Stamp,
     StillWrittenError,
     decode,
     open_root,
@@ -46,9 +47,9 @@ class Folder:
         memory = Memory.recall(state, self._fingerprint)
         found = walk(root, lambda path: path == single if single else self._wanted(path), folders=self._enters(single))
         originals = self._documents.languages.originals(file.path for file in found.files)
-        kept = {path: _Row.of(row) for path, row in memory.rows.items()}
-        moved = {path for path, row in kept.items() if (row.original or None) != originals.get(path)}
+        moved = {path for path, row in memory.rows.items() if _original(row) != originals.get(path, "")}
         files = survey(root, found, memory, now=now, settle=settle, again=moved)
+        kept = {path: _Row(*row) for path, row in memory.rows.items()}
         rows = {path: kept[path] for path in files.kept}
         waiting = dict(files.waiting)
         results: dict[str, Reading | Skipped] = {}
@@ -58,9 +59,9 @@ class Folder:
             except StillWrittenError:
                 waiting[file.path] = [*file.stamp, int(now.timestamp())]
                 if file.path in kept:
-                    rows[file.path] = kept[file.path]._replace(stamp=UNSEEN)
+                    rows[file.path] = kept[file.path].stamped(UNSEEN)
             except NotReadableError as error:
-                results[file.path] = problem(file.path, str(error), _AGAIN)
+                results[file.path] = problem(file.path, str(error), AGAIN)
         return self._told(memory, kept, rows, files.fresh, results, originals, found.skipped, waiting)
 
     def _told(
@@ -114,15 +115,15 @@ class Folder:
         if isinstance(result, Skipped):
             if result.kind == "draft":
                 # Taken back by its author: unlike a mistake in the file, that withdraws the article.
-                return _Row(file.stamp, original=original, reason=result.reason, kind=result.kind)
-            stamp = UNSEEN if result.kind == _AGAIN else file.stamp
-            return old._replace(stamp=stamp, original=original, reason=result.reason, kind="")
+                return _Row(*file.stamp, original=original, reason=result.reason, kind=result.kind)
+            stamp = UNSEEN if result.kind == AGAIN else file.stamp
+            return old.stamped(stamp)._replace(original=original, reason=result.reason, kind="")
         claims = {_short(claim): said for claim, said in result.claims.items()}
         for claim, said in claims.items():
             if claim in owners:
                 reason = f"{said} belong to {shown(owners[claim])} already; change one of the two files"
-                return old._replace(stamp=UNSEEN, original=original, reason=reason, kind="")
-        return _Row(file.stamp, draft_digest(result.draft), list(result.draft.aliases), list(claims), original)
+                return old.stamped(UNSEEN)._replace(original=original, reason=reason, kind="")
+        return _Row(*file.stamp, draft_digest(result.draft), list(result.draft.aliases), list(claims), original)
 
     def _read(self, root: Path, file: Found, original: str | None) -> Reading | Skipped:
         """Return what one file holds, or the reason why it is skipped: one bad file never stops the others."""
@@ -148,14 +149,12 @@ class Folder:
         return lambda folder: folder.rpartition("/")[2] != "_drafts" and not self._exclude.match(folder)
 
 
-_AGAIN = "again"
-"""Kind of a refusal that may end without the file changing; told as a problem."""
-
-
 class _Row(NamedTuple):
     """What is remembered of one file."""
 
-    stamp: list[int]
+    size: int
+    mtime_ns: int
+    inode: int
     digest: str = ""
     """Of the draft last returned; empty: the file holds no article now."""
     aliases: Sequence[str] = ()
@@ -165,19 +164,25 @@ class _Row(NamedTuple):
     """Why the file is skipped; an article it held before stays as it was, unless its author took it back."""
     kind: str = ""
 
-    @classmethod
-    def of(cls, row: Row) -> _Row:
-        return cls(row[:3], *row[3:])
+    def stamped(self, stamp: Stamp) -> _Row:
+        """Return it for a file that looks like this now."""
+        return self._replace(size=stamp[0], mtime_ns=stamp[1], inode=stamp[2])
 
     def json(self) -> Row:
         """Return it short: what is empty at the end is left out."""
-        row = [*self.stamp, *self[1:]]
+        row = [list(value) if isinstance(value, tuple) else value for value in self]
         while len(row) > len(UNSEEN) and not row[-1]:
             row.pop()
         return row
 
 
-_NOTHING = _Row(UNSEEN)
+_NOTHING = _Row(*UNSEEN)
+_ORIGINAL = _Row._fields.index("original")
+
+
+def _original(row: Row) -> str:
+    """Return the path a remembered file translates by its place; most rows are too short to name one."""
+    return str(row[_ORIGINAL]) if len(row) > _ORIGINAL else ""
 
 
 def _short(claim: str) -> str:

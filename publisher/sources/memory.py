@@ -12,13 +12,16 @@ from typing import Any
 
 from publisher.config import Config, FolderSource, PagesSource
 from publisher.model import Draft, Skipped
-from publisher.sources.scan import SETTLED_SECONDS, Found, Walk, shown, stand_still, unsettled
+from publisher.sources.scan import SETTLED_SECONDS, Found, Stamp, Walk, shown, stand_still, unsettled
 
 FORMAT = 1
 """Raised whenever files would be understood differently: then all of them are read again."""
 
-UNSEEN = [0, 0, 0]
+UNSEEN: Stamp = (0, 0, 0)
 """The stamp of a file to be read again at the next collection whatever it looks like then."""
+
+AGAIN = "again"
+"""Kind of a refusal that may end without the file changing; told as a problem."""
 
 Row = list[Any]
 """What is remembered of one file: its stamp (size, mtime_ns, inode), then what its kind of source adds. JSON."""
@@ -103,17 +106,14 @@ def survey(
     changed = [
         file
         for file in found.files
-        if (row := rows.get(file.path)) is None
-        or row[1] != file.mtime_ns
-        or row[:3] != file.stamp
-        or file.path in again
+        if (row := rows.get(file.path)) is None or tuple(row[:3]) != file.stamp or file.path in again
     ]
     seconds = int(now.timestamp())
     # A clock that runs ahead of ours must not postpone a file for ever: having stood still for two seconds is enough.
     moving = [
         file
         for file in unsettled(changed, now)
-        if (seen := memory.waiting.get(file.path, [*UNSEEN, seconds]))[:3] != file.stamp
+        if tuple((seen := memory.waiting.get(file.path, [*UNSEEN, seconds]))[:3]) != file.stamp
         or seconds - seen[3] <= SETTLED_SECONDS
     ]
     if moving and settle is not None:
@@ -132,7 +132,7 @@ def survey(
 
 def _waiting(memory: Memory, file: Found, seconds: int) -> list[int]:
     seen = memory.waiting.get(file.path)
-    return seen if seen is not None and seen[:3] == file.stamp else [*file.stamp, seconds]
+    return seen if seen is not None and tuple(seen[:3]) == file.stamp else [*file.stamp, seconds]
 
 
 def fingerprint(config: Config, settings: FolderSource | PagesSource) -> str:

@@ -14,13 +14,14 @@ from zoneinfo import ZoneInfo
 from publisher.config import Config, PagesSource
 from publisher.model import Collected, Draft, Skipped
 from publisher.sources.categories import Categories, Phrases
-from publisher.sources.memory import UNSEEN, Memory, Row, draft_digest, fingerprint, problem, remember, survey
+from publisher.sources.memory import AGAIN, UNSEEN, Memory, Row, draft_digest, fingerprint, problem, remember, survey
 from publisher.sources.page_text import Labels, Page, PageArticle, parse
 from publisher.sources.places import Address, Languages, name_of, without_ending
 from publisher.sources.scan import (
     Found,
     Globs,
     NotReadableError,
+    Stamp,
     StillWrittenError,
     decode,
     open_root,
@@ -62,7 +63,7 @@ class Pages:
         memory = Memory.recall(state, self._fingerprint)
         found = walk(root, lambda path: path == single if single else self._wanted(path), folders=lambda _: not single)
         by_path = {file.path: file for file in found.files}
-        before = {path: _Row.of(row) for path, row in memory.rows.items()}
+        before = {path: _Row(*row) for path, row in memory.rows.items()}
         files = survey(root, found, memory, now=now, settle=settle)
         rows = {path: before[path] for path in files.kept}
         waiting = dict(files.waiting)
@@ -74,14 +75,14 @@ class Pages:
             except StillWrittenError:
                 waiting[file.path] = [*file.stamp, int(now.timestamp())]
                 if old.keys:
-                    rows[file.path] = old._replace(stamp=UNSEEN)
+                    rows[file.path] = old.stamped(UNSEEN)
                 continue
             if isinstance(result, Skipped):
-                stamp = UNSEEN if result.kind == _AGAIN else file.stamp
-                rows[file.path] = old._replace(stamp=stamp, reason=result.reason)
+                stamp = UNSEEN if result.kind == AGAIN else file.stamp
+                rows[file.path] = old.stamped(stamp)._replace(reason=result.reason)
             else:
                 pages[file.path] = result
-                rows[file.path] = _Row(file.stamp, self._keys(result))
+                rows[file.path] = _Row(*file.stamp, self._keys(result))
         touched = _touched(before, rows, (*pages, *files.lost))
         for path in sorted(_holders(rows, touched) - pages.keys()):
             page = self._read_again(root, by_path.get(path), rows[path])
@@ -188,7 +189,7 @@ class Pages:
         except ValueError as error:
             return problem(file.path, str(error))
         except NotReadableError as error:
-            return problem(file.path, str(error), _AGAIN)
+            return problem(file.path, str(error), AGAIN)
 
     def _read_again(self, root: Path, file: Found | None, row: _Row) -> Page | None:
         """Return an unchanged page that shares an article with a changed one, None when it cannot be read now."""
@@ -218,27 +219,27 @@ class Pages:
         return (not self._include or self._include.match(path)) and not self._exclude.match(path)
 
 
-_AGAIN = "again"
-"""Kind of a refusal that may end without the file changing; told as a problem."""
-
-
 class _Row(NamedTuple):
     """What is remembered of one file."""
 
-    stamp: list[int]
+    size: int
+    mtime_ns: int
+    inode: int
     keys: Sequence[str] = ()
     """Of its articles, its own first; kept while the file cannot be understood."""
     reason: str = ""
 
-    @classmethod
-    def of(cls, row: Row) -> _Row:
-        return cls(row[:3], *row[3:])
-
     def json(self) -> Row:
-        return [*self.stamp, list(self.keys), *([self.reason] if self.reason else [])]
+        """Return it short: without an empty reason."""
+        row = [*self[:3], list(self.keys)]
+        return [*row, self.reason] if self.reason else row
+
+    def stamped(self, stamp: Stamp) -> _Row:
+        """Return it for a file that looks like this now."""
+        return self._replace(size=stamp[0], mtime_ns=stamp[1], inode=stamp[2])
 
 
-_NOTHING = _Row(UNSEEN)
+_NOTHING = _Row(*UNSEEN)
 
 
 def _held(rows: Mapping[str, _Row]) -> set[str]:

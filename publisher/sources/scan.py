@@ -22,6 +22,10 @@ SETTLED_SECONDS = 2.0
 """A file written to within this time may still be growing (A3)."""
 
 
+Stamp = tuple[int, int, int]
+"""Size in bytes, time of the last change in nanoseconds, inode."""
+
+
 class Found(NamedTuple):
     """A file of the folder as its directory shows it: path relative to the root with `/`, bytes, nanoseconds, inode."""
 
@@ -31,9 +35,9 @@ class Found(NamedTuple):
     inode: int
 
     @property
-    def stamp(self) -> list[int]:
-        """What must stay the same for the file to count as unchanged; JSON."""
-        return [self.size, self.mtime_ns, self.inode]
+    def stamp(self) -> Stamp:
+        """What must stay the same for the file to count as unchanged."""
+        return self.size, self.mtime_ns, self.inode
 
 
 @dataclass(frozen=True, slots=True)
