@@ -129,21 +129,15 @@ def added(done: Mapping[str, Any]) -> None:
 
 
 def plan(done: Sequence[Mapping[str, Any]]) -> None:
-    """Draw the coming slots."""
-    table = _table("Newsletter", "Frequency", "Slot", "UTC", "Readers", "Articles", "Segments", "Size", "")
+    """List the coming slots: one line when, one what."""
     for slot in done:
-        table.add_row(
-            slot["newsletter"],
-            slot["frequency"],
-            f"{slot['slot'].replace('T', ' ')} {slot['timezone']}",
-            slot["at"].replace("T", " "),
-            str(slot["readers"]),
-            _or_dash(slot["articles"]),
-            _or_dash(slot["segments"]),
-            f"{slot['bytes'] / 1000:.0f} kB" if slot["bytes"] else "–",
-            escape(f"skipped: {slot['skipped']}" if slot["skipped"] else ""),
-        )
-    out.print(table)
+        when = f"{slot['slot'].replace('T', ' ')} {slot['timezone']}"
+        _line(f"{slot['newsletter']} {slot['frequency']}: {when} ({slot['at']}), {slot['readers']} readers")
+        if slot["skipped"]:
+            _line(f"  would be skipped now: {slot['skipped']}")
+        elif slot["articles"] is not None:
+            size = f"at most {slot['bytes'] / 1000:.0f} kB"
+            _line(f"  would hold now: {slot['articles']} articles in {slot['segments']} segments, {size}")
 
 
 def status(done: Mapping[str, Any]) -> None:
@@ -226,10 +220,6 @@ def _table(*names: str) -> Table:
     for name in names:
         table.add_column(name, overflow="fold")
     return table
-
-
-def _or_dash(value: object) -> str:
-    return "–" if value is None else str(value)
 
 
 def _source(source: Mapping[str, Any]) -> str:
