@@ -132,7 +132,11 @@ class _Book:
 
         A notice that is repeated has another date; a translation not yet translated names its original.
         """
-        here = [(draft.content_hash, draft.published_at, draft.path) for draft, _ in self.taken.values()]
+        here = [
+            (draft.content_hash, date, draft.path)
+            for draft, item in self.taken.values()
+            for date in (draft.published_at, item.published_at)
+        ]
         here += [
             (item.content_hash, item.published_at, item.keys[0])
             for item in self.own
