@@ -280,6 +280,21 @@ def test_a_form_that_does_not_belong_to_the_body_is_not_offered(tmp_path: Path) 
     assert (made.etag, made.modified_at) == (TAG, CHANGED)
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_no_body_follows_a_head(tmp_path: Path, method: str) -> None:
+    """FR-H1: under any server; uvicorn would drop it by itself."""
+    write.write(tmp_path / "all.rss", BODY, CHANGED)
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": method, "path": "/feeds/all.rss", "headers": []}
+    await FeedsApp(elsewhere, tmp_path, lambda: NOW)(scope, elsewhere, send)  # type: ignore[arg-type]  # never asked
+    assert [sent[0]["status"], sent[1]["body"]] == [200, BODY if method == "GET" else b""]
+
+
 # Over a socket
 
 

@@ -74,7 +74,7 @@ def _attachment(enclosure: Enclosure) -> dict[str, Any]:
 
 
 def _rfc3339(when: datetime) -> str:
-    return when.strftime("%Y").zfill(4) + when.strftime("-%m-%dT%H:%M:%SZ")
+    return when.isoformat().replace("+00:00", "Z")
 
 
 def _without_empty(values: dict[str, Any]) -> dict[str, Any]:

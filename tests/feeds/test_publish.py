@@ -254,8 +254,9 @@ def test_lost_files_come_back_with_their_tag_and_time(db: Database, config: Conf
         path.unlink()
     (folder(config) / "brief.rss").write_bytes(b"edited by hand")
     (folder(config) / "economy.rss.gz").unlink()
+    os.utime(folder(config) / "economy.atom")  # restored without its time
     report = publish(db, config, LATER)
-    assert report.changed == ("all.rss", "all.atom", "all.json", "economy.rss", "brief.rss")
+    assert report.changed == ("all.rss", "all.atom", "all.json", "economy.rss", "economy.atom", "brief.rss")
     assert times(config) == before
 
 
@@ -304,15 +305,3 @@ def test_files_of_feeds_that_are_no_more_are_removed(db: Database, config: Confi
     assert report.removed == ("brief.atom", "brief.json", "brief.rss")
     assert not list(folder(config).glob("brief.*"))
     assert (folder(config) / "robots.txt").exists()
-
-
-def test_a_read_only_folder_is_reported(db: Database, config: Config) -> None:
-    """J19, with the real file system where we are not root."""
-    if os.geteuid() == 0:
-        pytest.skip("root may write everywhere")
-    folder(config).mkdir(parents=True)
-    folder(config).chmod(0o500)
-    try:
-        assert [skipped.path for skipped in publish(db, config, NOW, only=["all"]).failed] == ["all"]
-    finally:
-        folder(config).chmod(0o700)
