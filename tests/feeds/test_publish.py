@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,9 +39,9 @@ NAMES = [
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    with Database.open(data_dir=tmp_path) as database:
-        yield database
+def db(sqlite_database: Database) -> Database:
+    """The queries are tested on every database elsewhere; here it is the story that matters."""
+    return sqlite_database
 
 
 @pytest.fixture
