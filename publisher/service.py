@@ -56,7 +56,7 @@ class Service:
         self.app = app
         self.problems: dict[str, str] = {}
         self.timer = Timer(self._wake)
-        parts = Parts(
+        self.parts = Parts(
             config=app.config,
             database=app.database,
             renderer=app.renderer,
@@ -66,8 +66,8 @@ class Service:
             clock=now,
             readiness=self._readiness,
         )
-        self._public = pages.application(parts)
-        self._admin = admin.application(parts)
+        self._public = pages.application(self.parts)
+        self._admin = admin.application(self.parts)
         self._control = control.application(app.actions)
 
     async def run(self, ready: Callable[[Listening], None]) -> None:

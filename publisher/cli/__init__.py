@@ -21,13 +21,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from publisher import __version__, config, control, reports, sample, scaffold
-from publisher.app import App, now, plan_slots, silent
+from publisher.app import App, check_templates, now, plan_slots, silent
 from publisher.cli import show
 from publisher.cli.show import err, out
 from publisher.config import Config
 from publisher.control import Progress as Told
 from publisher.errors import BusyError, ConfigurationError, NotFoundError, PublisherError
-from publisher.render import Renderer
 from publisher.service import Listening, Service, signals
 from publisher.store.database import Connection, Database
 from publisher.store.lock import DirectoryLock
@@ -113,8 +112,7 @@ def check(as_json: Json = False) -> None:
     path = _find()
     try:
         loaded = config.load(path, os.environ)
-        for newsletter in (None, *loaded.newsletters):
-            Renderer.for_newsletter(loaded, newsletter)
+        check_templates(loaded)
     except ConfigurationError as error:
         if as_json:
             show.as_json({"ok": False, "problems": [show.problem_value(p) for p in error.problems], "warnings": []})

@@ -1,0 +1,211 @@
+"""Pages as a visitor meets them: over HTTP against the real app, on a real database."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from html import unescape
+from pathlib import Path
+
+import httpx2
+import pytest
+from starlette.types import ASGIApp
+
+from publisher.app import App
+from publisher.model import SubscriptionState
+from publisher.service import Service
+from publisher.store import subscribers
+from publisher.web import pages
+from tests.publications import load_publication
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def app(tmp_path: Path) -> AsyncIterator[App]:
+    """A publication whose weekly issue went out to two readers."""
+    async with await App.open(load_publication(tmp_path)) as app:
+        rows = [
+            {"email": "anna@reader.example", "languages": "en", "consent": "form"},
+            {"email": "boris@reader.example", "languages": "ru", "consent": "form"},
+        ]
+        await app.import_subscribers(rows)
+        await app.collect()
+        await app.dispatch("weekly")
+        await app.send()
+        yield app
+
+
+def client_of(application: ASGIApp) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=application), base_url="http://here")
+
+
+@pytest.fixture
+async def client(app: App) -> AsyncIterator[httpx2.AsyncClient]:
+    """A visitor of the public listener."""
+    async with client_of(pages.application(Service(app).parts)) as client:
+        yield client
+
+
+def links(page: str) -> list[str]:
+    """Every address that a page links to, in order."""
+    return [unescape(found) for found in re.findall(r'(?:href|src)="([^"]+)"', page)]
+
+
+async def test_home_shows_each_story_once_in_the_language_of_the_visitor(client: httpx2.AsyncClient) -> None:
+    english = (await client.get("/", headers={"Accept-Language": "en-GB,en;q=0.9"})).text
+    assert ("A good harvest" in english, "Хороший урожай" in english) == (True, False)
+    russian = (await client.get("/", headers={"Accept-Language": "ru-BY"})).text
+    assert ("A good harvest" in russian, "Хороший урожай" in russian) == (False, True)
+    assert '<html lang="ru" dir="ltr">' in russian
+    assert "Последние статьи" in russian
+    assert "The border is quiet" in russian  # it exists in English only
+
+
+async def test_every_page_announces_the_feeds_in_three_formats(client: httpx2.AsyncClient) -> None:
+    """FR-D1: the site's feed first, absolute addresses, distinct titles."""
+    for path in ("/", "/feeds/", "/categories/economy", "/newsletters/weekly"):
+        page = (await client.get(path)).text
+        found = re.findall(r'<link rel="alternate" type="([^"]+)" title="([^"]+)" href="([^"]+)">', page)
+        assert found[:3] == [
+            ("application/rss+xml", "The Ledger (RSS)", "https://mail.ledger.example/feeds/all.rss"),
+            ("application/atom+xml", "The Ledger (Atom)", "https://mail.ledger.example/feeds/all.atom"),
+            ("application/feed+json", "The Ledger (JSON)", "https://mail.ledger.example/feeds/all.json"),
+        ]
+        assert len({title for _, title, _ in found}) == len(found)
+
+
+async def test_no_link_of_any_page_is_dead(client: httpx2.AsyncClient) -> None:
+    """Every address of ours that a page names, and those pages name, answers."""
+    seen: set[str] = set()
+    waiting = ["/"]
+    while waiting:
+        path = waiting.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        answer = await client.get(path)
+        assert answer.status_code == 200, path
+        if answer.headers["content-type"].startswith("text/html"):
+            local = [link.removeprefix("https://mail.ledger.example") for link in links(answer.text)]
+            waiting += [link.partition("#")[0] for link in local if link.startswith("/")]
+    assert any(path.startswith("/issues/") for path in seen)
+    assert any(path.startswith("/articles/") for path in seen)
+    assert {"/feeds/all.rss", "/feeds/economy.atom", "/feeds/language-ru.json"} <= seen
+
+
+async def test_the_feeds_page_counts_what_each_feed_holds(client: httpx2.AsyncClient) -> None:
+    page = (await client.get("/feeds/")).text
+    rows = re.findall(r'<th scope="row">(.*?)</th>\s*<td>(\d+)</td><td>(.*?)</td>', page)
+    assert [(re.sub("<.*?>", "", name), int(count), newest) for name, count, newest in rows] == [
+        ("All articles", 3, "20 November 2026"),
+        ("Economy", 2, "20 November 2026"),
+        ("Security", 1, "19 November 2026"),
+        ("English", 2, "20 November 2026"),
+        ("Русский", 1, "20 November 2026"),
+    ]
+
+
+async def test_an_article_without_an_address_of_its_own_has_a_page(client: httpx2.AsyncClient) -> None:
+    home = (await client.get("/?lang=en")).text
+    address = next(link for link in links(home) if "/articles/" in link and link.endswith("harvest"))
+    answer = await client.get(address.removeprefix("https://mail.ledger.example"))
+    assert "<strong>doubled</strong>" in answer.text
+    assert "improved" in answer.text
+    assert "Хороший урожай" in answer.text  # its translation is linked
+    short = "/".join(address.removeprefix("https://mail.ledger.example").split("/")[:3])
+    moved = await client.get(short + "/old-slug")
+    assert (moved.status_code, moved.headers["location"]) == (301, address)
+
+
+async def test_the_page_of_an_issue_holds_nobody_s_link_or_name(app: App, client: httpx2.AsyncClient) -> None:
+    """L6: rendered from a neutral context."""
+    archive = (await client.get("/newsletters/weekly?lang=en")).text
+    address = next(link for link in links(archive) if "/issues/" in link)
+    page = (await client.get(address.removeprefix("https://mail.ledger.example"))).text
+    assert "A good harvest" in page
+    assert "/u/" not in page
+    for secret in ("anna", "boris", "reader.example", *(app.keyring.unsubscribe_token(n) for n in (1, 2))):
+        assert secret not in page
+
+
+async def test_what_is_not_there_is_a_404_in_the_visitor_s_language(client: httpx2.AsyncClient) -> None:
+    """L5: an issue's address cannot be guessed, and a wrong one tells nothing."""
+    for path in ("/nothing", "/issues/000000000000", "/articles/000000000000/x", "/categories/x", "/newsletters/x"):
+        answer = await client.get(path, headers={"Accept-Language": "ru"})
+        assert (answer.status_code, "Не найдено" in answer.text) == (404, True), path
+
+
+async def test_opening_an_unsubscribe_link_changes_nothing(app: App, client: httpx2.AsyncClient) -> None:
+    """P5, F9: only a post does."""
+    path = f"/u/{app.keyring.unsubscribe_token(1)}"
+    for method in ("GET", "HEAD", "OPTIONS"):
+        await client.request(method, path)
+    assert state(app, 1) is SubscriptionState.CONFIRMED
+    page = await client.get(path)
+    assert 'method="post"' in page.text
+    assert page.headers["cache-control"] == "no-store"
+    assert page.headers["referrer-policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize(
+    "post",
+    [
+        {"data": {"List-Unsubscribe": "One-Click"}},
+        {"files": {"List-Unsubscribe": (None, "One-Click")}},
+        {"content": b""},
+        {
+            "data": {"List-Unsubscribe": "One-Click"},
+            "headers": {"Sec-Fetch-Site": "cross-site", "Origin": "https://mail.example"},
+        },
+    ],
+)
+async def test_one_click_unsubscribes_at_once_and_answers_the_same_each_time(
+    app: App, client: httpx2.AsyncClient, post: dict[str, object]
+) -> None:
+    """H2, F14: no cookie, no login, no redirect; RFC 8058 §3.2 posts come from other sites."""
+    path = f"/u/{app.keyring.unsubscribe_token(1)}"
+    first = await client.post(path, **post)  # type: ignore[arg-type]  # httpx2's own union of forms
+    assert (first.status_code, "location" in first.headers, "set-cookie" in first.headers) == (200, False, False)
+    assert state(app, 1) is SubscriptionState.UNSUBSCRIBED
+    assert state(app, 2) is SubscriptionState.CONFIRMED
+    again = await client.post(path, **post)  # type: ignore[arg-type]  # as above
+    assert (again.status_code, again.text) == (200, first.text)
+
+
+@pytest.mark.parametrize("token", ["x", "%00", "a" * 10_000, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"])
+async def test_a_broken_unsubscribe_link_is_one_page_whatever_is_wrong(client: httpx2.AsyncClient, token: str) -> None:
+    """F12: truncated, forged, huge or with NUL: the same answer, no exception."""
+    answers = [await client.request(method, f"/u/{token}") for method in ("GET", "POST")]
+    assert [(a.status_code, "This link is not complete" in a.text) for a in answers] == [(404, True)] * 2
+
+
+async def test_a_post_from_another_site_is_refused(client: httpx2.AsyncClient) -> None:
+    """L2: except where mail providers must post from."""
+    for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}):
+        assert (await client.post("/", headers=headers)).status_code == 403
+    assert (await client.post("/", headers={"Sec-Fetch-Site": "same-origin"})).status_code == 405
+
+
+async def test_every_answer_forbids_scripts_and_framing(client: httpx2.AsyncClient) -> None:
+    """F21, L4: no script may run even if one slipped in."""
+    for path in ("/", "/feeds/", "/nothing", "/livez"):
+        policy = (await client.get(path)).headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "script-src" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "<script" not in (await client.get(path)).text
+
+
+async def test_a_withdrawn_article_has_no_page(app: App, client: httpx2.AsyncClient) -> None:
+    """L11."""
+    home = (await client.get("/?lang=en")).text
+    path = next(link for link in links(home) if link.endswith("harvest")).removeprefix("https://mail.ledger.example")
+    await app.withdraw([path.split("/")[2]])
+    assert (await client.get(path)).status_code == 404
+
+
+def state(app: App, number: int) -> SubscriptionState:
+    found = app.database.read(lambda conn: subscribers.subscription(conn, number))
+    assert found is not None
+    return found.state
