@@ -83,8 +83,13 @@ class _Writer:
         self._break("")
         return "".join(self._done)
 
+    @staticmethod
+    def _indent(level: int) -> str:
+        # Deeper lists are no longer told apart, and a hostile one would be all indent.
+        return "  " * min(level, 6)
+
     def _next_bullet(self) -> str:
-        indent = "  " * (len(self._lists) - 1)
+        indent = self._indent(len(self._lists) - 1)
         if not self._lists or self._lists[-1] < 0:
             return f"{indent}- "
         self._lists[-1] += 1
@@ -94,7 +99,7 @@ class _Writer:
         """End the line. Of all gaps asked for before the next one, the widest counts; lists stay close."""
         text, self._line = self._line, ""
         if text and not text.isspace():
-            indent = "  " * len(self._lists)
+            indent = self._indent(len(self._lists))
             lines = unescape(text).split("\n")
             lines = [line.rstrip() for line in lines] if self._preformatted else [line.strip(" ") for line in lines]
             text = f"\n{indent}".join(lines).strip("\n")
