@@ -234,7 +234,7 @@ def _author(value: object) -> Author | None:
 def _enclosure(value: object, base_url: str, fallback: str) -> Enclosure | None:
     mapping = _folded(value) if isinstance(value, dict) else {}
     words = _text(value).split()
-    if words:
+    if words and ("/" in words[0] or "." in words[0]):
         # WordPress writes the three on lines of their own, Jekyll podcasts on one.
         mapping = {"url": words[0]}
         for word in words[1:3]:

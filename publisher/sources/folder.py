@@ -121,7 +121,7 @@ class Folder:
         claims = {_short(claim): said for claim, said in result.claims.items()}
         for claim, said in claims.items():
             if claim in owners:
-                reason = f"{said} belong to {shown(owners[claim])} already; change one of the two files"
+                reason = f"{shown(owners[claim])} has {said} already; change one of the two files"
                 return old.stamped(UNSEEN)._replace(original=original, reason=reason, kind="")
         return _Row(*file.stamp, draft_digest(result.draft), list(result.draft.aliases), list(claims), original)
 

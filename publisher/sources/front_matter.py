@@ -166,7 +166,8 @@ class _Builder:
 
 
 def _scalar(event: yaml.ScalarEvent) -> str | None:
-    if event.style is None and event.value in ("", "~", "null", "Null", "NULL"):
+    # The first of the pair tells a plain scalar from a quoted one; its style is None or "", depending on the parser.
+    if event.implicit[0] and event.value in ("", "~", "null", "Null", "NULL"):
         return None
     return str(event.value)
 

@@ -23,38 +23,11 @@ from publisher.sources import open_source
 
 FILES = 10_000
 RESCANS = 5
-WORDS = [
-    "the",
-    "council",
-    "voted",
-    "budget",
-    "region",
-    "minister",
-    "talks",
-    "border",
-    "trade",
-    "energy",
-    "reform",
-    "court",
-    "election",
-    "market",
-    "price",
-    "farmers",
-    "students",
-    "hospital",
-    "railway",
-    "river",
-    "bridge",
-    "festival",
-    "museum",
-    "report",
-    "figures",
-    "month",
-    "year",
-    "growth",
-    "decline",
-    "agreed",
-]
+WORDS = (
+    *("the", "council", "voted", "budget", "region", "minister", "talks", "border", "trade", "energy", "reform"),
+    *("court", "election", "market", "price", "farmers", "students", "hospital", "railway", "river", "bridge"),
+    *("festival", "museum", "report", "figures", "month", "year", "growth", "decline", "agreed", "published"),
+)
 
 
 def main() -> None:
