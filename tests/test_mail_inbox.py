@@ -101,8 +101,13 @@ def test_only_messages_can_be_read(tmp_path: Path, key: str) -> None:
     assert Inbox(tmp_path / "missing").messages() == []
 
 
+@pytest.mark.parametrize(
+    "anyio_backend",
+    [("asyncio", {"use_uvloop": False}), ("asyncio", {"use_uvloop": True})],
+    ids=["asyncio", "uvloop"],
+)
 async def test_stopping_does_not_wait_for_clients(tmp_path: Path) -> None:
-    """An open connection that says nothing is hung up."""
+    """An open connection that says nothing is hung up, on the loop of the service too."""
     inbox = Inbox(tmp_path)
     port = await inbox.start("127.0.0.1", 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -322,6 +322,13 @@ def test_a_value_of_any_length_fits_where_its_slot_was(before: str, after: str, 
     assert parsed(part).get_payload(decode=True) == text.replace("\n", "\r\n").encode()
 
 
+def test_a_soft_break_has_room_before_every_slot() -> None:
+    """The line before a slot may be full: its "=" is the 76th character."""
+    for length in range(70, 80):
+        encoded = quoted.encode_body("x" * length + "SLOT", ("SLOT",))
+        assert max(map(len, encoded.split(b"\r\n"))) <= 76
+
+
 def test_a_part_without_slots_takes_the_shorter_encoding() -> None:
     """M2: base64 for Cyrillic, quoted-printable for Latin; with a slot always quoted-printable."""
     cyrillic = "Новости недели\n" * 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from publisher.config import Smtp
+from publisher.mail.dialogue import BrokenError, Dialogue
 from publisher.mail.smtp import Timeouts, Transport
 from publisher.model import Attempt, Outcome
 from tests.smtp_server import Script, SmtpServer, smtp_server
@@ -216,6 +218,55 @@ async def test_a_dropped_connection_is_replaced_once_and_never_in_the_gap(server
     assert (await door.send("s@example.org", "c@example.net", MESSAGE)).outcome is Outcome.AMBIGUOUS
     await door.close()
     assert [m.rcpt_to[0] for m in server.received] == ["a", "b", "c"]
+
+
+async def test_a_message_given_up_leaves_no_answer_for_the_next_command(server: SmtpServer) -> None:
+    """Cancelled while waiting after the dot: the connection is cut, not asked to QUIT and not used again."""
+    server.script.dot = ["silence"]
+    door = transport(server)
+    sending = asyncio.create_task(door.send("s@example.org", "a@example.net", MESSAGE))
+    await server.at_dot.wait()
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    assert (await door.send("s@example.org", "b@example.net", MESSAGE)).outcome is Outcome.ACCEPTED
+    await door.close()
+    assert server.connections == 2
+    assert server.commands.count("QUIT") == 1
+
+
+class Wire(asyncio.Transport):
+    """A connection that keeps what is written to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.cut = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += data
+
+    def abort(self) -> None:
+        self.cut = True
+
+    def is_closing(self) -> bool:
+        return self.cut
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        pass
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+
+async def test_a_close_that_has_already_arrived_leaves_no_doubt() -> None:
+    """H13: hung up right after 354; the loop is asked once before the dot, so that this is no ambiguous attempt."""
+    wire = Wire()
+    dialogue = Dialogue(wire)
+    asyncio.get_running_loop().call_soon(dialogue.eof_received)
+    with pytest.raises(BrokenError, match="closed the connection"):
+        await dialogue.body(b"Hello\r\n", 1)
+    assert wire.written == b"Hello\r\n"
 
 
 async def test_nobody_listening_is_no_recipients_fault() -> None:

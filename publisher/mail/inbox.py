@@ -16,6 +16,7 @@ from email.message import Message
 from email.parser import BytesHeaderParser
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import cast
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
@@ -144,9 +145,11 @@ class _Session(SMTP):
             loop=asyncio.get_running_loop(),
         )
         self._inbox = inbox
+        self._wire: asyncio.WriteTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Join the open sessions."""
+        self._wire = cast("asyncio.WriteTransport", transport)  # in all but name: uvloop's inherit from nothing
         self._inbox._sessions.add(self)
         super().connection_made(transport)
 
@@ -157,8 +160,8 @@ class _Session(SMTP):
 
     def hang_up(self) -> None:
         """Close the connection at once."""
-        if isinstance(self.transport, asyncio.WriteTransport):
-            self.transport.abort()
+        if self._wire is not None:
+            self._wire.abort()
 
 
 def _write(directory: Path, name: str, content: bytes) -> None:
