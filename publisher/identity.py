@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
@@ -13,13 +13,14 @@ _NAMESPACE = UUID("5b6ff9a4-6c0f-5a35-9d43-0c1b7e6e7a51")
 """Ours alone: with it, equal names give equal guids here and nowhere else. Never to be changed."""
 
 
-def derived_guids(domain: str, source: str, draft: Draft) -> tuple[str, str]:
-    """Return the guid of an article that states none, and the one to take when the first is taken.
+def derived_guids(domain: str, source: str, draft: Draft) -> Iterator[str]:
+    """Yield the guid of an article that states none, and the one to take when the first is taken.
 
     It is taken when another article began at this path and has moved away since.
     """
     name = f"{domain}/{source}/{draft.key}"
-    return uuid5(_NAMESPACE, name).urn, uuid5(_NAMESPACE, f"{name}#{draft.content_hash}").urn
+    yield uuid5(_NAMESPACE, name).urn
+    yield uuid5(_NAMESPACE, f"{name}#{draft.content_hash}").urn
 
 
 @dataclass(frozen=True, slots=True)

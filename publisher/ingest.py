@@ -58,7 +58,9 @@ def ingest(db: Database, settings: Source, config: Config, collected: Collected,
     """Decide about what a source returned and store it together with the source's state, in one transaction."""
     domain = urlsplit(config.site.url).hostname or config.site.url
     others = frozenset(source.name for source in config.sources) - {settings.name}
-    guids = [guid for draft in collected.drafts for guid in derived_guids(domain, settings.name, draft)]
+    guids = [
+        guid for draft in collected.drafts if not draft.guid for guid in derived_guids(domain, settings.name, draft)
+    ]
 
     def work(conn: Connection) -> Decision:
         decision = decide(
@@ -168,9 +170,10 @@ def _new(
 
 def _guid(draft: Draft, source: str, domain: str, taken: Collection[str], now: datetime) -> str:
     """Derive the guid of an article that states none; the moment makes a third choice that nothing can have taken."""
-    first, second = derived_guids(domain, source, draft)
-    later, _ = derived_guids(f"{domain}@{now.isoformat()}", source, draft)
-    return next((guid for guid in (first, second) if guid not in taken), later)
+    for guid in derived_guids(domain, source, draft):
+        if guid not in taken:
+            return guid
+    return next(derived_guids(f"{domain}@{now.isoformat()}", source, draft))
 
 
 def _standing(published_at: datetime, limits: Ingest, now: datetime) -> tuple[ArticleState, str]:
