@@ -49,6 +49,8 @@ class Folder:
         originals = self._documents.languages.originals(file.path for file in found.files)
         moved = {path for path, row in memory.rows.items() if _original(row) != originals.get(path, "")}
         files = survey(root, found, memory, now=now, settle=settle, again=moved)
+        if not files.fresh and not files.lost and memory.gone.isdisjoint(memory.rows):
+            return self._as_before(memory, found.skipped, files.waiting)
         kept = {path: _Row(*row) for path, row in memory.rows.items()}
         rows = {path: kept[path] for path in files.kept}
         waiting = dict(files.waiting)
@@ -63,6 +65,18 @@ class Folder:
             except NotReadableError as error:
                 results[file.path] = problem(file.path, str(error), AGAIN)
         return self._told(memory, kept, rows, files.fresh, results, originals, found.skipped, waiting)
+
+    def _as_before(self, memory: Memory, refused: tuple[Skipped, ...], waiting: Mapping[str, list[int]]) -> Collected:
+        """Say again what was said last time: the usual case, and so the one that must not look into every row."""
+        told = {path: _Row(*row) for path, row in memory.rows.items() if len(row) > _REASON}
+        return Collected(
+            drafts=(),
+            gone=memory.gone,
+            present=sum(1 for row in memory.rows.values() if len(row) > _DIGEST and row[_DIGEST]),
+            skipped=_skipped(told, refused),
+            state=remember(self._fingerprint, rows=memory.rows, gone=memory.gone, waiting=waiting, more={}),
+            postponed=tuple(shown(path) for path in sorted(waiting)),
+        )
 
     def _told(
         self,
@@ -93,12 +107,11 @@ class Folder:
         held = {key for path, row in rows.items() if row.digest for key in (path, *row.aliases)}
         known = {key for path, row in before.items() if row.digest for key in (path, *row.aliases)}
         gone = (memory.gone | known) - held
-        skipped = [problem(path, row.reason, row.kind or "problem") for path, row in rows.items() if row.reason]
         return Collected(
             drafts=tuple(sorted(drafts, key=lambda draft: draft.key)),
             gone=frozenset(gone),
             present=sum(1 for row in rows.values() if row.digest),
-            skipped=tuple(sorted((*skipped, *refused), key=lambda skip: (skip.path, skip.reason))),
+            skipped=_skipped(rows, refused),
             state=remember(
                 self._fingerprint,
                 rows={path: row.json() for path, row in rows.items()},
@@ -177,12 +190,18 @@ class _Row(NamedTuple):
 
 
 _NOTHING = _Row(*UNSEEN)
-_ORIGINAL = _Row._fields.index("original")
+_DIGEST, _ORIGINAL, _REASON = map(_Row._fields.index, ("digest", "original", "reason"))
 
 
 def _original(row: Row) -> str:
     """Return the path a remembered file translates by its place; most rows are too short to name one."""
     return str(row[_ORIGINAL]) if len(row) > _ORIGINAL else ""
+
+
+def _skipped(rows: Mapping[str, _Row], refused: tuple[Skipped, ...]) -> tuple[Skipped, ...]:
+    """Return every file now skipped: those never read, and those read in vain."""
+    read_in_vain = (problem(path, row.reason, row.kind or "problem") for path, row in rows.items() if row.reason)
+    return tuple(sorted((*read_in_vain, *refused), key=lambda skip: (skip.path, skip.reason)))
 
 
 def _short(claim: str) -> str:

@@ -22,6 +22,7 @@ class Languages:
         """Of an article that states none."""
         codes = "|".join(sorted((re.escape(code) for code in self._site), key=len, reverse=True))
         self._suffix = re.compile(rf"\.({codes})(?=\.[^./]+\Z)", re.IGNORECASE)
+        self._any = re.compile(rf"\.(?:{codes})\.[^./\n]+$|(?:^|/)(?:{codes})/", re.IGNORECASE | re.MULTILINE)
         self._folder = re.compile(rf"(?:^|(?<=/))({codes})/", re.IGNORECASE)
 
     def tag(self, text: str) -> str | None:
@@ -48,11 +49,13 @@ class Languages:
         Files that differ only in their language belong together; the original is the one in the source's language, else
         in the site's first.
         """
-        groups: dict[str, list[tuple[int, str]]] = {}
-        told = [(path, *self.of_path(path)) for path in paths]
-        if all(language is None for _, language, _ in told):
+        paths = list(paths)
+        # One search over all names: most folders have no translations, and a re-scan passes here each time.
+        if not self._any.search("\n".join(paths)):
             return {}
-        for path, language, neutral in told:
+        groups: dict[str, list[tuple[int, str]]] = {}
+        for path in paths:
+            language, neutral = self.of_path(path)
             stem = neutral.rpartition(".")[0]
             rank = -1 if (language or self.own) == self.own else self._rank.get((language or "").casefold(), 99)
             groups.setdefault(stem, []).append((rank, path))

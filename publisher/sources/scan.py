@@ -273,6 +273,8 @@ def _translate(pattern: str) -> str:
 
 
 def _is_utf8(name: str) -> bool:
+    if name.isascii():
+        return True
     try:
         name.encode()
     except UnicodeEncodeError:
