@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import shutil
 import socket
@@ -114,7 +115,7 @@ def next_day(home: Path) -> tuple[str, ...]:
     (later / "withdrawn.txt").unlink()
     corrected = [path for path in sorted(later.rglob("*")) if path.is_file()]
     for path in corrected:
-        shutil.copyfile(path, home / path.relative_to(later))
+        _settled(shutil.copyfile(path, home / path.relative_to(later)))
     shutil.rmtree(later)
     return tuple(str(path.relative_to(later)) for path in corrected) + tuple(withdrawn)
 
@@ -129,3 +130,10 @@ def _copy(source: Path, target: Path, today: date, values: Mapping[str, str]) ->
             copy.write_text(fill(path.read_text(encoding="utf-8"), today, values), encoding="utf-8")
         else:
             shutil.copyfile(path, copy)
+        _settled(copy)
+
+
+def _settled(path: Path) -> None:
+    """Make a whole file look its age: one that was written just now is taken for half written, and waited for (A3)."""
+    settled = path.stat().st_mtime - 60
+    os.utime(path, (settled, settled))

@@ -1,0 +1,81 @@
+"""Screenshots of the demo's pages and digests: `uv run python -m tests.look DIR` writes them for eyes to judge."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+
+from playwright.async_api import Browser, async_playwright
+
+from publisher import config, sample
+from publisher.app import App, now
+from publisher.service import Listening, Service
+
+WIDTHS = {"desktop": 1280, "phone": 390}
+CHROMIUM = "/usr/bin/chromium"
+# Without these Chromium looks for its maker's servers at every start.
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+
+async def look(out: Path) -> None:
+    """Run the demo, and photograph what it shows: each page wide, narrow, light and dark."""
+    out.mkdir(parents=True, exist_ok=True)
+    home = out / "demo"
+    loaded = config.load(sample.materialise(home, now().date(), sample.values(home)), {})
+    async with await App.open(loaded) as app, async_playwright() as playwright:
+        await sample.perform(app, home / sample.PUBLICATION, lambda *_: None)
+        told: asyncio.Future[Listening] = asyncio.get_running_loop().create_future()
+        running = asyncio.create_task(Service(app).run(told.set_result))
+        listening = await told
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        try:
+            for name, address in _addresses(home, listening).items():
+                await _photograph(browser, address, out, name)
+        finally:
+            await browser.close()
+            app.stop.set()
+            await running
+
+
+def _addresses(home: Path, listening: Listening) -> dict[str, str]:
+    found = {
+        "home": f"{listening.public}/?lang=en",
+        "home-ru": f"{listening.public}/?lang=ru",
+        "feeds": f"{listening.public}/feeds/?lang=en",
+        "category": f"{listening.public}/categories/security?lang=en",
+        "newsletter": f"{listening.public}/newsletters/weekly?lang=en",
+        "inbox": f"{listening.admin}/inbox/",
+        "missing": f"{listening.public}/nothing",
+    }
+    for path in sorted((home / "inbox" / "new").iterdir()):
+        message = message_from_bytes(path.read_bytes(), policy=policy.default)
+        assert isinstance(message, EmailMessage)
+        name = str(message["To"]).partition("@")[0]
+        found[f"mail-{name}"] = f"{listening.admin}/inbox/{path.name}/frame"
+        found["message"] = f"{listening.admin}/inbox/{path.name}"
+        unsubscribe = str(message["List-Unsubscribe"]).strip("<>")
+        found["leave"] = unsubscribe
+    return found
+
+
+async def _photograph(browser: Browser, address: str, out: Path, name: str) -> None:
+    for place, width in WIDTHS.items():
+        for scheme in ("light", "dark"):
+            page = await browser.new_page(
+                viewport={"width": width, "height": 900},
+                color_scheme="dark" if scheme == "dark" else "light",
+                locale="en-GB",
+            )
+            await page.goto(address)
+            overflow = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            if overflow > 0:
+                print(f"{name} {place}: {overflow} px too wide")
+            await page.screenshot(path=out / f"{name}-{place}-{scheme}.png", full_page=True)
+            await page.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(look(Path(sys.argv[1] if len(sys.argv) > 1 else "look")))
