@@ -12,7 +12,6 @@ import sqlalchemy as sa
 
 from publisher.model import Article, ArticleState, Author, Draft, Enclosure, Image, Status
 from publisher.store import statements as st
-from publisher.store.numbering import VISIBLE
 from publisher.store.tables import article_authors, article_categories, article_keys, article_related, articles
 
 
@@ -86,9 +85,8 @@ def _attach_keys(conn: sa.Connection, source: str, drafts: Mapping[int, Draft]) 
         for position, alias in enumerate(dict.fromkeys(draft.aliases), 1):
             if alias not in own:
                 aliases.setdefault(alias, (article_id, position))
-    for chunk in st.chunks(aliases):
-        for taken in conn.scalars(sa.select(k.key).where(k.source == source, k.key.in_(chunk))):
-            del aliases[taken]
+    for taken in conn.scalars(sa.select(k.key).where(k.source == source, st.one_of(k.key, aliases))).all():
+        del aliases[taken]
     st.insert_all(
         conn,
         article_keys,
@@ -140,10 +138,9 @@ def _article(row: st.AnyRow, categories: Sequence[str], related: Iterable[str]) 
 def _categories(conn: sa.Connection, ids: Iterable[int]) -> dict[int, list[str]]:
     c = article_categories.c
     found: dict[int, list[str]] = defaultdict(list)
-    for chunk in st.chunks(ids):
-        query = sa.select(c.article_id, c.category).where(c.article_id.in_(chunk)).order_by(c.article_id, c.position)
-        for article_id, category in conn.execute(query):
-            found[article_id].append(category)
+    query = sa.select(c.article_id, c.category).where(st.one_of(c.article_id, ids)).order_by(c.article_id, c.position)
+    for article_id, category in conn.execute(query):
+        found[article_id].append(category)
     return found
 
 
@@ -157,13 +154,9 @@ def _related(conn: sa.Connection, ids: Iterable[int]) -> dict[int, list[str]]:
         .join(other, (other.c.id == k.article_id) & (other.c.id != r.article_id))
     )
     found: dict[int, list[str]] = defaultdict(list)
-    for chunk in st.chunks(ids):
-        query = (
-            sa.select(r.article_id, other.c.guid)
-            .select_from(joined)
-            .where(r.article_id.in_(chunk), st.among(other.c.state, VISIBLE))
-            .order_by(r.article_id, r.position)
-        )
-        for article_id, guid in conn.execute(query):
+    # The state is looked at here, not there: offered its index, SQLite would begin with all visible articles.
+    query = sa.select(r.article_id, other.c.guid, other.c.state).select_from(joined).where(st.one_of(r.article_id, ids))
+    for article_id, guid, state in conn.execute(query.order_by(r.article_id, r.position)):
+        if ArticleState(state).visible:
             found[article_id].append(guid)
     return found

@@ -64,11 +64,8 @@ def get(
 def by_guids(conn: sa.Connection, guids: Iterable[str]) -> list[Article]:
     """Return the articles with these guids, in any state, in the order asked for; unknown guids are left out."""
     wanted = list(dict.fromkeys(guids))
-    found = {
-        article.guid: article
-        for chunk in st.chunks(wanted)
-        for article in load(conn, sa.select(articles).where(articles.c.guid.in_(chunk)))
-    }
+    rows = load(conn, sa.select(articles).where(st.one_of(articles.c.guid, wanted)))
+    found = {article.guid: article for article in rows}
     return [found[guid] for guid in wanted if guid in found]
 
 
@@ -139,13 +136,9 @@ def window(
     query = _select(categories, languages, authors, sources).where(
         articles.c.seq > after_seq, articles.c.seq <= to_seq, articles.c.state == ArticleState.PUBLISHED
     )
-    if stories is None:
-        return load(conn, query.order_by(articles.c.seq))
-    return [
-        article
-        for chunk in st.chunks(sorted(set(stories)))
-        for article in load(conn, query.where(articles.c.story.in_(chunk)).order_by(articles.c.seq))
-    ]
+    if stories is not None:
+        query = query.where(st.one_of(articles.c.story, stories))
+    return load(conn, query.order_by(articles.c.seq))
 
 
 def translations(conn: sa.Connection, story: str) -> list[Article]:
@@ -163,7 +156,7 @@ def counts(conn: sa.Connection) -> dict[ArticleState, int]:
 def release_due(conn: sa.Connection, now: datetime) -> list[int]:
     """Publish the held articles whose date has come; returns their ids."""
     a = articles.c
-    due = sa.update(articles).where(a.state == ArticleState.HELD, a.published_at <= now)
+    due = sa.update(articles).where(st.among(a.state, [ArticleState.HELD]), a.published_at <= now)
     done = list(conn.scalars(due.values(state=ArticleState.PUBLISHED, state_reason="").returning(a.id)))
     number_visible(conn)
     return sorted(done)
@@ -185,10 +178,9 @@ def release(
     taken_back = (a.state == ArticleState.WITHDRAWN) & (a.withdrawn_by == "operator")
     cleared: dict[str, Any] = {"state_before": None, "withdrawn_by": None, "withdrawn_at": None, "state_reason": ""}
     done: set[int] = set()
-    for chunk in st.chunks(ids):
-        for which, new_state in ((quarantined, target), (taken_back, before)):
-            statement = sa.update(articles).where(a.id.in_(chunk), which).values(cleared | {"state": new_state})
-            done.update(conn.scalars(statement.returning(a.id)))
+    for which, new_state in ((quarantined, target), (taken_back, before)):
+        statement = sa.update(articles).where(st.one_of(a.id, ids), which).values(cleared | {"state": new_state})
+        done.update(conn.scalars(statement.returning(a.id)))
     number_visible(conn)
     return [article_id for article_id in dict.fromkeys(ids) if article_id in done]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -153,26 +154,22 @@ def recover(
     """
     d = deliveries.c
     again = d.ambiguous + 1 < MOST_AMBIGUOUS if policy == "retry" else sa.false()
-    numbers = {DeliveryState.DEFERRED: 0, DeliveryState.UNCERTAIN: 0}
-    reached: list[tuple[int | None, int]] = []
-    for chunk in st.chunks(dead_epochs):
-        statement = sa.update(deliveries).where(st.among(d.state, [DeliveryState.SENDING]), d.epoch.in_(chunk))
-        rows = conn.execute(
-            statement.values(
-                state=sa.case((again, DeliveryState.DEFERRED), else_=DeliveryState.UNCERTAIN),
-                reason="the worker died while sending",
-                ambiguous=d.ambiguous + 1,
-                epoch=None,
-                next_at=now,
-                finished_at=sa.case((again, sa.null()), else_=sa.literal(now, Instant)),
-            ).returning(d.state, d.subscription_id, d.to_seq)
-        ).all()
-        for row in rows:
-            numbers[DeliveryState(row.state)] += 1
-        reached += [(row.subscription_id, row.to_seq) for row in rows if row.state in _REACHED]
-        dead = sa.update(workers).where(workers.c.epoch.in_(chunk), workers.c.stopped_at.is_(None))
-        conn.execute(dead.values(stopped_at=now))
-    _move_cursors(conn, reached)
+    dead = list(dead_epochs)
+    statement = sa.update(deliveries).where(st.among(d.state, [DeliveryState.SENDING]), st.one_of(d.epoch, dead))
+    rows = conn.execute(
+        statement.values(
+            state=sa.case((again, DeliveryState.DEFERRED), else_=DeliveryState.UNCERTAIN),
+            reason="the worker died while sending",
+            ambiguous=d.ambiguous + 1,
+            epoch=None,
+            next_at=now,
+            finished_at=sa.case((again, sa.null()), else_=sa.literal(now, Instant)),
+        ).returning(d.state, d.subscription_id, d.to_seq)
+    ).all()
+    stopped = sa.update(workers).where(st.one_of(workers.c.epoch, dead), workers.c.stopped_at.is_(None))
+    conn.execute(stopped.values(stopped_at=now))
+    _move_cursors(conn, ((row.subscription_id, row.to_seq) for row in rows if row.state in _REACHED))
+    numbers = Counter(DeliveryState(row.state) for row in rows)
     return Recovered(deferred=numbers[DeliveryState.DEFERRED], uncertain=numbers[DeliveryState.UNCERTAIN])
 
 
@@ -234,15 +231,12 @@ def _refusals(conn: sa.Connection, due: Sequence[st.AnyRow], now: datetime) -> d
     gets an answer only after this claim.
     """
     s, p, x = subscriptions.c, subscribers.c, suppressions.c
-    states: dict[int, str] = {}
-    barred: dict[int, str] = {}
-    for chunk in st.chunks(row.subscription_id for row in due if row.subscription_id is not None):
-        query = sa.select(s.id, s.state).where(s.id.in_(chunk)).order_by(s.id).with_for_update(read=True)
-        states |= dict(conn.execute(query).all())
-    for chunk in st.chunks(row.subscriber_id for row in due if row.subscriber_id is not None):
-        conn.execute(sa.select(p.id).where(p.id.in_(chunk)).order_by(p.id).with_for_update(read=True))
-        query = sa.select(p.id, x.reason).join_from(subscribers, suppressions, x.address_key == p.address_key)
-        barred |= dict(conn.execute(query.where(p.id.in_(chunk))).all())
+    chosen = st.one_of(s.id, [row.subscription_id for row in due if row.subscription_id is not None])
+    states = dict(conn.execute(sa.select(s.id, s.state).where(chosen).order_by(s.id).with_for_update(read=True)).all())
+    people = st.one_of(p.id, [row.subscriber_id for row in due if row.subscriber_id is not None])
+    conn.execute(sa.select(p.id).where(people).order_by(p.id).with_for_update(read=True))
+    query = sa.select(p.id, x.reason).join_from(subscribers, suppressions, x.address_key == p.address_key)
+    barred = dict(conn.execute(query.where(people)).all())
 
     refusals = {}
     for row in due:
@@ -266,29 +260,25 @@ def _grouped(refusals: Mapping[int, tuple[DeliveryState, str]]) -> dict[tuple[De
 
 
 def _close(conn: sa.Connection, ids: Iterable[int], state: DeliveryState, reason: str, now: datetime) -> None:
-    for chunk in st.chunks(ids):
-        statement = sa.update(deliveries).where(deliveries.c.id.in_(chunk))
-        conn.execute(statement.values(state=state, reason=reason, finished_at=now))
+    statement = sa.update(deliveries).where(st.one_of(deliveries.c.id, ids))
+    conn.execute(statement.values(state=state, reason=reason, finished_at=now))
 
 
 def _take(conn: sa.Connection, ids: Sequence[int], epoch: int, now: datetime) -> list[Claimed]:
     d, p = deliveries.c, subscribers.c
     person = p.id == d.subscriber_id
-    claimed: dict[int, Claimed] = {}
-    for chunk in st.chunks(ids):
-        statement = sa.update(deliveries).where(d.id.in_(chunk))
-        statement = statement.values(
-            state=DeliveryState.SENDING,
-            attempt=d.attempt + 1,
-            epoch=epoch,
-            claimed_at=now,
-            date_at=sa.func.coalesce(d.date_at, sa.literal(now, Instant)),
-            address=sa.func.coalesce(d.address, sa.select(p.address).where(person).scalar_subquery()),
-            name=sa.func.coalesce(d.name, sa.select(p.name).where(person).scalar_subquery()),
-        )
-        columns = [d[name] for name in Claimed.__dataclass_fields__]
-        for row in conn.execute(statement.returning(*columns)).mappings():
-            claimed[row["id"]] = Claimed(**row)
+    statement = sa.update(deliveries).where(st.one_of(d.id, ids))
+    statement = statement.values(
+        state=DeliveryState.SENDING,
+        attempt=d.attempt + 1,
+        epoch=epoch,
+        claimed_at=now,
+        date_at=sa.func.coalesce(d.date_at, sa.literal(now, Instant)),
+        address=sa.func.coalesce(d.address, sa.select(p.address).where(person).scalar_subquery()),
+        name=sa.func.coalesce(d.name, sa.select(p.name).where(person).scalar_subquery()),
+    )
+    columns = [d[name] for name in Claimed.__dataclass_fields__]
+    claimed = {row["id"]: Claimed(**row) for row in conn.execute(statement.returning(*columns)).mappings()}
     return [claimed[delivery_id] for delivery_id in ids]
 
 

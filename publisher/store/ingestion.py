@@ -92,14 +92,14 @@ def known(
     drafts = list(drafts)
     keys = [*gone, *(key for draft in drafts for key in (draft.key, *draft.aliases))]
     a, k = articles.c, article_keys.c
-    ids: set[int] = set()
-    for chunk in st.chunks([*guids, *(draft.guid for draft in drafts if draft.guid is not None)]):
-        ids.update(conn.scalars(sa.select(a.id).where(a.guid.in_(chunk))))
-    for chunk in st.chunks(keys):
-        ids.update(conn.scalars(sa.select(k.article_id).where(k.source == source, k.key.in_(chunk))))
-    for chunk in st.chunks(draft.content_hash for draft in drafts if draft.content_hash):
-        ids.update(conn.scalars(sa.select(a.id).where(a.source == source, a.content_hash.in_(chunk))))
-    return [item for chunk in st.chunks(sorted(ids)) for item in _known(conn, chunk)]
+    own = [draft.guid for draft in drafts if draft.guid is not None]
+    hashes = [draft.content_hash for draft in drafts if draft.content_hash]
+    ids = {
+        *conn.scalars(sa.select(a.id).where(st.one_of(a.guid, [*guids, *own]))),
+        *conn.scalars(sa.select(k.article_id).where(k.source == source, st.one_of(k.key, keys))),
+        *conn.scalars(sa.select(a.id).where(a.source == source, st.one_of(a.content_hash, hashes))),
+    }
+    return _known(conn, ids)
 
 
 def apply(
@@ -162,10 +162,11 @@ def source_summaries(conn: sa.Connection) -> list[SourceSummary]:
     return summaries
 
 
-def _known(conn: sa.Connection, ids: Sequence[int]) -> list[Known]:
+def _known(conn: sa.Connection, ids: Iterable[int]) -> list[Known]:
     k = article_keys.c
     keys: dict[int, list[str]] = defaultdict(list)
-    query = sa.select(k.article_id, k.key).where(k.article_id.in_(ids)).order_by(k.article_id, k.position, k.key)
+    ids = list(ids)
+    query = sa.select(k.article_id, k.key).where(st.one_of(k.article_id, ids)).order_by(k.article_id, k.position, k.key)
     for article_id, key in conn.execute(query):
         keys[article_id].append(key)
     return [
@@ -184,7 +185,7 @@ def _known(conn: sa.Connection, ids: Sequence[int]) -> list[Known]:
             has_seq=row.seq is not None,
             state_reason=row.state_reason,
         )
-        for row in conn.execute(sa.select(articles).where(articles.c.id.in_(ids)).order_by(articles.c.id))
+        for row in conn.execute(sa.select(articles).where(st.one_of(articles.c.id, ids)).order_by(articles.c.id))
     ]
 
 
@@ -210,13 +211,8 @@ def _insert(conn: sa.Connection, source: str, new: Sequence[NewArticle], now: da
             for item in new
         ],
     )
-    ids = {
-        guid: article_id
-        for chunk in st.chunks(refs)
-        for guid, article_id in conn.execute(
-            sa.select(articles.c.guid, articles.c.id).where(articles.c.guid.in_(chunk))
-        )
-    }
+    stored = sa.select(articles.c.guid, articles.c.id).where(st.one_of(articles.c.guid, refs))
+    ids = dict(conn.execute(stored).all())
     return tuple(ids[item.guid] for item in new)
 
 
@@ -227,8 +223,7 @@ def _free_refs(conn: sa.Connection, guids: Sequence[str]) -> dict[str, str]:
     attempt, open_guids = 0, list(dict.fromkeys(guids))
     while open_guids:
         wanted = {guid: ref_of(guid, attempt) for guid in open_guids}
-        for chunk in st.chunks(wanted.values()):
-            taken.update(conn.scalars(sa.select(articles.c.ref).where(articles.c.ref.in_(chunk))))
+        taken.update(conn.scalars(sa.select(articles.c.ref).where(st.one_of(articles.c.ref, wanted.values()))))
         for guid, ref in wanted.items():
             if ref not in taken:
                 refs[guid] = ref
@@ -288,24 +283,20 @@ def withdraw(conn: sa.Connection, ids: Sequence[int], *, reason: str, by: str = 
     """
     a = articles.c
     changes = _withdrawal(by, now) | {"state": ArticleState.WITHDRAWN, "state_reason": reason}
-    done: set[int] = set()
-    for chunk in st.chunks(ids):
-        statement = sa.update(articles).where(a.id.in_(chunk), a.state != ArticleState.WITHDRAWN).values(changes)
-        done.update(conn.scalars(statement.returning(a.id)))
-        if by == "operator":
-            taken_over = sa.update(articles).where(a.id.in_(chunk), a.withdrawn_by == "source")
-            conn.execute(taken_over.values(withdrawn_by=by, state_reason=reason))
+    named = st.one_of(a.id, ids)
+    statement = sa.update(articles).where(named, a.state != ArticleState.WITHDRAWN).values(changes)
+    done = set(conn.scalars(statement.returning(a.id)))
+    if by == "operator":
+        taken_over = sa.update(articles).where(named, a.withdrawn_by == "source")
+        conn.execute(taken_over.values(withdrawn_by=by, state_reason=reason))
     return [article_id for article_id in dict.fromkeys(ids) if article_id in done]
 
 
 def _restated(conn: sa.Connection, changed: Sequence[ChangedArticle]) -> set[int]:
     """Find the changed articles that name another original than before."""
     a = articles.c
-    before = {
-        article_id: name
-        for chunk in st.chunks(item.id for item in changed)
-        for article_id, name in conn.execute(sa.select(a.id, a.translation_of).where(a.id.in_(chunk)))
-    }
+    ids = [item.id for item in changed]
+    before = dict(conn.execute(sa.select(a.id, a.translation_of).where(st.one_of(a.id, ids))).all())
     return {item.id for item in changed if before.get(item.id) != item.draft.translation_of}
 
 

@@ -324,16 +324,13 @@ def _insert_segments(conn: sa.Connection, issue_id: int, new: NewIssue) -> dict[
 def _ready(conn: sa.Connection, new: Sequence[NewDelivery]) -> list[NewDelivery]:
     """Keep the deliveries whose readers are still here, are sent nothing just now and have received nothing since."""
     d, s = deliveries.c, subscriptions.c
-    busy: set[int | None] = set()
-    cursors: dict[int, int] = {}
-    for chunk in st.chunks(delivery.subscription_id for delivery in new):
-        # Locked, so that a claim at the same moment has either happened and is seen, or finds these expired.
-        waiting = sa.select(d.subscription_id, d.state).where(d.subscription_id.in_(chunk), st.among(d.state, OPEN))
-        for subscription_id, state in conn.execute(waiting.order_by(d.id).with_for_update()):
-            if state == DeliveryState.SENDING:
-                busy.add(subscription_id)
-        here = sa.select(s.id, s.cursor).where(s.id.in_(chunk)).order_by(s.id)
-        cursors |= dict(conn.execute(here.with_for_update(read=True, key_share=True)).all())
+    ids = [delivery.subscription_id for delivery in new]
+    # Locked, so that a claim at the same moment has either happened and is seen, or finds these expired.
+    open_ones = sa.select(d.subscription_id, d.state).where(st.one_of(d.subscription_id, ids), st.among(d.state, OPEN))
+    states = conn.execute(open_ones.order_by(d.id).with_for_update()).all()
+    busy = {row.subscription_id for row in states if row.state == DeliveryState.SENDING}
+    here = sa.select(s.id, s.cursor).where(st.one_of(s.id, ids)).order_by(s.id)
+    cursors = dict(conn.execute(here.with_for_update(read=True, key_share=True)).all())
     return [
         delivery
         for delivery in new
@@ -345,10 +342,9 @@ def _ready(conn: sa.Connection, new: Sequence[NewDelivery]) -> list[NewDelivery]
 
 def _supersede(conn: sa.Connection, subscription_ids: Sequence[int], ref: str, now: datetime) -> None:
     d = deliveries.c
-    for chunk in st.chunks(subscription_ids):
-        statement = sa.update(deliveries).where(d.subscription_id.in_(chunk), st.among(d.state, WAITING))
-        reason = f"superseded by issue {ref}"
-        conn.execute(statement.values(state=DeliveryState.EXPIRED, reason=reason, finished_at=now))
+    statement = sa.update(deliveries).where(st.one_of(d.subscription_id, subscription_ids), st.among(d.state, WAITING))
+    reason = f"superseded by issue {ref}"
+    conn.execute(statement.values(state=DeliveryState.EXPIRED, reason=reason, finished_at=now))
 
 
 def _load(conn: sa.Connection, statement: sa.Select[Any]) -> list[Issue]:
@@ -375,8 +371,7 @@ def _load(conn: sa.Connection, statement: sa.Select[Any]) -> list[Issue]:
 def _counts(conn: sa.Connection, issue_ids: Iterable[int]) -> Mapping[int, dict[DeliveryState, int]]:
     d = deliveries.c
     found: dict[int, dict[DeliveryState, int]] = defaultdict(dict)
-    for chunk in st.chunks(issue_ids):
-        query = sa.select(d.issue_id, d.state, sa.func.count()).where(d.issue_id.in_(chunk))
-        for issue_id, state, number in conn.execute(query.group_by(d.issue_id, d.state).order_by(d.issue_id, d.state)):
-            found[issue_id][DeliveryState(state)] = number
+    query = sa.select(d.issue_id, d.state, sa.func.count()).where(st.one_of(d.issue_id, issue_ids))
+    for issue_id, state, number in conn.execute(query.group_by(d.issue_id, d.state).order_by(d.issue_id, d.state)):
+        found[issue_id][DeliveryState(state)] = number
     return found

@@ -1,24 +1,61 @@
-"""The few statements that both dialects know but SQLAlchemy spells apart, and lists cut to what a statement holds."""
+"""The few statements that both dialects know but SQLAlchemy spells apart, and lists of any length."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import Any, TypeVar
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
-T = TypeVar("T")
 AnyRow = sa.Row[*tuple[Any, ...]]
-_CHUNK = 900  # parameters of one IN list; SQLite built with old limits takes 999
 
 
-def chunks(values: Iterable[T], size: int = _CHUNK) -> Iterator[list[T]]:
-    """Cut `values`, each taken once, into lists short enough for an IN list."""
-    rest = iter(dict.fromkeys(values))
-    while chunk := list(islice(rest, size)):
-        yield chunk
+class _Members(sa.types.TypeDecorator[Any]):
+    """A list in one parameter: an array on PostgreSQL, JSON on SQLite."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def __init__(self, item: type[sa.types.TypeEngine[Any]]) -> None:
+        super().__init__()
+        self.item = item
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        """Choose the parameter's type."""
+        return postgresql.ARRAY(self.item) if dialect.name == "postgresql" else sa.Text()
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:  # noqa: ANN401 - the driver's type
+        """Encode on SQLite; psycopg does it on PostgreSQL."""
+        return value if dialect.name == "postgresql" else json.dumps(value, ensure_ascii=False)
+
+
+class one_of(FunctionElement[bool]):  # noqa: N801 - written like a function of SQLAlchemy
+    """`column` is among `values`, however many: one statement and one parameter, where IN lists end at 999."""
+
+    # Not Boolean: where truth is a number SQLAlchemy would add "= 1", and SQLite would use no index.
+    type: sa.types.TypeEngine[Any] = sa.types.NULLTYPE
+    inherit_cache = True
+
+    def __init__(self, column: sa.ColumnElement[Any], values: Iterable[Any]) -> None:
+        item = sa.BigInteger if isinstance(column.type, sa.Integer) else sa.Text
+        super().__init__(column, sa.bindparam(None, list(values), type_=_Members(item), unique=True))
+
+
+@compiles(one_of, "postgresql")
+def _any(element: one_of, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - SQLAlchemy's hook
+    column, values = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} = ANY ({values})"
+
+
+@compiles(one_of, "sqlite")
+def _in_json(element: one_of, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - SQLAlchemy's hook
+    column, values = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - both compiled, values bound
 
 
 def insert(conn: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
@@ -44,8 +81,7 @@ def delete_in(
     conn: sa.Connection, column: sa.Column[Any], values: Iterable[Any], *also: sa.ColumnElement[bool]
 ) -> None:
     """Delete the rows whose `column` is among `values`."""
-    for chunk in chunks(values):
-        conn.execute(sa.delete(column.table).where(column.in_(chunk), *also))
+    conn.execute(sa.delete(column.table).where(one_of(column, values), *also))
 
 
 def among(column: sa.ColumnElement[str], values: Iterable[str]) -> sa.ColumnElement[bool]:

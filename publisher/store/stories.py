@@ -47,16 +47,17 @@ def link(conn: sa.Connection, touched: Collection[int], restated: Collection[int
 
 def _affected(conn: sa.Connection, touched: Iterable[int]) -> dict[int, _Node]:
     """Load the articles touched and, over any number of steps, those that name or follow them."""
+    a = articles.c
     nodes: dict[int, _Node] = {}
     frontier = set(touched)
     while frontier:
-        found = _nodes(conn, articles.c.id, frontier)
+        found = _nodes(conn, a.id, frontier)
         nodes.update(found)
-        guids = {node.guid for node in found.values()}
-        names = guids | {node.slug for node in found.values()} | _keys(conn, found)
-        namers = _nodes(conn, articles.c.translation_of, names)
-        followers = _nodes(conn, articles.c.story, guids)
-        frontier = (namers.keys() | followers.keys()) - nodes.keys()
+        guids = [node.guid for node in found.values()]
+        names = {*guids, *(node.slug for node in found.values()), *_keys(conn, found)}
+        naming = sa.select(a.id).where(st.one_of(a.translation_of, names))
+        following = sa.select(a.id).where(st.one_of(a.story, guids))
+        frontier = {*conn.scalars(naming), *conn.scalars(following)} - nodes.keys()
     return nodes
 
 
@@ -105,13 +106,12 @@ def _nodes(
 ) -> dict[int, _Node]:
     a = articles.c
     columns = (a.id, a.guid, a.source, a.slug, a.translation_of, a.story)
-    rows = (row for chunk in st.chunks(values) for row in conn.execute(sa.select(*columns).where(column.in_(chunk))))
-    return {row.id: _Node(*row) for row in rows}
+    rows = conn.execute(sa.select(*columns).where(st.one_of(column, values)))
+    return {row[0]: _Node(*row) for row in rows}
 
 
 def _keys(conn: sa.Connection, ids: Iterable[int]) -> set[str]:
-    k = article_keys.c
-    return {key for chunk in st.chunks(ids) for key in conn.scalars(sa.select(k.key).where(k.article_id.in_(chunk)))}
+    return set(conn.scalars(sa.select(article_keys.c.key).where(st.one_of(article_keys.c.article_id, ids))))
 
 
 def _by_key(conn: sa.Connection, naming: Iterable[tuple[str, str]]) -> dict[tuple[str, str], _Node]:
@@ -124,8 +124,7 @@ def _by_key(conn: sa.Connection, naming: Iterable[tuple[str, str]]) -> dict[tupl
     rows = [
         row
         for source, keys in names.items()
-        for chunk in st.chunks(keys)
-        for row in conn.execute(columns.where(k.source == source, k.key.in_(chunk)))
+        for row in conn.execute(columns.where(k.source == source, st.one_of(k.key, keys)))
     ]
     nodes = _nodes(conn, articles.c.id, (row.article_id for row in rows))
     return {(row.source, row.key): nodes[row.article_id] for row in rows}

@@ -43,6 +43,9 @@ class Instant(sa.types.TypeDecorator[datetime]):
         return datetime.fromisoformat(value) if isinstance(value, str) else value.astimezone(UTC)
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+
+
 class Json(sa.types.TypeDecorator[Any]):
     """JSON with sorted keys and letters as they are: `jsonb` on PostgreSQL, text on SQLite."""
 
@@ -59,7 +62,7 @@ class Json(sa.types.TypeDecorator[Any]):
         """Encode on SQLite; psycopg does it on PostgreSQL."""
         if value is None or dialect.name == "postgresql":
             return value
-        return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        return _encode(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ANN401 - any JSON value
         """Decode on SQLite."""
@@ -135,7 +138,6 @@ articles = _table(
     _text("ref", unique=True),
     _text("source"),
     _text("title"),
-    _text("html"),
     _text("summary"),
     _text("slug"),
     _text("language"),
@@ -158,12 +160,25 @@ articles = _table(
     _text("withdrawn_by", nullable=True),  # source | operator; a source never undoes an operator
     sa.Column("withdrawn_at", Instant),
     sa.Column("seq", Id, unique=True),
-    sa.Index(None, "state", "published_at"),
+    _text("html"),  # last, because SQLite walks through a long value to reach what comes after it
     sa.Index(None, "content_hash"),
     sa.Index(None, "story"),
     sa.Index(None, "source"),
     sa.Index(None, "slug"),
     sa.Index(None, "translation_of"),
+)
+
+_HELD = sa.text("state = 'held'")
+_VISIBLE = sa.text("state IN ('published', 'baseline')")
+
+# Partial, and no index begins with the state: given one, SQLite sorts all that is visible to find the newest fifty.
+sa.Index("ix_articles_held", articles.c.published_at, sqlite_where=_HELD, postgresql_where=_HELD)
+sa.Index(
+    "ix_articles_visible",  # the order of feeds and pages
+    articles.c.published_at.desc(),
+    articles.c.guid,
+    sqlite_where=_VISIBLE,
+    postgresql_where=_VISIBLE,
 )
 
 article_authors = _table(
@@ -301,11 +316,11 @@ segments = _table(
     _text("language"),
     _text("format"),
     _text("subject"),
+    sa.Column("is_web", Flag, nullable=False),  # the neutral rendering that the issue's page shows
     _text("html"),  # with slots for the reader's tokens
     _text("text"),
     sa.Column("head", sa.LargeBinary, nullable=False),  # headers that all its readers share
     sa.Column("body", sa.LargeBinary, nullable=False),  # encoded parts, with slots
-    sa.Column("is_web", Flag, nullable=False),  # the neutral rendering that the issue's page shows
     sa.UniqueConstraint("issue_id", "key"),
 )
 

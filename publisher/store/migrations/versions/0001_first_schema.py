@@ -27,7 +27,6 @@ def upgrade() -> None:
         sa.Column("ref", Words, nullable=False),
         sa.Column("source", Words, nullable=False),
         sa.Column("title", Words, nullable=False),
-        sa.Column("html", Words, nullable=False),
         sa.Column("summary", Words, nullable=False),
         sa.Column("slug", Words, nullable=False),
         sa.Column("language", Words, nullable=False),
@@ -50,6 +49,7 @@ def upgrade() -> None:
         sa.Column("withdrawn_by", Words, nullable=True),
         sa.Column("withdrawn_at", Instant, nullable=True),
         sa.Column("seq", Id, nullable=True),
+        sa.Column("html", Words, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_articles")),
         sa.UniqueConstraint("guid", name=op.f("uq_articles_guid")),
         sa.UniqueConstraint("ref", name=op.f("uq_articles_ref")),
@@ -59,9 +59,22 @@ def upgrade() -> None:
     op.create_index(op.f("ix_articles_content_hash"), "articles", ["content_hash"])
     op.create_index(op.f("ix_articles_slug"), "articles", ["slug"])
     op.create_index(op.f("ix_articles_source"), "articles", ["source"])
-    op.create_index(op.f("ix_articles_state_published_at"), "articles", ["state", "published_at"])
+    op.create_index(
+        "ix_articles_held",
+        "articles",
+        ["published_at"],
+        sqlite_where=sa.text("state = 'held'"),
+        postgresql_where=sa.text("state = 'held'"),
+    )
     op.create_index(op.f("ix_articles_story"), "articles", ["story"])
     op.create_index(op.f("ix_articles_translation_of"), "articles", ["translation_of"])
+    op.create_index(
+        "ix_articles_visible",
+        "articles",
+        [sa.text("published_at DESC"), "guid"],
+        sqlite_where=sa.text("state IN ('published', 'baseline')"),
+        postgresql_where=sa.text("state IN ('published', 'baseline')"),
+    )
     op.create_table(
         "feed_files",
         sa.Column("name", Words, nullable=False),
@@ -246,11 +259,11 @@ def upgrade() -> None:
         sa.Column("language", Words, nullable=False),
         sa.Column("format", Words, nullable=False),
         sa.Column("subject", Words, nullable=False),
+        sa.Column("is_web", Flag, nullable=False),
         sa.Column("html", Words, nullable=False),
         sa.Column("text", Words, nullable=False),
         sa.Column("head", sa.LargeBinary(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.Column("is_web", Flag, nullable=False),
         sa.ForeignKeyConstraint(["issue_id"], ["issues.id"], name=op.f("fk_segments_issue_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_segments")),
         sa.UniqueConstraint("issue_id", "key", name=op.f("uq_segments_issue_id_key")),
