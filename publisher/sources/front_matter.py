@@ -103,7 +103,6 @@ class _Builder:
     def __init__(self) -> None:
         self._nodes = 0
         self._anchors: dict[str, tuple[Value, int]] = {}
-        self._open: set[str] = set()
 
     def build(self, text: str) -> Value:
         events = yaml.parse(text, Loader=_LOADER)
@@ -127,8 +126,6 @@ class _Builder:
             raise ValueError(f"the YAML front matter is nested more than {MAX_DEPTH} deep")
         if event.tag not in (None, "!") and event.tag not in _TAGS:  # type: ignore[attr-defined] # all but aliases have it
             self._refuse(event, f"the tag {event.tag!r} is not allowed")  # type: ignore[attr-defined] # likewise
-        if event.anchor:
-            self._open.add(event.anchor)
         value: Value
         if isinstance(event, yaml.ScalarEvent):
             value = _scalar(event)
@@ -144,12 +141,12 @@ class _Builder:
                 if isinstance(name, str):
                     value[name] = entry
         if event.anchor:
-            self._open.discard(event.anchor)
             self._anchors[event.anchor] = (value, self._nodes - before)
         return value
 
     def _alias(self, event: yaml.AliasEvent) -> Value:
-        if event.anchor in self._open or event.anchor not in self._anchors:
+        # A value gets its anchor when it is complete, so that none can contain itself.
+        if event.anchor not in self._anchors:
             self._refuse(event, f"the alias *{event.anchor} stands inside what it repeats, or repeats nothing")
         value, nodes = self._anchors[event.anchor]
         self._count(nodes)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from publisher.config import Config, FolderSource, Site
 from publisher.model import Author, Draft, Enclosure, Image, Skipped, Status
 from publisher.sources.documents import Documents, Reading
+from publisher.sources.places import Languages
 
 from .conftest import Place
 
@@ -500,3 +501,8 @@ def test_any_text_is_a_whole_draft_or_refused(text: str, path: str) -> None:
         assert result.draft.title.strip()
         assert result.draft.slug
         assert result.draft.categories
+
+
+def test_two_files_in_one_language_are_not_translations_of_each_other() -> None:
+    languages = Languages(("en", "ru"), "en", "")
+    assert languages.originals(["a.html", "a.md", "a.ru.md"]) == {"a.ru.md": "a.html"}

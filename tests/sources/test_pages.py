@@ -239,6 +239,13 @@ def test_an_article_on_its_own_page_and_under_another_is_one_article(pages: Plac
     assert [draft.related for draft in collected.drafts] == [("2017-06-01/second",), ("2017-06-02/third",), ()]
 
 
+def test_a_page_saved_twice_is_one_article_with_the_text_of_the_first_path(pages: Place) -> None:
+    pages.write("b.txt", page("First", "22 May 2017", "Text of b."))
+    pages.write("a.txt", page("First", "22 May 2017", "Text of a."))
+    (draft,) = pages.collect().drafts
+    assert (draft.html, draft.aliases) == ("<p>Text of a.</p>", ("a.txt", "b.txt"))
+
+
 def test_the_own_page_of_a_known_article_may_come_later(pages: Place) -> None:
     pages.write("a.txt", page("First", "22 May 2017", "Text.", short("Second", "Shortened.")))
     pages.collect()
