@@ -46,3 +46,8 @@ def issue(config: Config, ref: str, language: str) -> str:
 def feed(config: Config, name: str) -> str:
     """Return the address of a feed's file, for example `all.atom`."""
     return f"{public_url(config)}/feeds/{name}"
+
+
+def feed_page(config: Config, slug: str) -> str:
+    """Return the address of the page that shows a feed to people."""
+    return f"{public_url(config)}/feeds/{slug}"

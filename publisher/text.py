@@ -76,7 +76,11 @@ def excerpt(text: str, limit: int = 280) -> str:
     # A border in the first half means one endless word, or a script without spaces.
     if border < limit // 2:
         return truncate(text, limit)
-    return text[:border].rstrip(" ,;:-–—([«„“\"'") + "…"
+    cut = text[:border].rstrip(" ,;:-–—([«„“\"'")
+    if cut.endswith((".", "!", "?", "…")):
+        # After a whole sentence the dots stand apart, where there is room for them.
+        return f"{cut} …" if len(cut) + 2 <= limit and cut[-1] != "…" else cut
+    return cut + "…"
 
 
 def truncate(text: str, limit: int) -> str:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from publisher import links
 from publisher.config import Config, Newsletter
 from publisher.feeds import FeedSpec, feeds_of, folder
+from publisher.feeds.spec import REFRESH
 from publisher.files import packaged
 from publisher.model import Article, IssueState
 from publisher.store import articles, issues, subscribers
@@ -41,6 +42,8 @@ def application(parts: Parts) -> ASGIApp:
     routes: list[Any] = [
         Route("/", pages.home),
         Route("/feeds/", pages.feeds),
+        Route("/feeds/{slug}", pages.feed),
+        Route("/feed.css", pages.feed_stylesheet),
         Route("/categories/{slug}", pages.category),
         Route("/articles/{ref}", pages.article),
         Route("/articles/{ref}/{slug}", pages.article),
@@ -190,6 +193,42 @@ class Pages(Chrome):
         shown = [{"id": kind, "title": titles[kind], "feeds": listed} for kind, listed in groups.items() if listed]
         return self.html("web/feeds.html.j2", words, page, groups=shown)
 
+    async def feed(self, request: Request) -> Response:
+        """Show one feed to people: what it holds, how to subscribe, its latest articles, its addresses to copy."""
+        words = self.words(request)
+        slug = request.path_params["slug"]
+        spec = next((spec for spec in feeds_of(self.config) if spec.slug == slug), None)
+        if spec is None:
+            raise HTTPException(404)
+        gettext = self.parts.renderer.words(words.language).gettext
+        about = await self._feed(words, spec)
+        selection = spec.selection
+        found = await self.parts.database.aread(
+            lambda conn: articles.for_feed(
+                conn,
+                categories=selection.categories,
+                languages=selection.languages,
+                authors=selection.authors,
+                sources=selection.sources,
+                limit=LATEST,
+            )
+        )
+        own = [
+            FeedLink(type=file["type"], title=f"{about['title']} ({file['format']})", url=file["url"])
+            for file in about["files"]
+        ]
+        page = self.page(
+            request, words, about["title"], description=about["says"], canonical=links.feed_page(self.config, slug)
+        )
+        return self.html(
+            "web/feed.html.j2",
+            words,
+            replace(page, title=f"{about['title']}: {gettext('feed')}", feeds=_distinct([*own, *page.feeds])),
+            feed=about,
+            articles=[words.article(article) for article in found],
+            feeds_url=f"/feeds/?lang={words.language}",
+        )
+
     async def category(self, request: Request) -> Response:
         """List a category's articles."""
         words = self.words(request)
@@ -337,6 +376,11 @@ class Pages(Chrome):
             self.style, media_type="text/css", headers={"Cache-Control": "public, max-age=31536000, immutable"}
         )
 
+    async def feed_stylesheet(self, request: Request) -> Response:
+        """Serve the sheet by which a browser shows a feed that somebody opens in it (FR-D2)."""
+        sheet = (packaged("templates") / "web" / "feed.css").read_text(encoding="utf-8")
+        return Response(sheet, media_type="text/css", headers={"Cache-Control": "public, max-age=86400"})
+
     async def ready(self, request: Request) -> Response:
         """Say whether the service does its work, and what keeps it from it."""
         problems = dict(self.parts.readiness())
@@ -452,16 +496,35 @@ class Pages(Chrome):
             title = words.category(spec.slug)["title"]
         elif spec.kind == "language":
             title = language_name(spec.language)
+        gettext = self.parts.renderer.words(words.language).gettext
+        says = {
+            "all": gettext("Every article, in all languages."),
+            "category": gettext("Every article of this category."),
+            "language": gettext("Every article in this language."),
+        }
         return {
             "title": title,
+            "says": says.get(spec.kind) or spec.description or title,
             "category": spec.slug if spec.kind == "category" else "",
+            "url": f"/feeds/{spec.slug}?lang={words.language}",
+            "more_url": words.category(spec.slug)["url"] if spec.kind == "category" else "",
+            "minutes": REFRESH.seconds // 60,
             "count": count,
             "newest": words.date(newest) if newest else "",
             "files": [
-                {"format": FORMAT_NAMES[e], "type": kind, "url": links.feed(self.config, f"{spec.slug}.{e}")}
+                {
+                    "format": FORMAT_NAMES[e],
+                    "type": kind,
+                    "url": links.feed(self.config, f"{spec.slug}.{e}"),
+                    "address": links.feed(self.config, f"{spec.slug}.{e}"),
+                }
                 for e, kind in MEDIA_TYPES.items()
             ],
         }
+
+
+def _distinct(feeds: Iterable[FeedLink]) -> list[FeedLink]:
+    return list({feed.url: feed for feed in feeds}.values())
 
 
 def one_per_story(found: Iterable[Article], language: str) -> list[Article]:
