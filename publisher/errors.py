@@ -24,7 +24,7 @@ class PublisherError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong in one place: file, 1-based line (None when the file as a whole is meant), key path, what, hint."""
+    """One thing wrong in one place: file, 1-based line (None: the file as a whole), key path, what, hint."""
 
     file: str
     line: int | None

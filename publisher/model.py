@@ -391,7 +391,7 @@ class NewDelivery:
     expires_at: datetime
     message_id: str
     cursor: int | None = None
-    """The reader's cursor that this was composed for: a reader who has received more since is left to the next issue."""
+    """The cursor that this was composed for: a reader who has received more since is left to the next issue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -455,7 +455,7 @@ class Attempt:
     code: int | None
     text: str
     phase: str
-    """How far it went: connect | tls | auth (no recipient's fault), message (our own check, no envelope opened), mail | rcpt |
+    """How far it went: connect | tls | auth (no recipient's fault), message (our own check, no envelope), mail | rcpt |
     data | body (certainly unsent), dot (the message had left: without a proper reply nobody knows)."""
 
 

@@ -17,12 +17,17 @@ from publisher.service import Listening, Service
 WIDTHS = {"desktop": 1280, "phone": 390}
 CHROMIUM = "/usr/bin/chromium"
 # Without these Chromium looks for its maker's servers at every start.
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 async def look(out: Path) -> None:
     """Run the demo, and photograph what it shows: each page wide, narrow, light and dark."""
-    out.mkdir(parents=True, exist_ok=True)
     home = out / "demo"
     loaded = config.load(sample.materialise(home, now().date(), sample.values(home)), {})
     async with await App.open(loaded) as app, async_playwright() as playwright:
@@ -53,7 +58,7 @@ def _addresses(home: Path, listening: Listening) -> dict[str, str]:
     for path in sorted((home / "inbox" / "new").iterdir()):
         message = message_from_bytes(path.read_bytes(), policy=policy.default)
         assert isinstance(message, EmailMessage)
-        name = str(message["To"]).partition("@")[0]
+        name = str(message["To"].addresses[0].username)
         found[f"mail-{name}"] = f"{listening.admin}/inbox/{path.name}/frame"
         found["message"] = f"{listening.admin}/inbox/{path.name}"
         unsubscribe = str(message["List-Unsubscribe"]).strip("<>")
@@ -70,7 +75,8 @@ async def _photograph(browser: Browser, address: str, out: Path, name: str) -> N
                 locale="en-GB",
             )
             await page.goto(address)
-            overflow = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            root = "document.documentElement"
+            overflow = await page.evaluate(f"{root}.scrollWidth - {root}.clientWidth")
             if overflow > 0:
                 print(f"{name} {place}: {overflow} px too wide")
             await page.screenshot(path=out / f"{name}-{place}-{scheme}.png", full_page=True)
@@ -78,4 +84,6 @@ async def _photograph(browser: Browser, address: str, out: Path, name: str) -> N
 
 
 if __name__ == "__main__":
-    asyncio.run(look(Path(sys.argv[1] if len(sys.argv) > 1 else "look")))
+    target = Path(sys.argv[1] if len(sys.argv) > 1 else "look")
+    target.mkdir(parents=True, exist_ok=True)
+    asyncio.run(look(target))

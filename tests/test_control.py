@@ -28,11 +28,15 @@ async def running(home: Path, more: str = "") -> AsyncIterator[tuple[App, Listen
     async with await App.open(config) as app:
         told: asyncio.Future[Listening] = asyncio.get_running_loop().create_future()
         task = asyncio.create_task(Service(app).run(told.set_result))
-        await asyncio.wait({told, task}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            task.result()
+
+        # A service that cannot start says so; waiting for its addresses alone would wait for ever.
+        def ended(done: asyncio.Task[None]) -> None:
+            if not told.done():
+                told.set_exception(done.exception() or RuntimeError("the service ended"))
+
+        task.add_done_callback(ended)
         try:
-            yield app, told.result()
+            yield app, await told
         finally:
             app.stop.set()
             await task
