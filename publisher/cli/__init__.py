@@ -77,6 +77,12 @@ def _headline(error: PublisherError) -> str:
     return "Error: "
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        out.print(__version__)
+        raise typer.Exit
+
+
 @cli.callback()
 def _common(
     config_file: Annotated[
@@ -87,12 +93,11 @@ def _common(
             show_default=False,
         ),
     ] = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    version: Annotated[  # noqa: ARG001 - handled before any command, by its callback
+        bool, typer.Option("--version", help="Print the version and stop.", callback=_print_version, is_eager=True)
+    ] = False,
 ) -> None:
     _options.config = config_file
-    if version:
-        out.print(__version__)
-        raise typer.Exit
 
 
 # Starting
@@ -390,7 +395,8 @@ def read_rows(file: Path) -> list[dict[str, str]]:
                 raise PublisherError(f"{file}:{rows.line_num}: has not as many cells as the header")
             found.append({name.strip().lower(): cell for name, cell in row.items()})
     except csv.Error as error:
-        raise PublisherError(f"{file}:{rows.line_num}: {error}") from error
+        # The reader counts the lines of whole rows; the row that cannot be read begins after them.
+        raise PublisherError(f"{file}:{rows.line_num + 1}: {error}") from error
     return found
 
 

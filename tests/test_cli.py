@@ -1,0 +1,218 @@
+"""The command line as an operator meets it: real processes' exit codes, JSON on standard output, words beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from publisher import __version__, cli
+from publisher.errors import NotFoundError, PublisherError
+from publisher.store.lock import DirectoryLock
+from tests.publications import BORDER, write_publication
+
+
+class Command:
+    """Run commands of one publication in this process, as `main` would."""
+
+    def __init__(self, file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.file = file
+        self.capsys = capsys
+        self.monkeypatch = monkeypatch
+
+    def __call__(self, *words: str) -> tuple[int, str, str]:
+        """Return exit code, standard output and standard error."""
+        self.monkeypatch.setattr(sys, "argv", ["publisher", "--config", str(self.file), *words])
+        self.monkeypatch.setenv("COLUMNS", "200")
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        else:
+            code = 0
+        return (code, *self.capsys.readouterr())
+
+    def json(self, *words: str) -> Any:
+        """Return what a command prints with `--json`; it must succeed."""
+        code, out, err = self(*words, "--json")
+        assert (code, err) == (0, "")
+        return json.loads(out)
+
+
+@pytest.fixture
+def publisher(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    return Command(write_publication(tmp_path), capsys, monkeypatch)
+
+
+ANNA = ("subscribers", "add", "anna@reader.example", "--consent", "paper form")
+
+
+def test_the_commands_tell_the_main_job(publisher: Command, tmp_path: Path) -> None:
+    """Issue by issue what an operator types: every command does one step and says what it did."""
+    assert publisher("check") == (0, f"{publisher.file}: ok\n", "")
+    assert publisher(*ANNA)[:2] == (0, "1 added\n")
+    code, out, _ = publisher("collect")
+    assert (code, out.splitlines()[0]) == (0, "articles: 3 articles; 3 new, 0 changed, 0 withdrawn, 0 skipped")
+    assert publisher.json("dispatch", "weekly", "--dry-run")["deliveries"] == 1
+    code, out, _ = publisher("dispatch", "weekly")
+    assert "dispatched to 1 readers in 1 segments" in out
+    assert publisher("send")[:2] == (0, "outbox: 1 sent\n")
+    status = publisher.json("status")
+    assert status["articles"]["published"] == 3
+    assert status["issues"][0]["deliveries"] == {"sent": 1}
+    assert status["service"] == {"pid": None}
+    assert len(list((tmp_path / "data" / "inbox" / "new").iterdir())) == 1
+
+
+def test_run_once_does_a_full_round(publisher: Command) -> None:
+    done = publisher.json("run", "--once")
+    assert done["collected"]["sources"][0]["new"] == 3
+    assert done["dispatched"] == []  # the weekly slot was not yet due when its schedule was first seen
+    assert done["sent"]["sent"] == 0
+
+
+def test_sources_list_has_every_skipped_file_with_its_reason(publisher: Command, tmp_path: Path) -> None:
+    """The form that DESIGN §6 promises to programs."""
+    (tmp_path / "articles" / "bad.md").write_text("---\ntitle: Bad\ndate: 2026-02-30\n---\nx\n", encoding="utf-8")
+    os.utime(tmp_path / "articles" / "bad.md", (1, 1))
+    code, _, _ = publisher("collect")
+    assert code == 0
+    (source,) = publisher.json("sources", "list")
+    assert {key: source[key] for key in ("name", "kind", "articles", "skipped")} == {
+        "name": "articles",
+        "kind": "folder",
+        "articles": 3,
+        "skipped": 1,
+    }
+    (problem,) = source["problems"]
+    assert problem["path"] == "bad.md"
+    assert "2026-02-30" in problem["reason"]
+    assert source["last_success_at"].endswith("Z")
+
+
+def test_articles_are_listed_withdrawn_and_released(publisher: Command) -> None:
+    publisher("collect")
+    listed = publisher.json("articles", "list")
+    assert [(a["title"], a["state"], a["language"]) for a in listed] == [
+        ("Хороший урожай", "published", "ru"),
+        ("A good harvest", "published", "en"),
+        ("The border is quiet", "published", "en"),
+    ]
+    ref = listed[2]["ref"]
+    assert publisher("articles", "withdraw", ref)[1] == "withdrawn: The border is quiet\n"
+    assert publisher("articles", "withdraw", ref)[1].startswith("nothing was withdrawn")
+    assert [a["ref"] for a in publisher.json("articles", "list", "--state", "withdrawn")] == [ref]
+    assert publisher("articles", "release", ref)[1] == "released: The border is quiet\n"
+    assert publisher.json("articles", "list", "--state", "withdrawn") == []
+
+
+def test_plan_says_when_and_why_not(publisher: Command) -> None:
+    publisher(*ANNA)
+    first, second = publisher.json("plan", "weekly", "--count", "2")
+    assert first["timezone"] == "Europe/Minsk"
+    assert first["slot"].endswith("T07:00")
+    assert (first["readers"], first["skipped"]) == (1, "no new articles")
+    assert (second["articles"], second["skipped"]) == (None, None)  # who knows what that week brings
+
+
+def test_a_csv_file_adds_its_readers_once(publisher: Command, tmp_path: Path) -> None:
+    """G2, G5: the same file twice, the same address in other letters: one person."""
+    file = tmp_path / "readers.csv"
+    file.write_text(
+        "\ufeffemail;name;categories;consent\n"
+        "anna@reader.example;Anna;economy;form 7\n"
+        'ANNA@Reader.example;"Anna; again";;form 8\n'
+        "boris@reader.example;Борис;economy security;form 9\n",
+        encoding="utf-8",
+    )
+    assert publisher.json("subscribers", "import", str(file)) == {
+        "added": 2,
+        "unchanged": 1,
+        "left": 0,
+        "suppressed": 0,
+    }
+    assert publisher.json("subscribers", "import", str(file))["unchanged"] == 3
+    assert [(r["address"], r["categories"]) for r in publisher.json("subscribers", "list")] == [
+        ("anna@reader.example", ["economy"]),
+        ("boris@reader.example", ["economy", "security"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"email,consent\na@b.example\n", "readers.csv:2: has not as many cells as the header"),
+        (b"email,consent\na@b.example,x,y\n", "readers.csv:2: has not as many cells as the header"),
+        (b'email,consent\n"a@b.example,x\n', "readers.csv:2: unexpected end of data"),
+        (b"email\xff,consent\n", "not UTF-8 at byte 5"),
+    ],
+)
+def test_a_bad_csv_file_is_refused_with_its_line(tmp_path: Path, content: bytes, message: str) -> None:
+    """G4, G8."""
+    file = tmp_path / "readers.csv"
+    file.write_bytes(content)
+    with pytest.raises(PublisherError) as refusal:
+        cli.read_rows(file)
+    assert message in str(refusal.value)
+    with pytest.raises(NotFoundError, match=r"missing\.csv: No such file"):
+        cli.read_rows(tmp_path / "missing.csv")
+
+
+def test_exit_codes_say_what_kind_of_failure_it_was(publisher: Command, tmp_path: Path) -> None:
+    """0 ok, 1 failed, 2 usage, 3 configuration invalid, 4 refused, 75 try later."""
+    assert publisher("status")[0] == 0
+    assert publisher("dispatch", "wekly")[0] == 2
+    assert publisher("explode")[0] == 2
+    assert publisher("subscribers", "add", "nobody", "--consent", "x")[0] == 4
+    with DirectoryLock(tmp_path / "data"):
+        code, _, err = publisher("collect")
+    assert (code, "does not answer" in err) == (75, True)
+    (tmp_path / "articles").rename(tmp_path / "away")
+    code, out, _ = publisher("collect")
+    assert (code, str(tmp_path / "articles") in out) == (1, True)
+    publisher.file.write_text("[site]\ntitel = 'x'\n", encoding="utf-8")
+    code, _, err = publisher("check")
+    assert code == 3
+    assert f"{publisher.file}:2: site.titel:" in err
+    assert "title" in err.split("site.titel:")[1].splitlines()[0]
+
+
+def test_check_as_json_lists_every_problem(publisher: Command) -> None:
+    publisher.file.write_text("[site]\ntitel = 'x'\nurl = 'no'\n", encoding="utf-8")
+    code, out, _ = publisher("check", "--json")
+    found = json.loads(out)
+    assert (code, found["ok"]) == (3, False)
+    assert {problem["key"] for problem in found["problems"]} >= {"site.titel", "site.url"}
+
+
+def test_init_writes_a_publication_that_runs_at_once(publisher: Command, tmp_path: Path) -> None:
+    code, out, _ = publisher("init", str(tmp_path / "mine"))
+    assert code == 0
+    assert str(tmp_path / "mine" / "config" / "publisher.toml") in out
+    publisher.file = tmp_path / "mine" / "config" / "publisher.toml"
+    assert publisher.json("run", "--once")["collected"]["sources"][0]["articles"] == 1
+    assert publisher("init", str(tmp_path / "mine"))[0] == 4
+
+
+def test_a_real_process_prints_its_version_and_nothing_else() -> None:
+    done = subprocess.run([sys.executable, "-m", "publisher", "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{__version__}\n", "")
+
+
+def test_articles_written_while_the_service_is_down_are_mailed_after_it_returns(
+    publisher: Command, tmp_path: Path
+) -> None:
+    publisher(*ANNA)
+    publisher("collect")
+    publisher("dispatch", "weekly")
+    publisher("send")
+    path = tmp_path / "articles" / "late.md"
+    path.write_text(BORDER.replace("The border is quiet", "A late article").replace("-19", "-21"), encoding="utf-8")
+    os.utime(path, (1, 1))
+    publisher("collect")
+    assert publisher.json("dispatch", "weekly", "--dry-run")["articles"] == 1
