@@ -240,6 +240,12 @@ class Web(Table):
     """Address under which readers reach web.listen; links in mail point there. Empty: http:// + web.listen."""
     media: FilePath | None = None
     """A folder whose files are served under /media/, for pictures that articles have nowhere else."""
+    hubs: tuple[Annotated[Url, Field(min_length=1)], ...] = ()
+    """WebSub hubs that feeds name and that are told when a feed changed."""
+    feed_polls_per_hour: int = Field(default=60, ge=0, strict=True)
+    """Downloads of one feed by one client address in an hour before it is told to wait; 0: no limit."""
+    trusted_proxies: tuple[Annotated[str, AfterValidator(values.network)], ...] = ("127.0.0.1", "::1")
+    """Addresses or networks of proxies whose X-Forwarded-For is believed."""
 
 
 class Ingest(Table):

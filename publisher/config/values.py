@@ -7,7 +7,7 @@ import string
 from collections.abc import Iterable
 from datetime import timedelta
 from difflib import get_close_matches
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
 import idna
@@ -254,6 +254,15 @@ def host(value: str) -> str:
 def listen(value: str) -> str:
     """Accept `host:port`, IPv6 hosts in brackets, port 0–65535 (0: any free one)."""
     split_listen(value)
+    return value
+
+
+def network(value: str) -> str:
+    """Accept an IP address or a network of them, `10.0.0.0/8`."""
+    try:
+        ip_network(value)
+    except ValueError:
+        raise WrongValueError(f"must be an IP address or a network such as '10.0.0.0/8', not {value[:80]!r}") from None
     return value
 
 
