@@ -79,7 +79,7 @@ def excerpt(text: str, limit: int = 280) -> str:
     cut = text[:border].rstrip(" ,;:-–—([«„“\"'")
     if cut.endswith((".", "!", "?", "…")):
         # After a whole sentence the dots stand apart, where there is room for them.
-        return f"{cut} …" if len(cut) + 2 <= limit and cut[-1] != "…" else cut
+        return f"{cut}\u00a0…" if len(cut) + 2 <= limit and cut[-1] != "…" else cut
     return cut + "…"
 
 
