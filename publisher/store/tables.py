@@ -220,6 +220,25 @@ feed_files = _table(
     sa.Column("modified_at", Instant, nullable=False),  # when the bytes last changed
 )
 
+feed_pollers = _table(
+    "feed_pollers",
+    _text("name", primary_key=True),  # all.rss
+    _text("poller", primary_key=True),  # who asks for many readers: feedly
+    sa.Column("subscribers", sa.Integer, nullable=False),  # as it said last
+    sa.Column("seen_at", Instant, nullable=False),
+)
+
+hub_pings = _table(
+    "hub_pings",
+    _text("hub", primary_key=True),
+    _text("topic", primary_key=True),  # address of the feed
+    _text("etag"),  # of the bytes that the hub is told of
+    sa.Column("attempts", sa.Integer, nullable=False),  # that failed since one did not
+    sa.Column("changed_at", Instant, nullable=False),
+    sa.Column("next_at", Instant, index=True),  # NULL: told, or given up
+    _text("problem"),  # of the last attempt; empty: none
+)
+
 subscribers = _table(
     "subscribers",
     _id(),

@@ -86,6 +86,28 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_table(
+        "feed_pollers",
+        sa.Column("name", Words, nullable=False),
+        sa.Column("poller", Words, nullable=False),
+        sa.Column("subscribers", sa.Integer(), nullable=False),
+        sa.Column("seen_at", Instant, nullable=False),
+        sa.PrimaryKeyConstraint("name", "poller", name=op.f("pk_feed_pollers")),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "hub_pings",
+        sa.Column("hub", Words, nullable=False),
+        sa.Column("topic", Words, nullable=False),
+        sa.Column("etag", Words, nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("changed_at", Instant, nullable=False),
+        sa.Column("next_at", Instant, nullable=True),
+        sa.Column("problem", Words, nullable=False),
+        sa.PrimaryKeyConstraint("hub", "topic", name=op.f("pk_hub_pings")),
+        sqlite_strict=True,
+    )
+    op.create_index(op.f("ix_hub_pings_next_at"), "hub_pings", ["next_at"])
+    op.create_table(
         "issues",
         sa.Column("id", Id, nullable=False),
         sa.Column("ref", Words, nullable=False),
