@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -84,16 +86,17 @@ CLOCKS = {"now", "utcnow", "today", "uuid1", "uuid4", "time", "time_ns", "token_
 CLOCK_OWNERS = {"datetime", "date", "uuid", "time", "random", "secrets"}
 
 
-def modules(package: Path = PACKAGE) -> dict[str, ast.Module]:
-    """Every module of the package by dotted name, parsed."""
+@functools.cache
+def modules() -> Mapping[str, ast.Module]:
+    """Every module of the package by dotted name, parsed once."""
     found = {}
-    for path in sorted(package.rglob("*.py")):
+    for path in sorted(PACKAGE.rglob("*.py")):
         if "_files" in path.parts or "versions" in path.parts:
             continue
-        parts = path.relative_to(package.parent).with_suffix("").parts
+        parts = path.relative_to(ROOT).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         found[name] = ast.parse(path.read_text(encoding="utf-8"), str(path))
-    return found
+    return MappingProxyType(found)
 
 
 def imports(name: str, tree: ast.Module, known: set[str]) -> Iterator[str]:
@@ -121,7 +124,7 @@ def floor_of(name: str) -> int:
     return level
 
 
-def wrong_directions(trees: dict[str, ast.Module]) -> list[str]:
+def wrong_directions(trees: Mapping[str, ast.Module]) -> list[str]:
     """Imports that point upwards."""
     known = set(trees)
     return [
@@ -132,7 +135,7 @@ def wrong_directions(trees: dict[str, ast.Module]) -> list[str]:
     ]
 
 
-def wrong_doors(trees: dict[str, ast.Module]) -> list[str]:
+def wrong_doors(trees: Mapping[str, ast.Module]) -> list[str]:
     """Foreign libraries imported outside their door."""
     known = set(trees)
     return [
@@ -144,7 +147,7 @@ def wrong_doors(trees: dict[str, ast.Module]) -> list[str]:
     ]
 
 
-def clocks(trees: dict[str, ast.Module]) -> list[str]:
+def clocks(trees: Mapping[str, ast.Module]) -> list[str]:
     """Calls of the machine's clock or dice outside `app`."""
     found = []
     for name, tree in trees.items():
@@ -161,7 +164,7 @@ def clocks(trees: dict[str, ast.Module]) -> list[str]:
     return found
 
 
-def circle(trees: dict[str, ast.Module]) -> list[str]:
+def circle(trees: Mapping[str, ast.Module]) -> list[str]:
     """The first circle of imports, empty when there is none."""
     known = set(trees)
     graph = {name: {t for t in imports(name, tree, known) if t in known and t != name} for name, tree in trees.items()}
@@ -211,7 +214,7 @@ def test_every_module_has_a_docstring_of_one_sentence() -> None:
 )
 def test_a_wrong_import_is_found(check: object, name: str, source: str) -> None:
     """The checks above can fail."""
-    trees = modules() | {name: ast.parse(source)}
+    trees = {**modules(), name: ast.parse(source)}
     assert callable(check)
     assert check(trees) != []
 
