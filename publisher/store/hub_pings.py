@@ -81,7 +81,9 @@ def given_up(conn: sa.Connection) -> list[Ping]:
 
 def next_at(conn: sa.Connection) -> datetime | None:
     """Return when the next ping is due, None when none waits."""
-    return conn.scalar(sa.select(sa.func.min(hub_pings.c.next_at, type_=hub_pings.c.next_at.type)))
+    query = sa.select(hub_pings.c.next_at).where(hub_pings.c.next_at.is_not(None))
+    found: datetime | None = conn.scalar(query.order_by(hub_pings.c.next_at).limit(1))
+    return found
 
 
 def told(conn: sa.Connection, ping: Ping) -> None:

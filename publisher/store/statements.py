@@ -89,4 +89,7 @@ def among(column: sa.ColumnElement[str], values: Iterable[str]) -> sa.ColumnElem
 
     Only for words of our own (states), never for input.
     """
-    return column.in_(sa.bindparam(None, list(values), expanding=True, literal_execute=True))
+    words = list(values)
+    if len(words) == 1:  # SQLite does not see that IN ('x') is = 'x'
+        return column == sa.bindparam(None, words[0], literal_execute=True)
+    return column.in_(sa.bindparam(None, words, expanding=True, literal_execute=True))
