@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
+from collections.abc import AsyncIterator
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -13,6 +15,7 @@ from playwright.async_api import Browser, async_playwright
 from publisher import config, sample
 from publisher.app import App, now
 from publisher.service import Listening, Service
+from publisher.store import articles, issues
 
 WIDTHS = {"desktop": 1280, "phone": 390}
 CHROMIUM = "/usr/bin/chromium"
@@ -26,39 +29,56 @@ QUIET = [
 ]
 
 
-async def look(out: Path) -> None:
-    """Run the demo, and photograph what it shows: each page wide, narrow, light and dark."""
-    home = out / "demo"
+@contextlib.asynccontextmanager
+async def serving_demo(home: Path) -> AsyncIterator[dict[str, str]]:
+    """Run the demo in `home` and serve it; yield the addresses of what it shows, by name."""
     loaded = config.load(sample.materialise(home, now().date(), sample.values(home)), {})
-    async with await App.open(loaded) as app, async_playwright() as playwright:
+    async with await App.open(loaded) as app:
         await sample.perform(app, home / sample.PUBLICATION, lambda *_: None)
         told: asyncio.Future[Listening] = asyncio.get_running_loop().create_future()
         running = asyncio.create_task(Service(app).run(told.set_result))
-        listening = await told
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         try:
-            for name, address in _addresses(home, listening).items():
-                await _photograph(browser, address, out, name)
+            yield _addresses(home, await told, app)
         finally:
-            await browser.close()
             app.stop.set()
             await running
 
 
-def _addresses(home: Path, listening: Listening) -> dict[str, str]:
+async def look(out: Path) -> None:
+    """Photograph what the demo shows: each page wide, narrow, light and dark."""
+    async with serving_demo(out / "demo") as addresses, async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        try:
+            for name, address in addresses.items():
+                await _photograph(browser, address, out, name)
+        finally:
+            await browser.close()
+
+
+def _addresses(home: Path, listening: Listening, app: App) -> dict[str, str]:
     found = {
         "home": f"{listening.public}/?lang=en",
         "home-ru": f"{listening.public}/?lang=ru",
         "feeds": f"{listening.public}/feeds/?lang=en",
+        "feed": f"{listening.public}/feeds/security?lang=en",
         "category": f"{listening.public}/categories/security?lang=en",
         "newsletter": f"{listening.public}/newsletters/weekly?lang=en",
         "inbox": f"{listening.admin}/inbox/",
         "missing": f"{listening.public}/nothing",
     }
+    for article in app.database.read(lambda conn: articles.for_feed(conn, limit=100)):
+        if article.slug in ("border-sensors", "harbour-agreement"):
+            found[f"article-{article.slug}-{article.language}"] = (
+                f"{listening.public}/articles/{article.ref}/{article.slug}"
+            )
+    issue = app.database.read(lambda conn: issues.listing(conn, limit=1))[0]
+    found["issue"] = f"{listening.public}/issues/{issue.ref}?lang=en"
     for path in sorted((home / "inbox" / "new").iterdir()):
         message = message_from_bytes(path.read_bytes(), policy=policy.default)
         assert isinstance(message, EmailMessage)
         name = str(message["To"].addresses[0].username)
+        if message.get_body(("html",)) is None:
+            continue
         found[f"mail-{name}"] = f"{listening.admin}/inbox/{path.name}/frame"
         found["message"] = f"{listening.admin}/inbox/{path.name}"
         unsubscribe = str(message["List-Unsubscribe"]).strip("<>")

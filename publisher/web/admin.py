@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from publisher.mail.inbox import Inbox
 from publisher.web import Parts
-from publisher.web.pages import Chrome, live
+from publisher.web.pages import Chrome, icon, live
 from publisher.web.security import MAIL_POLICY, Guard
 from publisher.web.values import Link, Page, Words, size
 
@@ -31,6 +31,8 @@ def application(parts: Parts) -> ASGIApp:
         Route("/inbox/{key}", pages.message),
         Route("/inbox/{key}/{view}", pages.message),
         Route("/style.css", pages.stylesheet),
+        Route("/icon.svg", icon),
+        Route("/favicon.ico", icon),  # what a browser asks for by itself, beside a mail for example
         Route("/livez", live),
     ]
     return Guard(Starlette(routes=routes, exception_handlers={404: pages.missing, 405: pages.missing}))

@@ -10,7 +10,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -52,6 +52,8 @@ def application(parts: Parts) -> ASGIApp:
         Route(_ONE_CLICK + "{token}", pages.leaving, methods=["GET"]),
         Route(_ONE_CLICK + "{token}", pages.leave, methods=["POST"]),
         Route("/style.css", pages.stylesheet),
+        Route("/icon.svg", icon),
+        Route("/favicon.ico", icon),  # what a browser asks for by itself, beside a mail for example
         Route("/robots.txt", robots),
         Route("/livez", live),
         Route("/readyz", pages.ready),
@@ -66,6 +68,11 @@ def application(parts: Parts) -> ASGIApp:
 async def live(request: Request) -> Response:
     """Say that the process answers."""
     return PlainTextResponse("ok\n", headers={"Cache-Control": "no-store"})
+
+
+async def icon(request: Request) -> Response:
+    """Serve the picture that browsers put on the tab."""
+    return FileResponse(packaged("templates") / "web" / "icon.svg", headers={"Cache-Control": "public, max-age=86400"})
 
 
 async def robots(request: Request) -> Response:
