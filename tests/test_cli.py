@@ -55,7 +55,7 @@ ANNA = ("subscribers", "add", "anna@reader.example", "--consent", "paper form")
 def test_the_commands_tell_the_main_job(publisher: Command, tmp_path: Path) -> None:
     """Issue by issue what an operator types: every command does one step and says what it did."""
     assert publisher("check") == (0, f"{publisher.file}: ok\n", "")
-    assert publisher(*ANNA)[:2] == (0, "1 added\n")
+    assert publisher(*ANNA)[:2] == (0, "readers: 1 added\n")
     code, out, _ = publisher("collect")
     assert (code, out.splitlines()[0]) == (0, "articles: 3 articles; 3 new, 0 changed, 0 withdrawn, 0 skipped")
     assert publisher.json("dispatch", "weekly", "--dry-run")["deliveries"] == 1

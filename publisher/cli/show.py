@@ -125,7 +125,7 @@ def added(done: Mapping[str, Any]) -> None:
         "left": "had left, and stay out",
         "suppressed": "may not be mailed",
     }
-    _line("; ".join(f"{done[key]} {text}" for key, text in words.items() if done[key] or key == "added"))
+    _line("readers: " + "; ".join(f"{done[key]} {text}" for key, text in words.items() if done[key] or key == "added"))
 
 
 def plan(done: Sequence[Mapping[str, Any]]) -> None:
