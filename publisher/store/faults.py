@@ -25,28 +25,30 @@ _POSTGRESQL: dict[str, tuple[type[PublisherError], str]] = {
     "53": (BusyError, "the server has run out of connections, memory or disk; try again or give it more"),
     "57014": (StoreError, "a statement took longer than statement_timeout"),
     "57P": (BusyError, "the server is stopping or starting; try again"),
-    "28": (StoreError, "the server refuses this user or password"),
-    "3D": (StoreError, "this database does not exist; create it with createdb"),
     "42501": (StoreError, "this user may not do that; grant it the rights on the schema"),
     "XX001": (StoreError, "the database is damaged; restore the last backup"),
 }
-_CLUELESS = (StoreError, "the database is out of reach; look at its address and whether it runs")
+_OUT_OF_REACH = (
+    StoreError,
+    "the database is out of reach; look at its address, name and password, and whether it runs",
+)
 
 
 @contextmanager
 def explained(where: str) -> Iterator[None]:
     """Raise StoreError or BusyError, naming the database and the way out, for what its surroundings did to it.
 
-    IntegrityError, ProgrammingError, DataError pass through: they say that this program is wrong, not the world.
+    Anything else passes through: a broken constraint or a wrong statement says that this program is wrong, not the
+    world.
     """
     try:
         yield
-    except (sa.exc.IntegrityError, sa.exc.ProgrammingError, sa.exc.DataError) as error:
-        if _state(error).startswith(("42501", "3D")):
-            raise _explain(error, where) from error
-        raise
     except sa.exc.DBAPIError as error:
-        raise _explain(error, where) from error
+        if (fault := _fault(error)) is None:
+            raise
+        kind, remedy = fault
+        words = str(error.orig).strip().splitlines() or [_state(error)]
+        raise kind(f"{where}: {remedy} ({words[0]})") from error
     except sa.exc.TimeoutError as error:
         raise BusyError(f"{where}: all connections are in use; try again") from error
 
@@ -56,13 +58,15 @@ def may_run_again(error: sa.exc.DBAPIError) -> bool:
     return _state(error) in ("40P01", "40001")
 
 
+def _fault(error: sa.exc.DBAPIError) -> tuple[type[PublisherError], str] | None:
+    state = _state(error)
+    for prefix, fault in (_SQLITE if state.startswith("SQLITE") else _POSTGRESQL).items():
+        if state.startswith(prefix):
+            return fault
+    # A connection that could not be made, or broke, has no state of the server's or one of class 08.
+    lost = state.startswith("08") or (not state and isinstance(error, sa.exc.OperationalError))
+    return _OUT_OF_REACH if lost else None
+
+
 def _state(error: sa.exc.DBAPIError) -> str:
     return str(getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None) or "")
-
-
-def _explain(error: sa.exc.DBAPIError, where: str) -> PublisherError:
-    state = _state(error)
-    table = _SQLITE if state.startswith("SQLITE") else _POSTGRESQL
-    kind, remedy = next((value for prefix, value in table.items() if state.startswith(prefix)), _CLUELESS)
-    words = str(error.orig).strip().splitlines()
-    return kind(f"{where}: {remedy} ({words[0] if words else state})")

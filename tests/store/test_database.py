@@ -1,0 +1,296 @@
+"""Transactions happen whole or not at all, durably, and what goes wrong says what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from publisher.errors import BusyError, PublisherError, StoreError
+from publisher.store import engines, meta
+from publisher.store.database import Connection, Database
+
+
+def keys(conn: Connection) -> list[str]:
+    return [row[0] for row in conn.exec_driver_sql("SELECT key FROM meta ORDER BY key")]
+
+
+# Durability.
+
+
+def test_every_sqlite_connection_is_durable(sqlite_database: Database) -> None:
+    """P6, §5.6: WAL, synchronous=FULL (2), foreign keys; readers cannot write and leave the log alone."""
+    names = ("journal_mode", "synchronous", "foreign_keys", "query_only", "wal_autocheckpoint", "busy_timeout")
+
+    def settings(conn: Connection) -> list[object]:
+        return [conn.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
+
+    assert sqlite_database.write(settings) == ["wal", 2, 1, 0, 1000, 30000]
+    assert sqlite_database.read(settings) == ["wal", 2, 1, 1, 0, 30000]
+
+
+def test_every_postgresql_session_is_durable_and_patient_within_limits(postgresql_database: Database) -> None:
+    """P6, §5.6: synchronous_commit=on; nothing waits for ever."""
+    names = ("synchronous_commit", "lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+
+    def settings(conn: Connection) -> list[object]:
+        return [conn.exec_driver_sql(f"SHOW {name}").scalar() for name in (*names, "transaction_isolation")]
+
+    assert postgresql_database.write(settings) == ["on", "10s", "1min", "1min", "read committed"]
+    assert postgresql_database.read(settings) == ["on", "10s", "1min", "1min", "repeatable read"]
+
+
+def test_a_database_that_cannot_be_durable_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings are looked at, not only made: another file system or build of SQLite may refuse them."""
+    real = engines._assert_settings
+    monkeypatch.setattr(
+        engines, "_assert_settings", lambda found, *rest: real(found | {"journal_mode": "delete"}, *rest)
+    )
+    with pytest.raises(StoreError, match=r"publisher\.db: .*journal_mode is 'delete', not 'wal'"):
+        Database.open(data_dir=tmp_path)
+
+
+def test_the_sqlite_file_belongs_to_its_owner_alone(tmp_path: Path) -> None:
+    """It holds addresses; the log beside it, too."""
+    with Database.open(data_dir=tmp_path) as database:
+        database.write(lambda conn: meta.put(conn, "a", "x"))
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == dict.fromkeys(("publisher.db", "publisher.db-wal", "publisher.db-shm"), 0o600)
+    assert [path.name for path in tmp_path.iterdir()] == ["publisher.db"]  # closed in order, the log is empty
+
+
+# Transactions.
+
+
+def test_what_raises_leaves_nothing(database: Database) -> None:
+    """One transaction keeps one promise, and the next one works."""
+
+    def work(conn: Connection) -> None:
+        meta.put(conn, "a", "x")
+        raise KeyError("fault")
+
+    with pytest.raises(KeyError, match="fault"):
+        database.write(work)
+    database.write(lambda conn: meta.put(conn, "b", "x"))
+    assert database.read(keys) == ["b"]
+
+
+def test_a_reader_sees_one_state_throughout(database: Database) -> None:
+    """What others commit meanwhile is for the next reader."""
+
+    def work(conn: Connection) -> list[list[str]]:
+        before = keys(conn)
+        database.write(lambda other: meta.put(other, "a", "x"))
+        return [before, keys(conn)]
+
+    assert database.read(work) == [[], []]
+    assert database.read(keys) == ["a"]
+
+
+def test_a_reader_cannot_write(database: Database) -> None:
+    """Reading stays reading, by the database's own word."""
+    with pytest.raises((PublisherError, sa.exc.DBAPIError), match=r"readonly|read-only"):
+        database.read(lambda conn: meta.put(conn, "a", "x"))
+
+
+def test_readers_do_not_wait_for_a_writer(database: Database) -> None:
+    """A long collection does not stop the web pages."""
+    seen: list[list[str]] = []
+
+    def work(conn: Connection) -> None:
+        meta.put(conn, "a", "x")
+        seen.append(database.read(keys))
+
+    database.write(work)
+    assert seen == [[]]
+
+
+def test_sqlite_writers_queue_instead_of_colliding(sqlite_database: Database) -> None:
+    """One writer thread, so that reading and then writing inside one transaction never meets a rival."""
+
+    def add(conn: Connection) -> None:
+        number = int(meta.get(conn, "number") or 0)
+        meta.put(conn, "number", str(number + 1))
+
+    threads = [threading.Thread(target=sqlite_database.write, args=(add,)) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sqlite_database.read(lambda conn: meta.get(conn, "number")) == "20"
+
+
+def test_writing_inside_writing_is_an_error_not_a_deadlock(sqlite_database: Database) -> None:
+    """It would wait for itself for ever."""
+    with pytest.raises(RuntimeError, match="would wait for itself"):
+        sqlite_database.write(lambda conn: sqlite_database.write(keys))
+
+
+@pytest.mark.anyio
+async def test_the_event_loop_goes_on_while_the_database_works(database: Database) -> None:
+    """`aread` and `awrite` do as `read` and `write` do, on threads."""
+    ticking = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def work(conn: Connection) -> str:
+        meta.put(conn, "a", "x")
+        asyncio.run_coroutine_threadsafe(tick(), loop).result(timeout=10)  # only a loop that runs can answer
+        return "done"
+
+    async def tick() -> None:
+        ticking.set()
+
+    assert await database.awrite(work) == "done"
+    assert ticking.is_set()
+    assert await database.aread(keys) == ["a"]
+
+
+def test_a_deadlock_is_run_again(postgresql_database: Database) -> None:
+    """J15: PostgreSQL ends one of two transactions that wait for each other; it is tried again from its start."""
+    for key in ("a", "b"):
+        postgresql_database.write(lambda conn, key=key: meta.put(conn, key, "0"))  # type: ignore[misc]  # a default argument
+    both_hold_one = threading.Barrier(2)
+    runs: list[str] = []
+
+    def work(first: str, second: str) -> None:
+        def transaction(conn: Connection) -> None:
+            runs.append(first)
+            again = runs.count(first) > 1
+            meta.put(conn, first, first)
+            if not again:
+                both_hold_one.wait(timeout=20)
+            meta.put(conn, second, first)
+
+        postgresql_database.write(transaction)
+
+    threads = [threading.Thread(target=work, args=pair) for pair in (("a", "b"), ("b", "a"))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(runs) == 3
+    values = postgresql_database.read(lambda conn: [meta.get(conn, "a"), meta.get(conn, "b")])
+    assert values in (["a", "a"], ["b", "b"])
+
+
+def test_a_cut_connection_is_replaced(postgresql_database: Database, tmp_path: Path) -> None:
+    """J16: what a firewall or a restart closed is opened anew, without an error for who comes next."""
+    postgresql_database.read(keys)
+    kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = %s"
+    postgresql_database.write(lambda conn: conn.exec_driver_sql(kill, ("publisher",)).all())
+    assert postgresql_database.read(keys) == []
+
+
+# What goes wrong.
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    """With the way out."""
+    (tmp_path / "publisher.db").write_bytes(b"These are not the bytes of a database.\n" * 100)
+    with pytest.raises(StoreError, match="move it away or restore a backup") as caught:
+        Database.open(data_dir=tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path}/publisher.db: ")
+
+
+def test_a_damaged_page_is_reported(tmp_path: Path) -> None:
+    """J8: damage is said, not worked around."""
+
+    def fill(conn: Connection) -> None:
+        for number in range(50):
+            meta.put(conn, str(number), "x" * 2000)
+
+    with Database.open(data_dir=tmp_path) as database:
+        database.write(fill)
+    path = tmp_path / "publisher.db"
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(size - 40 * 4096)
+        file.write(b"\xff" * 38 * 4096)
+    with pytest.raises(StoreError, match="restore the last backup"), Database.open(data_dir=tmp_path) as database:
+        database.read(lambda conn: conn.exec_driver_sql("SELECT sum(length(value)) FROM meta").all())
+
+
+def test_a_locked_database_says_try_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """J9: after waiting for the other process, exit code 75; and then it works."""
+    monkeypatch.setattr(engines, "BUSY_TIMEOUT", 0.05)
+    with Database.open(data_dir=tmp_path) as database:
+        other = sqlite3.connect(tmp_path / "publisher.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(BusyError, match=r"publisher\.db: another process") as caught:
+            database.write(lambda conn: meta.put(conn, "a", "x"))
+        assert caught.value.exit_code == 75
+        other.close()
+        database.write(lambda conn: meta.put(conn, "a", "x"))
+
+
+def test_a_lock_on_postgresql_says_try_again(postgresql_database: Database) -> None:
+    """Waiting ends, the transaction is undone."""
+    postgresql_database.write(lambda conn: meta.put(conn, "a", "x"))
+
+    def rival(conn: Connection) -> None:
+        conn.exec_driver_sql("SET LOCAL lock_timeout = '20ms'")
+        meta.put(conn, "a", "z")
+
+    def holder(conn: Connection) -> None:
+        meta.put(conn, "a", "y")
+        with pytest.raises(BusyError, match="another session holds a lock"):
+            postgresql_database.write(rival)
+
+    postgresql_database.write(holder)
+    assert postgresql_database.read(lambda conn: meta.get(conn, "a")) == "y"
+
+
+def test_our_own_mistakes_are_not_dressed_up(database: Database) -> None:
+    """A wrong statement is a bug to find, and its message holds no reader's data."""
+    with pytest.raises(sa.exc.DBAPIError) as caught:
+        database.write(lambda conn: conn.execute(sa.text("SELECT :secret FROM nowhere"), {"secret": "ada@x.org"}))
+    assert "ada@x.org" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("mysql://localhost/x", "mysql.*postgresql://"),
+        ("sqlite://", "sqlite:///publisher.db"),
+        ("sqlite:///:memory:", "sqlite:///publisher.db"),
+        ("nonsense", "cannot be read"),
+    ],
+)
+def test_other_databases_are_refused_with_the_way_out(tmp_path: Path, url: str, words: str) -> None:
+    """Only those that keep the promises, only where they outlive the process."""
+    with pytest.raises(StoreError, match=words):
+        Database.open(url, data_dir=tmp_path)
+
+
+def test_a_server_out_of_reach_is_named_without_its_password(tmp_path: Path) -> None:
+    """Host and database yes, password never."""
+    with pytest.raises(StoreError, match="out of reach") as caught:
+        Database.open(f"postgresql://ada:secret@/x?host={tmp_path}", data_dir=tmp_path)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_missing_postgresql_database_is_named(postgresql_url: str, tmp_path: Path) -> None:
+    """In the server's words, which say what to look at."""
+    with pytest.raises(StoreError, match=r'out of reach.*database "nowhere" does not exist'):
+        Database.open(postgresql_url.replace("/publisher?", "/nowhere?"), data_dir=tmp_path)
+
+
+def test_a_path_is_relative_to_the_data_directory(tmp_path: Path) -> None:
+    """And its folder is made."""
+    with Database.open("sqlite:///deep/er/x.db", data_dir=tmp_path) as database:
+        assert database.where == str(tmp_path / "deep/er/x.db")
+    assert (tmp_path / "deep/er/x.db").exists()
+    with Database.open(f"sqlite:///{tmp_path}/absolute.db", data_dir=tmp_path / "other") as database:
+        assert database.where == str(tmp_path / "absolute.db")
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """A file where a folder should be."""
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreError, match="cannot be created"):
+        Database.open(data_dir=tmp_path / "file")
