@@ -209,3 +209,17 @@ def state(app: App, number: int) -> SubscriptionState:
     found = app.database.read(lambda conn: subscribers.subscription(conn, number))
     assert found is not None
     return found.state
+
+
+async def test_a_page_announces_the_feeds_of_its_subject_after_the_site_s(client: httpx2.AsyncClient) -> None:
+    """FR-D1: in the head and in the Link header, the same addresses."""
+    home = (await client.get("/?lang=en")).text
+    article = next(link for link in links(home) if link.endswith("harvest"))
+    for path in ("/categories/economy?lang=en", "/feeds/economy?lang=en", article):
+        answer = await client.get(path.removeprefix("https://mail.ledger.example"))
+        head = re.findall(r'<link rel="alternate" type="[^"]+" title="([^"]+)" href="([^"]+)">', answer.text)
+        assert head[3:] == [
+            (f"The Ledger: Economy ({name})", f"https://mail.ledger.example/feeds/economy.{ending}")
+            for name, ending in (("RSS", "rss"), ("Atom", "atom"), ("JSON", "json"))
+        ]
+        assert re.findall(r"<([^>]+)>", answer.headers["link"]) == [address for _, address in head]

@@ -14,7 +14,8 @@ from starlette.types import ASGIApp
 
 from publisher.mail.inbox import Inbox
 from publisher.web import Parts
-from publisher.web.pages import Chrome, icon, live
+from publisher.web.chrome import Chrome
+from publisher.web.pages import icon, live
 from publisher.web.security import MAIL_POLICY, Guard
 from publisher.web.values import Link, Page, Words, size
 
