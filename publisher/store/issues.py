@@ -145,8 +145,8 @@ def freeze(conn: sa.Connection, new: NewIssue, now: datetime) -> int | None:
     """Decide the slot and store the issue, its segments and a queued delivery per reader; None when it was decided.
 
     Older deliveries of these readers that still wait expire, because their articles come along in this issue. Left to
-    the next issue is who would get an article twice: whose delivery is being sent just now, or whose cursor has moved
-    since this was composed.
+    the next issue is who would get an article twice: whose delivery is being sent just now or may have been sent, or
+    whose cursor has moved since this was composed.
     """
     decided = decide_slot(
         conn,
@@ -326,9 +326,11 @@ def _ready(conn: sa.Connection, new: Sequence[NewDelivery]) -> list[NewDelivery]
     d, s = deliveries.c, subscriptions.c
     ids = [delivery.subscription_id for delivery in new]
     # Locked, so that a claim at the same moment has either happened and is seen, or finds these expired.
-    open_ones = sa.select(d.subscription_id, d.state).where(st.one_of(d.subscription_id, ids), st.among(d.state, OPEN))
-    states = conn.execute(open_ones.order_by(d.id).with_for_update()).all()
-    busy = {row.subscription_id for row in states if row.state == DeliveryState.SENDING}
+    open_ones = sa.select(d.subscription_id, d.state, d.ambiguous).where(
+        st.one_of(d.subscription_id, ids), st.among(d.state, OPEN)
+    )
+    rows = conn.execute(open_ones.order_by(d.id).with_for_update()).all()
+    busy = {row.subscription_id for row in rows if row.state == DeliveryState.SENDING or row.ambiguous}
     here = sa.select(s.id, s.cursor).where(st.one_of(s.id, ids)).order_by(s.id)
     cursors = dict(conn.execute(here.with_for_update(read=True, key_share=True)).all())
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -417,5 +418,5 @@ def test_the_ledger_is_searched_by_its_partial_indexes(database: Database) -> No
     database.write(work)
     claiming, recovering, finishing = plans
     assert "ix_deliveries_waiting" in claiming
-    assert "ix_deliveries_sending" in recovering
+    assert re.search("ix_deliveries_(sending|open)", recovering)  # of two small ones PostgreSQL may take either
     assert "ix_deliveries_open" in finishing

@@ -219,6 +219,17 @@ def test_a_reader_whose_mail_is_on_the_wire_is_left_to_the_next_issue(database: 
     record(database, on_the_wire)
 
 
+def test_a_reader_who_may_have_been_reached_is_left_to_the_next_issue(database: Database) -> None:
+    """V8: an ambiguous attempt that waits for its second may have brought the articles; to expire it would be a lie."""
+    [ada] = readers(database, "ada")
+    first = frozen(database, [ada], to_seq=1)
+    [claimed] = claim(database)
+    ambiguous = outcome(claimed, DeliveryState.DEFERRED, next_at=NOW, ambiguous=True)
+    database.write(lambda conn: deliveries.record(conn, [ambiguous], NOW))
+    frozen(database, [ada], ref="r2", slot="2026-11-30T07:00", to_seq=2)
+    assert states(database) == [(first, DeliveryState.DEFERRED, "later")]
+
+
 def test_a_reader_who_received_more_since_composing_is_left_to_the_next_issue(database: Database) -> None:
     """V8: an outcome between composing and freezing must not repeat an article."""
     ada, bob = readers(database, "ada", "bob")
