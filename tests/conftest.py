@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import LiteralString, Protocol
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from publisher.store.database import Database
@@ -23,6 +24,13 @@ settings.load_profile("suite")
 def anyio_backend() -> str:
     """Asynchronous tests run on asyncio alone: uvicorn and aiosmtplib do."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def logs_stay_with_their_test() -> Iterator[None]:
+    """Forget how a command configured the logs: the standard error it took is closed when its test ends."""
+    yield
+    structlog.reset_defaults()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
