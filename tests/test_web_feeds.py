@@ -19,23 +19,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from publisher.feeds import write
+from publisher.feeds.routes import Routes
+from publisher.web.conditions import choose_coding, coding_for, http_date, same_bytes
 from publisher.web.feeds import (
+    ARCHIVE_CACHE_CONTROL,
     CACHE_CONTROL,
     CONTENT_TYPES,
     FeedsApp,
-    Representation,
-    choose_coding,
-    http_date,
     representation,
     respond,
-    same_bytes,
 )
+from publisher.web.polls import Clients, Limit, Polls
 
 CHANGED = datetime(2026, 11, 23, 7, 0, 0, 500000, tzinfo=UTC)
 NOW = CHANGED + timedelta(hours=1)
 BODY = b"<?xml version='1.0'?><rss/>" * 20
 TAG = write.etag_of(BODY)
-FEED = Representation("application/rss+xml; charset=utf-8", TAG, CHANGED, {**write.compress(BODY), "identity": BODY})
+LINK = '<https://news.example/feeds/all.rss>; rel="self", <https://hub.example/>; rel="hub"'
+FILE = write.FeedBytes(BODY, write.compress(BODY), CHANGED, write.Identity(1, 1, 1))
+FEED = representation(FILE, "application/rss+xml; charset=utf-8", LINK)
 
 
 def date(when: datetime) -> str:
@@ -63,6 +65,7 @@ def test_a_feed_is_sent_with_everything_a_reader_needs() -> None:
         "vary": "Accept-Encoding",
         "access-control-allow-origin": "*",
         "x-content-type-options": "nosniff",
+        "link": LINK,
     }
 
 
@@ -72,6 +75,7 @@ def test_each_format_has_its_media_type() -> None:
         "rss": "application/rss+xml; charset=utf-8",
         "atom": "application/atom+xml; charset=utf-8",
         "json": "application/feed+json",
+        "opml": "text/x-opml; charset=utf-8",
     }
 
 
@@ -87,15 +91,6 @@ def test_other_methods_are_refused_with_the_allowed_ones(method: str) -> None:
     status, headers, body = ask(method)
     assert (status, headers["allow"], headers["content-type"]) == (405, "GET, HEAD", "text/plain; charset=utf-8")
     assert body == b"Feeds can be read with GET or HEAD.\n"
-
-
-def test_an_unknown_feed_is_404_in_words() -> None:
-    """FR-H11: an error is never 200 and never HTML."""
-    status, headers, body = respond("GET", [], None, NOW)
-    assert status == 404
-    assert dict(headers)[b"content-type"] == b"text/plain; charset=utf-8"
-    assert dict(headers)[b"content-length"] == b"%d" % len(body)
-    assert b"<" not in body
 
 
 OTHER = "0" * 32
@@ -225,14 +220,15 @@ ACCEPTED: list[tuple[str | None, str | None]] = [
 @pytest.mark.parametrize(("accepted", "coding"), ACCEPTED)
 def test_the_coding_follows_the_clients_wishes(accepted: str | None, coding: str | None) -> None:
     """FR-H8."""
-    assert choose_coding(accepted, FEED.bodies) == coding
+    assert choose_coding(accepted, FEED.codings) == coding
+    assert coding_for(None if accepted is None else accepted.encode(), FEED.codings) == coding
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip"])
 def test_each_coding_has_its_body_its_length_and_its_tag(coding: str) -> None:
     """FR-H2, FR-H8: strong tags of different bytes differ."""
     status, headers, body = ask(accept_encoding=coding)
-    assert (status, body) == (200, FEED.bodies[coding])
+    assert (status, body) == (200, FEED.forms[coding].body)
     assert headers["content-encoding"] == coding
     assert headers["content-length"] == str(len(body))
     assert headers["etag"] == f'"{TAG}-{coding}"'
@@ -276,7 +272,7 @@ def test_a_form_that_does_not_belong_to_the_body_is_not_offered(tmp_path: Path) 
     found = write.read(tmp_path / "all.rss")
     assert found is not None
     made = representation(found, "application/rss+xml; charset=utf-8")
-    assert list(made.bodies) == ["zstd", "gzip", "identity"]
+    assert list(made.codings) == ["zstd", "gzip", "identity"]
     assert (made.etag, made.modified_at) == (TAG, CHANGED)
 
 
@@ -290,7 +286,7 @@ async def test_no_body_follows_a_head(tmp_path: Path, method: str) -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": method, "path": "/feeds/all.rss", "headers": []}
+    scope = {"type": "http", "method": method, "path": "/feeds/all.rss", "headers": [], "client": ("192.0.2.1", 1)}
     await FeedsApp(elsewhere, tmp_path, lambda: NOW)(scope, elsewhere, send)  # type: ignore[arg-type]  # never asked
     assert [sent[0]["status"], sent[1]["body"]] == [200, BODY if method == "GET" else b""]
 
@@ -308,12 +304,12 @@ Ask = Callable[..., Awaitable[tuple[bytes, dict[bytes, bytes], bytes]]]
 
 
 @asynccontextmanager
-async def served(folder: Path) -> AsyncIterator[Ask]:
+async def served(folder: Path, **settings: Any) -> AsyncIterator[Ask]:
     """The real server on a free loopback port; yields a function that sends raw bytes and returns the raw answer."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen()  # who connects before the server runs waits in the queue
-    app = FeedsApp(elsewhere, folder, lambda: NOW)
+    app = FeedsApp(elsewhere, folder, lambda: NOW, **settings)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
     running = asyncio.create_task(server.serve([listener]))
     host, port = listener.getsockname()
@@ -412,3 +408,184 @@ async def test_over_a_socket_no_path_leads_out_of_the_folder(tmp_path: Path) -> 
         answers = {target: await raw(target) for target in TARGETS}
     assert {target: status.split()[1] for target, (status, _, _) in answers.items()} == TARGETS
     assert not any(b"secret" in body for _, _, body in answers.values())
+
+
+# Names that are no more, not yet, elsewhere
+
+ROUTES = Routes(
+    topics={"all.rss": "https://news.example/feeds/all.rss", "new.atom": "https://news.example/feeds/new.atom"},
+    links={"all.rss": LINK},
+    moved={"old": "https://news.example/feeds/all"},
+    gone=frozenset({"retired"}),
+)
+
+ANSWERS = {
+    "/feeds/old.rss": (b"301 Moved Permanently", {b"location": b"https://news.example/feeds/all.rss"}),
+    "/feeds/old.json": (b"301 Moved Permanently", {b"location": b"https://news.example/feeds/all.json"}),
+    "/feeds/old/2026-10.atom": (
+        b"301 Moved Permanently",
+        {b"location": b"https://news.example/feeds/all/2026-10.atom"},
+    ),
+    "/feeds/retired.rss": (b"410 Gone", {b"cache-control": b"public, max-age=3600"}),
+    "/feeds/retired/2026-10.rss": (b"410 Gone", {}),
+    "/feeds/new.atom": (b"503 Service Unavailable", {b"retry-after": b"30", b"cache-control": b"no-store"}),
+    "/feeds/never.rss": (b"404 Not Found", {b"cache-control": b"public, max-age=60"}),
+    "/feeds/all/2026-10.rss": (b"404 Not Found", {}),
+    "/feeds/all.rss": (b"200 OK", {b"link": LINK.encode(), b"cache-control": CACHE_CONTROL}),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_feed_that_is_not_there_says_why(tmp_path: Path, method: str) -> None:
+    """FR-H11, FR-W3: moved in one hop with its ending, gone, not yet, unknown; an error is never 200 and never HTML."""
+    write.write(tmp_path / "all.rss", BODY, CHANGED)
+    write.write(tmp_path / "retired.rss", BODY, CHANGED)  # its files may be removed a moment later
+    async with served(tmp_path, routes=lambda: ROUTES) as raw:
+        for target, (status, fields) in ANSWERS.items():
+            answer = await raw(target, method=method)
+            assert answer[0] == b"HTTP/1.1 " + status, target
+            assert {name: answer[1][name] for name in fields} == fields
+            assert b"set-cookie" not in answer[1]
+            if status != b"200 OK":
+                assert answer[1][b"content-type"] == b"text/plain; charset=utf-8"
+                assert b"link" not in answer[1]
+                assert (answer[2] == b"") is (method == "HEAD")
+                assert b"<" not in answer[2]
+        assert (await raw("/feeds/old.rss", method="POST"))[0] == b"HTTP/1.1 405 Method Not Allowed"
+
+
+@pytest.mark.anyio
+async def test_a_feed_that_moves_while_it_is_served_redirects_at_once(tmp_path: Path) -> None:
+    """FR-H11: new routes mean new answers, whatever is in memory."""
+    write.write(tmp_path / "all.rss", BODY, CHANGED)
+    routes = [Routes()]
+    async with served(tmp_path, routes=lambda: routes[-1]) as raw:
+        assert b"link" not in (await raw("/feeds/all.rss"))[1]
+        routes.append(ROUTES)
+        assert (await raw("/feeds/all.rss"))[1][b"link"] == LINK.encode()
+        routes.append(Routes(moved={"all": "https://news.example/feeds/everything"}))
+        assert (await raw("/feeds/all.rss"))[1][b"location"] == b"https://news.example/feeds/everything.rss"
+
+
+@pytest.mark.anyio
+async def test_archives_and_lists_of_feeds_are_served_too(tmp_path: Path) -> None:
+    """FR-H9, §1.5, §1.7: an archive may be kept long, because it hardly changes."""
+    write.write(tmp_path / "all" / "2026-10.atom", BODY, CHANGED)
+    write.write(tmp_path / "feeds.opml", BODY, CHANGED)
+    async with served(tmp_path) as raw:
+        archive = await raw("/feeds/all/2026-10.atom", "Accept-Encoding: zstd")
+        opml = await raw("/feeds/feeds.opml")
+    assert (archive[0], archive[2]) == (b"HTTP/1.1 200 OK", write.compress(BODY)["zstd"])
+    assert archive[1][b"cache-control"] == ARCHIVE_CACHE_CONTROL
+    assert archive[1][b"content-type"] == b"application/atom+xml; charset=utf-8"
+    assert (opml[0], opml[2]) == (b"HTTP/1.1 200 OK", BODY)
+    assert opml[1][b"content-type"] == b"text/x-opml; charset=utf-8"
+    assert opml[1][b"cache-control"] == CACHE_CONTROL
+
+
+MATRIX: list[tuple[tuple[str, ...], bytes, str | None]] = [
+    ((), b"200 OK", None),
+    (("Accept-Encoding: gzip, deflate, br, zstd",), b"200 OK", "br"),
+    (("Accept-Encoding: gzip;q=1.0, br;q=0.5",), b"200 OK", "gzip"),
+    (("Accept-Encoding: zstd",), b"200 OK", "zstd"),
+    (("Accept-Encoding: identity;q=0",), b"406 Not Acceptable", None),
+    ((f'If-None-Match: W/"{TAG}"',), b"304 Not Modified", None),
+    ((f'If-None-Match: "x", "{TAG}-gzip;gzip"', "Accept-Encoding: gzip"), b"304 Not Modified", None),
+    (('If-None-Match: "x"', f'If-None-Match: "{TAG}"'), b"304 Not Modified", None),
+    (("If-None-Match: *",), b"304 Not Modified", None),
+    (('If-None-Match: "x"', f"If-Modified-Since: {date(NOW)}"), b"200 OK", None),
+    ((f"If-Modified-Since: {date(CHANGED)}",), b"304 Not Modified", None),
+    ((f"If-Modified-Since: {date(CHANGED - timedelta(seconds=1))}",), b"200 OK", None),
+    (("Range: bytes=0-9",), b"200 OK", None),  # FR-H12: ignored
+    (("Range: bytes=0-9", f'If-Range: "{TAG}"'), b"200 OK", None),
+    (("A-IM: feed",), b"200 OK", None),  # FR-H13: not offered
+    (("Cookie: a=b",), b"200 OK", None),
+]
+
+
+@pytest.mark.anyio
+async def test_over_a_socket_every_condition_and_coding_has_its_answer(tmp_path: Path) -> None:
+    """FR-H1 to H8, H12, H14: on the wire, GET and HEAD alike."""
+    write.write(tmp_path / "all.rss", BODY, CHANGED)
+    packed: dict[str | None, bytes] = {**write.compress(BODY), None: BODY}
+    async with served(tmp_path, routes=lambda: ROUTES) as raw:
+        for lines, status, coding in MATRIX:
+            got = await raw("/feeds/all.rss", *lines)
+            head = await raw("/feeds/all.rss", *lines, method="HEAD")
+            assert got[0] == head[0] == b"HTTP/1.1 " + status, lines
+            assert {**got[1], b"date": b""} == {**head[1], b"date": b""}
+            assert head[2] == b""
+            assert got[1][b"vary"] == b"Accept-Encoding"
+            assert b"set-cookie" not in got[1]
+            if status == b"200 OK":
+                assert got[2] == packed[coding], lines
+                assert got[1].get(b"content-encoding") == (coding.encode() if coding else None)
+                assert got[1][b"link"] == LINK.encode()
+
+
+@pytest.mark.anyio
+async def test_memory_holds_what_was_asked_for_last(tmp_path: Path) -> None:
+    """An archive of years that somebody walks must not fill the memory."""
+    for number in range(10):
+        write.write(tmp_path / f"f{number}.json", os.urandom(20_000), CHANGED)
+    app = FeedsApp(elsewhere, tmp_path, lambda: NOW, memory=200_000)
+
+    async def ask_for(name: str) -> None:
+        scope: Any = {"type": "http", "method": "GET", "path": f"/feeds/{name}", "headers": [], "client": None}
+
+        async def send(message: Any) -> None:
+            assert message.get("status", 200) == 200
+
+        await app(scope, elsewhere, send)  # type: ignore[arg-type]  # never asked
+
+    for name in ("f0", "f1", "f2", "f0", "f3", "f4", "f0"):
+        await ask_for(f"{name}.json")
+    assert app.memory_used <= 200_000
+    assert app.in_memory == ("f4.json", "f0.json")
+
+
+# Who polls
+
+
+@pytest.mark.anyio
+async def test_a_client_that_downloads_over_and_over_is_told_to_wait(tmp_path: Path) -> None:
+    """FR-H11: but not for another feed, and never when it only asks whether there is news."""
+    write.write(tmp_path / "all.rss", BODY, CHANGED)
+    write.write(tmp_path / "economy.rss", BODY, CHANGED)
+    async with served(tmp_path, limit=Limit(3)) as raw:
+        assert [(await raw("/feeds/all.rss"))[0] for _ in range(3)] == [b"HTTP/1.1 200 OK"] * 3
+        status, headers, body = await raw("/feeds/all.rss")
+        assert (status, headers[b"retry-after"]) == (b"HTTP/1.1 429 Too Many Requests", b"1200")
+        assert headers[b"cache-control"] == b"no-store"
+        assert body.startswith(b"You have this feed already.")
+        assert (await raw("/feeds/economy.rss"))[0] == b"HTTP/1.1 200 OK"
+        assert (await raw("/feeds/all.rss", f'If-None-Match: "{TAG}"'))[0] == b"HTTP/1.1 304 Not Modified"
+        assert (await raw("/feeds/all.rss", method="HEAD"))[0] == b"HTTP/1.1 200 OK"
+
+
+@pytest.mark.anyio
+async def test_clients_behind_a_trusted_proxy_are_told_apart(tmp_path: Path) -> None:
+    """FR-H11: one's downloads are not another's."""
+    write.write(tmp_path / "all.rss", BODY, CHANGED)
+    async with served(tmp_path, limit=Limit(1), clients=Clients(["127.0.0.1"])) as raw:
+        asked = ["192.0.2.1", "192.0.2.2", "192.0.2.1", "203.0.113.9, 192.0.2.2"]
+        found = [(await raw("/feeds/all.rss", f"X-Forwarded-For: {address}"))[0][9:12] for address in asked]
+        assert found == [b"200", b"200", b"429", b"429"]
+        # A proxy that does not say for whom it asks: all of them would pay for one.
+        assert [(await raw("/feeds/all.rss"))[0][9:12] for _ in range(3)] == [b"200"] * 3
+
+
+@pytest.mark.anyio
+async def test_readers_behind_pollers_are_counted(tmp_path: Path) -> None:
+    """FR-H15: also when nothing changed; not when there is no such feed."""
+    write.write(tmp_path / "all.rss", BODY, CHANGED)
+    polls = Polls()
+    feedly = "User-Agent: Feedly/1.0 (+http://www.feedly.com/fetcher.html; 16 subscribers; like FeedFetcher-Google)"
+    async with served(tmp_path, polls=polls) as raw:
+        await raw("/feeds/all.rss", feedly.replace("16", "15"))
+        await raw("/feeds/all.rss", feedly, "If-None-Match: *")
+        await raw("/feeds/none.rss", feedly)
+        await raw("/feeds/all.rss", "User-Agent: NetNewsWire (RSS Reader; https://netnewswire.com/)")
+    assert [(p.name, p.poller, p.subscribers, p.seen_at) for p in polls.take()] == [("all.rss", "feedly", 16, NOW)]
+    assert polls.take() == []

@@ -49,3 +49,12 @@ def listing(conn: sa.Connection, since: datetime) -> list[Poller]:
         Poller(name=row.name, poller=row.poller, subscribers=row.subscribers, seen_at=row.seen_at)
         for row in conn.execute(query)
     ]
+
+
+def readers(conn: sa.Connection, since: datetime) -> dict[str, int]:
+    """Return how many readers each feed has behind pollers that came since a moment, in all its formats together."""
+    total: dict[str, int] = {}
+    for poller in listing(conn, since):
+        feed = poller.name.rpartition(".")[0]
+        total[feed] = total.get(feed, 0) + poller.subscribers
+    return total

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime, parsedate_to_datetime
+from email.utils import format_datetime
 from pathlib import Path
 
+import anyio
 import anyio.to_thread
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from publisher.feeds import write
+from publisher.feeds.routes import NOWHERE, Routes
 from publisher.feeds.spec import FORMATS, MEDIA_TYPES, REFRESH
+from publisher.web.conditions import coding_for, http_date, same_bytes
+from publisher.web.polls import FREE_ANSWER, Clients, Limit, Polls
 
 Headers = list[tuple[bytes, bytes]]
 Response = tuple[int, Headers, bytes]
@@ -22,225 +28,332 @@ Response = tuple[int, Headers, bytes]
 # A feed may be shown for an hour while a fresh one is fetched, and for a day while we are down (RFC 5861): a reader
 # that gets an error backs off for longer than that.
 CACHE_CONTROL = b"public, max-age=%d, stale-while-revalidate=3600, stale-if-error=86400" % REFRESH.total_seconds()
+# A closed month changes only when one of its articles is edited or withdrawn, and after a week everybody should know.
+ARCHIVE_CACHE_CONTROL = b"public, max-age=604800, stale-while-revalidate=86400, stale-if-error=604800"
 
-_COMMON: Headers = [
-    (b"cache-control", CACHE_CONTROL),
-    (b"vary", b"Accept-Encoding"),
-    (b"access-control-allow-origin", b"*"),
-]
-_TEXT: Headers = [
-    (b"content-type", b"text/plain; charset=utf-8"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"access-control-allow-origin", b"*"),
-]
+_ANYWHERE: tuple[bytes, bytes] = (b"access-control-allow-origin", b"*")
+_VARY: tuple[bytes, bytes] = (b"vary", b"Accept-Encoding")
+_NOSNIFF: tuple[bytes, bytes] = (b"x-content-type-options", b"nosniff")
 
 # JSON is UTF-8 by definition; for XML the parameter says the same as the declaration inside (FR-H9).
 CONTENT_TYPES: dict[str, str] = {
     form: MEDIA_TYPES[form] if form == "json" else f"{MEDIA_TYPES[form]}; charset=utf-8" for form in FORMATS
-}
+} | {"opml": "text/x-opml; charset=utf-8"}
 
-_FEED_PATH = re.compile(r"/feeds/(?P<name>.*\.(?:" + "|".join(FORMATS) + r"))\Z", re.DOTALL)
-# A slug and a format: no separators, no dots to climb with, nothing a file system reads in its own way.
-_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*\.(?P<form>[a-z]+)\Z")
-
-_TAG = re.compile(r'(?:W/)?"([^"]*)"|([^\s,"]+)')
-# What proxies and we ourselves append to a tag for a coding; Apache adds "-gzip" inside the quotes and never takes it
-# off again (bz 45023).
-_DECORATION = re.compile(r"(?:[-;]+(?:gzip|br|zstd|deflate|df|gz|zst))+\Z")
-_QUALITY = re.compile(r"(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\Z")
+_PREFIX = "/feeds/"
+_ENDINGS = tuple(f".{form}" for form in CONTENT_TYPES)
+# A slug, the month of an archive, a format: nothing to climb with, nothing a file system reads in its own way.
+_NAME = re.compile(
+    r"(?P<slug>[a-z0-9]+(?:-[a-z0-9]+)*)(?P<rest>(?P<month>/[0-9]{4}-[0-9]{2})?\.(?P<form>[a-z]+))\Z", re.ASCII
+)
 
 # Some readers send a moment decades ahead, given to them once by a broken server, and would get 304 for ever
 # (FreshRSS 1020). A day is more than any clock is wrong by honestly.
 _PLAUSIBLE_AHEAD = timedelta(days=1)
+
+MEMORY = 32 * 2**20
+"""Bytes of feeds kept in memory: some 200 feeds with their packed forms, and the archives that are being walked."""
+
+_FIRST_BUILD_SECONDS = 30  # more than building the feeds of any publication took
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A feed file in one coding, with its headers made once."""
+
+    etag: bytes
+    headers: Headers
+    """Of the whole answer."""
+    unchanged: Headers
+    """Of a 304."""
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Representation:
     """A feed file as it is served."""
 
-    content_type: str
     etag: str
     """Hash of the plain bytes; each coding adds its name, because strong tags of different bytes must differ."""
     modified_at: datetime
-    bodies: Mapping[str, bytes]
+    last_modified: bytes
+    forms: dict[str, Form]
     """By content coding, the preferred first, `identity` last."""
+    codings: tuple[str, ...]
+    tags: dict[bytes, Form]
+    """By entity tag with its quotes: what well-behaved clients send back."""
+    size: int
+    """Bytes of memory, near enough."""
 
-    def tag(self, coding: str) -> str:
-        """Return the strong entity tag of one coding, with its quotes."""
-        return f'"{self.etag}"' if coding == "identity" else f'"{self.etag}-{coding}"'
 
-
-def representation(file: write.FeedBytes, content_type: str) -> Representation:
+def representation(
+    file: write.FeedBytes, content_type: str, link: str = "", cache_control: bytes = CACHE_CONTROL
+) -> Representation:
     """Make what is served of what lies on disk."""
+    etag = write.etag_of(file.body)
+    last_modified = _http_date(file.modified_at)
     bodies = {coding: file.encoded[coding] for coding in write.SUFFIXES if coding in file.encoded}
-    return Representation(content_type, write.etag_of(file.body), file.modified_at, bodies | {"identity": file.body})
+    forms = {}
+    for coding, body in {**bodies, "identity": file.body}.items():
+        tag = f'"{etag}"' if coding == "identity" else f'"{etag}-{coding}"'
+        common: Headers = [(b"etag", tag.encode()), (b"cache-control", cache_control), _VARY, _ANYWHERE]
+        headers: Headers = [
+            (b"content-type", content_type.encode()),
+            (b"content-length", b"%d" % len(body)),
+            (b"last-modified", last_modified),
+            *common,
+            _NOSNIFF,
+        ]
+        if coding != "identity":
+            headers.append((b"content-encoding", coding.encode()))
+        if link:
+            headers.append((b"link", link.encode()))
+        forms[coding] = Form(tag.encode(), headers, common, body)
+    return Representation(
+        etag=etag,
+        modified_at=file.modified_at,
+        last_modified=last_modified,
+        forms=forms,
+        codings=tuple(forms),
+        tags={form.etag: form for form in forms.values()},
+        size=sum(len(form.body) for form in forms.values()) + 4096,
+    )
 
 
-def respond(
-    method: str, headers: Iterable[tuple[bytes, bytes]], found: Representation | None, now: datetime
-) -> Response:
+def respond(method: str, headers: Iterable[tuple[bytes, bytes]], found: Representation, now: datetime) -> Response:
     """Decide the answer to a request for a feed (FR-H1 to H10). Header names are in lower case, as ASGI has them."""
-    if method not in ("GET", "HEAD"):
-        return _text(405, "Feeds can be read with GET or HEAD.", (b"allow", b"GET, HEAD"))
-    if found is None:
-        return _text(404, "There is no such feed here.", (b"cache-control", b"public, max-age=60"))
-    asked = _joined(headers)
-    coding = choose_coding(asked.get(b"accept-encoding"), found.bodies)
+    if method != "GET" and method != "HEAD":
+        return not_allowed()
+    accepted = none_match = since = None
+    for name, value in headers:
+        # Several lines of one field are one list (RFC 9110 §5.3).
+        if name == b"accept-encoding":
+            accepted = value if accepted is None else accepted + b", " + value
+        elif name == b"if-none-match":
+            none_match = value if none_match is None else none_match + b", " + value
+        elif name == b"if-modified-since":
+            since = value
+    coding = coding_for(accepted, found.codings)
     if coding is None:
-        return _text(406, f"This feed comes as {', '.join(found.bodies)}.", (b"vary", b"Accept-Encoding"))
-
-    # RFC 9110 §8.8.2.1: never later than the answer itself, or clients would hold on to it for ever.
-    modified_at = min(found.modified_at, now)
-    tag = _known_tag(asked, found, coding, modified_at, now)
-    if tag is not None:
-        return 304, [(b"etag", tag.encode()), *_COMMON], b""
-    body = found.bodies[coding]
-    answer = [
-        (b"content-type", found.content_type.encode()),
-        (b"content-length", b"%d" % len(body)),
-        (b"etag", found.tag(coding).encode()),
-        (b"last-modified", format_datetime(modified_at.astimezone(UTC), usegmt=True).encode()),
-        *_COMMON,
-        (b"x-content-type-options", b"nosniff"),
-    ]
-    if coding != "identity":
-        answer.append((b"content-encoding", coding.encode()))
-    return 200, answer, body
+        return _text(406, f"This feed comes as {', '.join(found.codings)}.", _VARY)
+    form = found.forms[coding]
+    # If-None-Match decides alone when it is there (RFC 9110 §13.1.3).
+    if none_match is not None:
+        known = found.tags.get(none_match) or _known(none_match, found, form)
+        if known is not None:
+            return 304, known.unchanged, b""
+    elif since is not None and (since == found.last_modified or _unchanged_since(since, found, now)):
+        return 304, form.unchanged, b""
+    if found.modified_at > now:
+        # RFC 9110 §8.8.2.1: never later than the answer itself, or clients would hold on to it for ever.
+        today = (b"last-modified", _http_date(now))
+        return 200, [today if field[0] == b"last-modified" else field for field in form.headers], form.body
+    return 200, form.headers, form.body
 
 
-def choose_coding(accepted: str | None, offered: Iterable[str]) -> str | None:
-    """Return which of the offered codings to use, by Accept-Encoding (RFC 9110 §12.5.3); None when none is acceptable.
-
-    Of equally welcome ones the first offered wins. Who says nothing gets `identity`: not every reader unpacks.
-    """
-    wishes = _wishes(accepted or "")
-
-    def quality(coding: str) -> float:
-        if coding in wishes:
-            return wishes[coding]
-        if coding == "identity":
-            # Always acceptable unless excluded, but only when nothing that was asked for is there.
-            return wishes["*"] if wishes.get("*") == 0 else 0.0001
-        return wishes.get("*", 0.0)
-
-    best = max(offered, key=quality)
-    return best if quality(best) > 0 else None
+def not_allowed() -> Response:
+    """Answer to another method than GET and HEAD."""
+    return _text(405, "Feeds can be read with GET or HEAD.", (b"allow", b"GET, HEAD"))
 
 
-def same_bytes(if_none_match: str, etag: str) -> str | None:
-    """Return the tag of a If-None-Match field that names the bytes of `etag`, None when none does.
+def unknown() -> Response:
+    """Answer for a feed that never was."""
+    return _text(404, "There is no such feed here.", (b"cache-control", b"public, max-age=60"))
 
-    Lists, `*`, weak tags, tags decorated by proxies and tags that lost their quotes are understood (FR-H3).
-    """
-    for match in _TAG.finditer(if_none_match):
-        opaque = match[1] if match[1] is not None else match[2]
-        if opaque == "*" and match[1] is None:
-            return "*"
-        if opaque and _DECORATION.sub("", opaque) == etag:
-            return str(opaque)
-    return None
+
+def elsewhere(url: str) -> Response:
+    """Answer for a feed that has another address now: one hop, for good (FR-H11)."""
+    moved = (b"location", url.encode()), (b"cache-control", b"public, max-age=86400")
+    return _text(301, f"This feed has moved to {url}", *moved)
+
+
+def gone() -> Response:
+    """Answer for a feed that is published no more: readers stop asking (FR-H11)."""
+    return _text(410, "This feed is no longer published.", (b"cache-control", b"public, max-age=3600"))
+
+
+def not_yet() -> Response:
+    """Answer while a feed is being made for the first time."""
+    return _text(503, "This feed is being made.", *_later(_FIRST_BUILD_SECONDS))
+
+
+def too_often(seconds: int) -> Response:
+    """Answer to a client that downloads a feed over and over (RFC 6585 §4)."""
+    advice = "Ask less often, or send If-None-Match: then asking is free."
+    return _text(429, f"You have this feed already. {advice}", *_later(seconds))
 
 
 class FeedsApp:
-    """Answers `/feeds/<slug>.<format>` from memory, and hands everything else on to `app`.
+    """Answers for feeds, archives and lists of feeds below `/feeds/`, and hands everything else on to `app`.
 
     A file is read when it is first asked for and again when another has taken its place, which one `stat` shows.
     """
 
-    def __init__(self, app: ASGIApp, folder: Path, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        folder: Path,
+        clock: Callable[[], datetime],
+        *,
+        routes: Callable[[], Routes] = lambda: NOWHERE,
+        polls: Polls | None = None,
+        limit: Limit | None = None,
+        clients: Clients | None = None,
+        memory: int = MEMORY,
+    ) -> None:
         self._app = app
         self._folder = folder
         self._clock = clock
-        self._loaded: dict[str, tuple[write.Identity, Representation]] = {}
+        self._routes = routes
+        self._polls = polls or Polls()
+        self._limit = limit or Limit(0)
+        self._clients = clients or Clients()
+        self._kept = _Kept(memory)
+        self._loading = anyio.Lock()
+
+    @property
+    def in_memory(self) -> tuple[str, ...]:
+        """Names of the files kept in memory, the one asked for last at the end."""
+        return self._kept.names
+
+    @property
+    def memory_used(self) -> int:
+        """Bytes that these take."""
+        return self._kept.size
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        path = _FEED_PATH.match(scope["path"]) if scope["type"] == "http" else None
-        if path is None:
+        if scope["type"] != "http" or not scope["path"].startswith(_PREFIX) or not scope["path"].endswith(_ENDINGS):
             await self._app(scope, receive, send)
             return
-        found = await self._find(path["name"])
-        status, headers, body = respond(scope["method"], scope["headers"], found, self._clock())
+        method, name = scope["method"], scope["path"][len(_PREFIX) :]
+        found = self._kept.get(name, self._routes()) or await self._find(name)
+        if isinstance(found, Representation):
+            now = self._clock()
+            status, headers, body = respond(method, scope["headers"], found, now)
+            if status < 400:
+                status, headers, body = self._counted(scope, name, now, (status, headers, body))
+        else:
+            status, headers, body = found if method in ("GET", "HEAD") else not_allowed()
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
 
-    async def _find(self, name: str) -> Representation | None:
+    def _counted(self, scope: Scope, name: str, now: datetime, answer: Response) -> Response:
+        """Note the poll, and refuse a download to a client that had too many."""
+        conditional, forwarded = False, b""
+        for field, value in scope["headers"]:
+            if field == b"user-agent":
+                self._polls.count(name, value, now)
+            elif field in (b"if-none-match", b"if-modified-since"):
+                conditional = True
+            elif field == b"x-forwarded-for":
+                forwarded = forwarded + b"," + value if forwarded else value
+        if answer[0] == 200 and scope["method"] == "GET" and scope["client"]:
+            client = self._clients.address(scope["client"][0], forwarded)
+            if seconds := self._limit.wait(client, name, FREE_ANSWER if conditional else 1.0, now):
+                return too_often(seconds)
+        return answer
+
+    async def _find(self, name: str) -> Representation | Response:
         match = _NAME.match(name)
         if match is None:
+            return unknown()
+        routes = self._routes()
+        if (now_at := routes.moved.get(match["slug"])) is not None:
+            return elsewhere(f"{now_at}{match['rest']}")
+        if match["slug"] in routes.gone:
+            return gone()
+        async with self._loading:  # a feed that changed is read once, however many ask for it at that moment
+            if (kept := self._kept.get(name, routes)) is not None:
+                return kept
+            file = await anyio.to_thread.run_sync(write.read, self._folder / name)
+            if file is None:
+                return not_yet() if name in routes.topics else unknown()
+            cache_control = ARCHIVE_CACHE_CONTROL if match["month"] else CACHE_CONTROL
+            made = representation(file, CONTENT_TYPES[match["form"]], routes.links.get(name, ""), cache_control)
+            if routes is self._routes():  # else its headers may be those of yesterday
+                self._kept.put(name, os.fspath(self._folder / name), file.identity, made)
+            return made
+
+
+class _Kept:
+    """Feeds in memory, as many as fit, those asked for last; each as long as its file is the one that was read."""
+
+    def __init__(self, memory: int) -> None:
+        self._memory = memory
+        self.size = 0
+        self._routes = NOWHERE
+        self._files: OrderedDict[str, tuple[str, write.Identity, Representation]] = OrderedDict()
+
+    def get(self, name: str, routes: Routes) -> Representation | None:
+        """Return the feed if it is here and its file has not changed; other routes mean other headers."""
+        if routes is not self._routes:
+            self._files.clear()
+            self.size, self._routes = 0, routes
+        kept = self._files.get(name)
+        if kept is None:
             return None
-        path = self._folder / name
-        now_there = write.identity(path)
-        if now_there is None:
-            self._loaded.pop(name, None)
+        path, identity, made = kept
+        try:
+            there = os.stat(path)  # noqa: PTH116 - a Path would cost more than the call itself
+        except OSError:
+            self._drop(name)
             return None
-        loaded = self._loaded.get(name)
-        if loaded is not None and loaded[0] == now_there:
-            return loaded[1]
-        file = await anyio.to_thread.run_sync(write.read, path)
-        if file is None:
+        if there.st_mtime_ns != identity.mtime_ns or there.st_ino != identity.inode or there.st_size != identity.size:
+            self._drop(name)
             return None
-        made = representation(file, CONTENT_TYPES[match["form"]])
-        self._loaded[name] = (file.identity, made)
+        self._files.move_to_end(name)
         return made
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is here, the one asked for last at the end."""
+        return tuple(self._files)
 
-def _known_tag(
-    asked: Mapping[bytes, str], found: Representation, coding: str, modified_at: datetime, now: datetime
-) -> str | None:
-    """Return the tag to repeat in a 304, None when the client has other bytes.
+    def put(self, name: str, path: str, identity: write.Identity, made: Representation) -> None:
+        self._drop(name)
+        self._files[name] = path, identity, made
+        self.size += made.size
+        while self.size > self._memory:
+            self._drop(next(iter(self._files)))
 
-    If-None-Match decides alone when it is there (RFC 9110 §13.1.3).
-    """
-    if b"if-none-match" in asked:
-        opaque = same_bytes(asked[b"if-none-match"], found.etag)
-        if opaque is None:
-            return None
-        # A cache looks for the tag it stored; it may hold another coding of the same bytes than it would get now.
-        ours = [found.tag(name) for name in found.bodies]
-        return f'"{opaque}"' if f'"{opaque}"' in ours else found.tag(coding)
-    since = http_date(asked.get(b"if-modified-since", ""))
-    if since is None or since > now + _PLAUSIBLE_AHEAD or since < modified_at.replace(microsecond=0):
+    def _drop(self, name: str) -> None:
+        if (kept := self._files.pop(name, None)) is not None:
+            self.size -= kept[2].size
+
+
+def _known(none_match: bytes, found: Representation, form: Form) -> Form | None:
+    """Return the form whose tag a 304 repeats, None when the client has other bytes."""
+    opaque = same_bytes(none_match.decode("latin-1"), found.etag)
+    if opaque is None:
         return None
-    return found.tag(coding)
+    # A cache looks for the tag it stored; it may hold another coding of the same bytes than it would get now.
+    return found.tags.get(f'"{opaque}"'.encode(), form)
 
 
-def http_date(text: str) -> datetime | None:
-    """Return the moment of an HTTP date in any of its three forms; None when it is none."""
-    try:
-        when = parsedate_to_datetime(text.partition(";")[0].strip())  # Netscape appended "; length=…"
-        return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
+def _unchanged_since(since: bytes, found: Representation, now: datetime) -> bool:
+    when = http_date(since.decode("latin-1"))
+    if when is None or when > now + _PLAUSIBLE_AHEAD:
+        return False
+    return when >= min(found.modified_at, now).replace(microsecond=0)
 
 
-def _wishes(accepted: str) -> dict[str, float]:
-    wishes: dict[str, float] = {}
-    for part in accepted.lower().split(","):
-        coding, *parameters = (piece.strip() for piece in part.split(";"))
-        coding = {"x-gzip": "gzip"}.get(coding, coding)
-        if coding:
-            wishes[coding] = _quality(parameters)
-    return wishes
+def _http_date(when: datetime) -> bytes:
+    return format_datetime(when.astimezone(UTC), usegmt=True).encode()
 
 
-def _quality(parameters: Iterable[str]) -> float:
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip() == "q":
-            value = value.strip()
-            return float(value) if _QUALITY.match(value) else 0.0  # not understood: do not risk it
-    return 1.0
-
-
-def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
-    """Return the fields as text; several lines of one field are one list (RFC 9110 §5.3)."""
-    joined: dict[bytes, str] = {}
-    for name, value in headers:
-        text = value.decode("latin-1")
-        joined[name] = f"{joined[name]}, {text}" if name in joined else text
-    return joined
+def _later(seconds: int) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
+    """Write when to come again; no cache may keep such an answer for others."""
+    return (b"retry-after", b"%d" % seconds), (b"cache-control", b"no-store")
 
 
 def _text(status: int, message: str, *more: tuple[bytes, bytes]) -> Response:
     body = f"{message}\n".encode()
-    return status, [*_TEXT, (b"content-length", b"%d" % len(body)), *more], body
+    headers: Headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", b"%d" % len(body)),
+        _NOSNIFF,
+        _ANYWHERE,
+        *more,
+    ]
+    return status, headers, body

@@ -1,0 +1,131 @@
+"""Who polls feeds: how many readers a poller says it has, and who comes too often."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterable
+from datetime import datetime
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from math import ceil
+
+from publisher.store.feed_pollers import Poller
+
+# "16 subscribers", "1 subscriber", and "users 3" as Yahoo wrote it.
+_SUBSCRIBERS = re.compile(r"\b(\d{1,8}) (?:subscriber|reader)s?\b", re.IGNORECASE)
+# One feed may be fetched under two of the poller's own numbers; Google's rule is to add them up.
+_FEED_ID = re.compile(r"\bfeed-?id[:=] ?([0-9a-z]{1,40})", re.IGNORECASE)
+# Old ones hide behind "Mozilla/5.0 (compatible; inoreader.com; …)".
+_NAME = re.compile(r"(?:Mozilla/[\d.]+ \(compatible; ?)?(?:https?://)?([A-Za-z][A-Za-z0-9!.-]*(?: [A-Z][A-Za-z]*)*)")
+_LONGEST = 400  # of a User-Agent; the real ones end before 250
+_MOST_WAITING = 5_000  # pollers between two savings; more are invented
+
+FREE_ANSWER = 0.1
+"""What a condition that no longer holds costs of one download: behind one address there may be an office."""
+_HOUR = 3600.0  # seconds: a full bucket; the credit of a client is time, so that it fills by itself
+_MOST_CLIENTS = 20_000  # about 5 MB; who is forgotten starts with a full bucket again
+
+
+@lru_cache(maxsize=2048)
+def poller_of(user_agent: bytes) -> tuple[str, int] | None:
+    """Return the poller and the number of readers it fetches for; None for a User-Agent that states none (FR-H15)."""
+    text = user_agent[:_LONGEST].decode("latin-1")
+    count = _SUBSCRIBERS.search(text)
+    name = _NAME.match(text)
+    if count is None or name is None:
+        return None
+    poller = name[1].removesuffix(".com").removesuffix(".net").lower()[:40]
+    feed_id = _FEED_ID.search(text)
+    return f"{poller} {feed_id[1]}" if feed_id else poller, int(count[1])
+
+
+class Polls:
+    """Counts readers behind pollers in memory; `take` hands over what is new, to be stored."""
+
+    def __init__(self) -> None:
+        self._latest: dict[tuple[str, str], tuple[int, datetime]] = {}
+
+    def count(self, name: str, user_agent: bytes, now: datetime) -> None:
+        """Note a poll of a feed file."""
+        found = poller_of(user_agent) if len(user_agent) <= _LONGEST else None
+        if found is not None:
+            key = name, found[0]
+            if key in self._latest or len(self._latest) < _MOST_WAITING:
+                self._latest[key] = found[1], now
+
+    def take(self) -> list[Poller]:
+        """Return what was noted since the last time."""
+        latest, self._latest = self._latest, {}
+        return [
+            Poller(name=name, poller=poller, subscribers=subscribers, seen_at=seen_at)
+            for (name, poller), (subscribers, seen_at) in latest.items()
+        ]
+
+
+class Limit:
+    """A token bucket for each client address and feed: so many downloads at once, and as many more in an hour.
+
+    By feed, so that a poller that serves thousands and asks for every feed from one address is never hit (FR-H11).
+    """
+
+    def __init__(self, per_hour: int, most_clients: int = _MOST_CLIENTS) -> None:
+        self._per_hour = per_hour
+        self._most = most_clients
+        self._buckets: OrderedDict[tuple[str, str], tuple[float, datetime]] = OrderedDict()
+
+    def wait(self, client: str | None, name: str, cost: float, now: datetime) -> int:
+        """Take from the client's bucket; 0: it may have the feed; else the seconds after which it may."""
+        if not self._per_hour or client is None:
+            return 0
+        key, price = (client, name), cost * _HOUR / self._per_hour
+        credit, before = self._buckets.get(key, (_HOUR, now))
+        passed = max(0.0, (now - before).total_seconds())  # a clock that was set back takes nothing away
+        credit = min(_HOUR, credit + passed)
+        enough = credit >= price
+        self._buckets[key] = (credit - price if enough else credit), now
+        self._buckets.move_to_end(key)
+        if len(self._buckets) > self._most:
+            self._buckets.popitem(last=False)
+        return 0 if enough else ceil(price - credit)
+
+
+class Clients:
+    """Tells client addresses apart, through proxies that are trusted to name them."""
+
+    def __init__(self, trusted_proxies: Iterable[str] = ()) -> None:
+        self._trusted = tuple(ip_network(network) for network in trusted_proxies)
+        self.address = lru_cache(maxsize=4096)(self._address)
+
+    def _address(self, peer: str, forwarded_for: bytes) -> str | None:
+        """Return the client's address, for IPv6 its network of one customer; None when nobody can tell.
+
+        From the right, each trusted proxy vouches for the address before it; what stands further left anybody may
+        have written. Behind a trusted proxy that names no client all would look like one, so none is limited.
+        """
+        hops = [peer, *reversed(forwarded_for.decode("latin-1").split(","))]
+        for hop in hops:
+            address = _parsed(hop)
+            if address is None:
+                return None
+            if not any(address in network for network in self._trusted):
+                return _customer(address)
+        return None
+
+
+def _parsed(text: str) -> IPv4Address | IPv6Address | None:
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _customer(address: IPv4Address | IPv6Address) -> str:
+    # Providers give each customer a /64 or more, and systems change their address within it every day (RFC 8981).
+    return str(address) if address.version == 4 else str(IPv6Network((address, 64), strict=False))
