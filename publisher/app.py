@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,19 +18,21 @@ import structlog
 from publisher import addresses, digests, feeds, ingest, links, reports, slots, sources, subscriptions
 from publisher.config import Config, Newsletter, sending_problems
 from publisher.control import Progress
-from publisher.errors import ConfigurationError, NotFoundError, RefusedError, SourceError
+from publisher.errors import BusyError, ConfigurationError, NotFoundError, RefusedError, SourceError, StoreError
 from publisher.mail import outbox
 from publisher.mail.inbox import Inbox
 from publisher.mail.smtp import Transport
 from publisher.model import ArticleState, SlotOutcome
 from publisher.render import Renderer
 from publisher.slots import Slot
-from publisher.store import articles, deliveries, issues
+from publisher.store import articles, deliveries, issues, meta
 from publisher.store.database import Connection, Database
 from publisher.store.lock import DirectoryLock
 from publisher.tokens import Keyring
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+_SEEN_EVERY = timedelta(seconds=60)  # spec delivery §5.4
 
 
 def now() -> datetime:
@@ -80,7 +82,13 @@ class App:
         self._collecting = asyncio.Lock()
         self._dispatching = asyncio.Lock()
         self._sending = asyncio.Lock()
+        self._building = asyncio.Lock()
+        # What the last process stored may not have reached the files, and the configuration may be another one.
+        self._feeds_due = True
         self._inbox_port = 0
+        self._broken_off = False
+        self.clock_problem = ""
+        """Why no slot is decided at present; "" when they are."""
 
     @classmethod
     async def open(cls, config: Config) -> App:
@@ -88,7 +96,6 @@ class App:
 
         Raises BusyError when another process holds the directory, StoreError and RenderError as their modules say.
         """
-        config.data_dir.mkdir(parents=True, exist_ok=True)
         lock = DirectoryLock(config.data_dir)
         lock.acquire()
         try:
@@ -111,12 +118,14 @@ class App:
         await self.close()
 
     async def close(self) -> None:
-        """Stop the inbox, note that this worker ended in order, close the database, free the directory."""
-        if self.inbox is not None and self._inbox_port:
-            await self.inbox.stop()
-        await self.database.awrite(lambda conn: deliveries.stop_epoch(conn, self.epoch, now()))
-        await asyncio.to_thread(self.database.close)
-        self.lock.release()
+        """Stop the inbox, end this worker, close the database, free the directory."""
+        try:
+            if self.inbox is not None and self._inbox_port:
+                await self.inbox.stop()
+            await self._end_epoch()
+        finally:
+            await asyncio.to_thread(self.database.close)
+            self.lock.release()
 
     async def _begin(self) -> None:
         """Take a new epoch. The lock proves every earlier worker on this directory dead, so their open rows recover."""
@@ -132,6 +141,15 @@ class App:
             return deliveries.new_epoch(conn, moment)
 
         self.epoch = await self.database.awrite(begin)
+
+    async def _end_epoch(self) -> None:
+        """Settle what sending left on the wire when it was broken off, and note that this worker has ended."""
+        moment = now()
+        left = await self.database.awrite(
+            lambda conn: deliveries.recover(conn, [self.epoch], policy="retry", now=moment)
+        )
+        if left.deferred or left.uncertain:
+            log.warning("sending was broken off", deferred=left.deferred, uncertain=left.uncertain)
 
     @property
     def actions(self) -> Mapping[str, Callable[..., Any]]:
@@ -160,13 +178,27 @@ class App:
         async with self._collecting:
             reports = []
             for index, settings in enumerate(chosen):
+                if self.stop.is_set():
+                    break
                 progress(f"collecting {settings.name}", index, len(chosen))
-                reports.append(await self._collect_one(settings, wait=wait))
+                reports.append(await self._collect_apart(settings, wait=wait))
             released = await self.release_due()
-            touched = released or any(r.get("new") or r.get("changed") or r.get("withdrawn") for r in reports)
-            built = await self.feeds(progress=progress) if touched or not self._feeds_exist() else None
+            built = await self.refresh_feeds(progress=progress)
             progress("collected", len(chosen), len(chosen))
         return {"sources": reports, "released": released, "feeds": built}
+
+    async def _collect_apart(self, settings: Any, *, wait: bool) -> dict[str, Any]:  # noqa: ANN401 - one of config.Source
+        """Collect one source; whatever its files do to us, the other sources are collected (P9)."""
+        try:
+            return await self._collect_one(settings, wait=wait)
+        except (StoreError, BusyError):
+            raise
+        except Exception as error:  # a mistake of ours, found by somebody's file
+            log.exception("collection failed", source=settings.name)
+            reason = f"unexpected {type(error).__name__}: {error}; the log says where"
+            moment = now()
+            await self.database.awrite(lambda conn: articles.failed(conn, settings.name, settings.kind, reason, moment))
+            return {"name": settings.name, "error": reason}
 
     async def _collect_one(self, settings: Any, *, wait: bool) -> dict[str, Any]:  # noqa: ANN401 - one of config.Source
         started = time.perf_counter()
@@ -183,6 +215,7 @@ class App:
             log.warning("collection failed", source=settings.name, reason=reason)
             return {"name": settings.name, "error": reason}
         report = await asyncio.to_thread(ingest.ingest, self.database, settings, self.config, collected, now=moment)
+        self._feeds_due = self._feeds_due or bool(report.new or report.changed or report.withdrawn)
         log.info("collected", source=settings.name, new=report.new, changed=report.changed, withdrawn=report.withdrawn)
         return {
             "name": settings.name,
@@ -205,13 +238,28 @@ class App:
 
     async def release_due(self) -> int:
         """Publish held articles whose date has come; return how many."""
-        moment = now()
-        return len(await self.database.awrite(lambda conn: articles.release_due(conn, moment)))
+        released = await asyncio.to_thread(ingest.release_due, self.database, self.config.ingest, now=now())
+        self._feeds_due = self._feeds_due or bool(released)
+        return len(released)
+
+    async def refresh_feeds(self, *, progress: Progress = silent) -> dict[str, Any] | None:
+        """Build all feeds if articles changed since they were last built well, or a file is missing; else None."""
+        if self._feeds_due or not self._feeds_exist():
+            return await self.feeds(progress=progress)
+        return None
 
     async def feeds(self, names: Sequence[str] = (), *, progress: Progress = silent) -> dict[str, Any]:
         """Build the named feeds, or all, and write the files that changed."""
         progress("building feeds", 0, None)
-        report = await asyncio.to_thread(feeds.publish, self.database, self.config, now(), only=names or None)
+        # One at a time, or an older state of the articles could be written over a newer one.
+        async with self._building:
+            due, self._feeds_due = self._feeds_due, False
+            try:
+                report = await asyncio.to_thread(feeds.publish, self.database, self.config, now(), only=names or None)
+            except BaseException:
+                self._feeds_due = due
+                raise
+            self._feeds_due = self._feeds_due or (due and bool(names)) or bool(report.failed)
         for failure in (*report.failed, *report.left_out):
             log.error("feed problem", feed=failure.path, reason=failure.reason)
         return {
@@ -252,6 +300,7 @@ class App:
             return [a.title for number in changed if (a := articles.get(conn, id=number))]
 
         titles = await self.database.awrite(work)
+        self._feeds_due = self._feeds_due or bool(titles)
         built = await self.feeds(progress=progress) if titles else None
         return {"articles": titles, "feeds": built}
 
@@ -281,17 +330,42 @@ class App:
         return _dispatch_value(report)
 
     async def run_due(self) -> list[dict[str, Any]]:
-        """Decide every slot that is due, and return what became of those that ran."""
+        """Decide every slot that is due, and return what became of those that ran.
+
+        A slot whose issue cannot be made is reported as `failed`, stays undecided and holds up no other. None is
+        decided while the clock cannot be believed (`clock_problem`).
+        """
         done = []
         async with self._dispatching:
+            moment = now()
+            self.clock_problem = await self.database.awrite(partial(_look_at_clock, now=moment))
+            if self.clock_problem:
+                log.error("scheduling is held", reason=self.clock_problem)
+                return []
             for newsletter in self.config.newsletters:
                 for name in newsletter.frequencies:
                     moment = now()
                     due = await self.database.awrite(partial(self._due, newsletter, name, moment=moment))
                     if due is not None:
-                        report = await self._dispatch(newsletter, name, due, moment, dry_run=False)
-                        done.append(_dispatch_value(report))
+                        done.append(await self._dispatch_due(newsletter, name, due, moment))
         return done
+
+    async def _dispatch_due(self, newsletter: Newsletter, name: str, slot: Slot, moment: datetime) -> dict[str, Any]:
+        try:
+            return _dispatch_value(await self._dispatch(newsletter, name, slot, moment, dry_run=False))
+        except (StoreError, BusyError):
+            raise
+        except Exception as error:  # whatever one newsletter's templates or articles do, the others go out
+            log.exception("slot failed", newsletter=newsletter.slug, frequency=name, slot=slot.local)
+            failed = digests.DispatchReport(
+                newsletter=newsletter.slug, frequency=name, slot=slot.local, outcome=SlotOutcome.HELD
+            )
+            return _dispatch_value(failed) | {"outcome": "failed", "reason": f"{type(error).__name__}: {error}"}
+
+    async def trust_clock(self) -> None:
+        """Believe the clock as it is now, although it once showed a later time."""
+        moment = now()
+        await self.database.awrite(lambda conn: meta.put(conn, reports.LAST_SEEN, moment.isoformat()))
 
     def _due(self, newsletter: Newsletter, name: str, conn: Connection, *, moment: datetime) -> Slot | None:
         """Record the slots that will not run, and return the one that does."""
@@ -390,17 +464,26 @@ class App:
         """Send what is due until nothing is, or until told to stop."""
         await self.prepare_sending()
         async with self._sending:
-            report = await outbox.run(
-                self.database,
-                self.transport,
-                keyring=self.keyring,
-                epoch=self.epoch,
-                connections=self.config.smtp.connections,
-                clock=now,
-                dice=random.random,
-                stop=self.stop,
-                progress=progress,
-            )
+            if self._broken_off:
+                # Nothing of ours is on the wire any more, so what stood there is settled as after a crash.
+                await self._end_epoch()
+                await self._begin()
+                self._broken_off = False
+            try:
+                report = await outbox.run(
+                    self.database,
+                    self.transport,
+                    keyring=self.keyring,
+                    epoch=self.epoch,
+                    connections=self.config.smtp.connections,
+                    clock=now,
+                    dice=random.random,
+                    stop=self.stop,
+                    progress=progress,
+                )
+            except BaseException:
+                self._broken_off = True
+                raise
         return asdict(report)
 
     # Readers
@@ -424,7 +507,7 @@ class App:
         collected = await self.collect(progress=progress)
         dispatched = await self.run_due()
         sent = await self.send(progress=progress)
-        return {"collected": collected, "dispatched": dispatched, "sent": sent}
+        return {"collected": collected, "dispatched": dispatched, "sent": sent, "clock": self.clock_problem}
 
 
 def plan_slots(database: Database, config: Config, newsletter: str | None, count: int) -> list[dict[str, Any]]:
@@ -443,6 +526,14 @@ def plan_slots(database: Database, config: Config, newsletter: str | None, count
             count=count,
         )
     ]
+
+
+def _look_at_clock(conn: Connection, *, now: datetime) -> str:
+    """Note that we are alive, once a minute, and return why the clock cannot be believed ("" when it can)."""
+    seen = reports.last_seen(conn)
+    if seen is None or now >= seen + _SEEN_EVERY:
+        meta.put(conn, reports.LAST_SEEN, now.isoformat())
+    return slots.clock_problem(seen, now)
 
 
 def _dispatch_value(report: digests.DispatchReport) -> dict[str, Any]:

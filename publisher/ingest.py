@@ -90,9 +90,11 @@ def ingest(db: Database, settings: Source, config: Config, collected: Collected,
     )
 
 
-def release_due(db: Database, *, now: datetime) -> list[int]:
-    """Publish the held articles whose date has come; return their ids."""
-    return db.write(lambda conn: articles.release_due(conn, now))
+def release_due(db: Database, limits: Ingest, *, now: datetime) -> list[int]:
+    """Publish the held articles whose date has come; return their ids. After a long outage the old ones are no news."""
+    oldest = now - timedelta(days=limits.max_age_days)
+    reason = f"its date was more than {limits.max_age_days} days past when it could be published"
+    return db.write(lambda conn: articles.release_due(conn, now, oldest=oldest, too_old=reason))
 
 
 def decide(

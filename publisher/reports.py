@@ -6,13 +6,16 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from publisher import links
+from publisher import links, slots
 from publisher.config import Config
 from publisher.digests import Planned
 from publisher.errors import NotFoundError
 from publisher.model import Article, ArticleState, SubscriptionState
-from publisher.store import articles, deliveries, feed_files, issues, subscribers
+from publisher.store import articles, deliveries, feed_files, issues, meta, subscribers
 from publisher.store.database import Connection
+
+LAST_SEEN = "last_seen_at"
+"""Where the database keeps when the service was last alive."""
 
 
 def source_list(config: Config, conn: Connection) -> list[dict[str, Any]]:
@@ -125,8 +128,19 @@ def status(config: Config, conn: Connection, now: datetime) -> dict[str, Any]:
             for n in config.newsletters
         ],
         "issues": recent,
-        "outbox": {"waiting": waiting.open, "next_at": _iso(waiting.next_at)},
+        "outbox": {
+            "waiting": waiting.open,
+            "next_at": _iso(waiting.next_at),
+            "reasons": [{"reason": reason, "deliveries": count} for reason, count in deliveries.reasons(conn)],
+        },
+        "clock": slots.clock_problem(last_seen(conn), now) or None,
     }
+
+
+def last_seen(conn: Connection) -> datetime | None:
+    """Return when the service last noted that it was alive, None when it never ran."""
+    text = meta.get(conn, LAST_SEEN)
+    return datetime.fromisoformat(text) if text else None
 
 
 def _next_slots(config: Config, slug: str, now: datetime) -> list[dict[str, Any]]:

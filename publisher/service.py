@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +20,7 @@ from starlette.types import ASGIApp
 from publisher import control
 from publisher.app import App, now
 from publisher.config import split_listen
-from publisher.errors import RefusedError
+from publisher.errors import BusyError, RefusedError, StoreError
 from publisher.schedule import Timer, Wake
 from publisher.store import deliveries
 from publisher.web import Parts, admin, pages
@@ -28,6 +29,9 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 TICK = timedelta(seconds=30)
 """How often the database is asked what is due, whatever the timer says (DESIGN §6)."""
+
+LONGEST_PAUSE = timedelta(minutes=10)
+"""Longest wait before a mail server that could not be reached is asked again."""
 
 GRACE = 30
 """Seconds that open requests and open mails may take after the service was told to stop (spec delivery §5.2)."""
@@ -68,7 +72,8 @@ class Service:
         )
         self._public = pages.application(self.parts)
         self._admin = admin.application(self.parts)
-        self._control = control.application(app.actions)
+        self._stories: set[asyncio.Task[None]] = set()
+        self._control = control.application(app.actions, self._stories)
 
     async def run(self, ready: Callable[[Listening], None]) -> None:
         """Serve until `app.stop` is set, then finish what is open. `ready` is told the addresses once all listen.
@@ -99,14 +104,22 @@ class Service:
             finally:
                 self.app.stop.set()
                 self.app.woken.set()
-                await self.timer.stop()
                 for server in servers:
                     server.should_exit = True
                 stopping.cancel()
-                results = await asyncio.gather(sending, *serving, return_exceptions=True)
+                results = await self._ended(sending, *serving)
             for result in results:
-                if isinstance(result, BaseException):
+                if isinstance(result, Exception):
                     raise result
+
+    async def _ended(self, *tasks: asyncio.Task[None]) -> list[BaseException | None]:
+        """Wait until what is open has ended, but not for ever: what takes longer is broken off as by a crash."""
+        ending = [*tasks, asyncio.create_task(self.timer.stop()), *self._stories]
+        _, late = await asyncio.wait(ending, timeout=GRACE)
+        for task in late:
+            log.warning("broken off, because it did not end in time", seconds=GRACE)
+            task.cancel()
+        return await asyncio.gather(*ending, return_exceptions=True)
 
     def _set_timer(self) -> None:
         self.timer.start()
@@ -127,28 +140,63 @@ class Service:
 
     async def _wake(self, name: str) -> None:
         kind, _, what = name.partition(" ")
-        if kind == "collect":
-            done = await self.app.collect([what], wait=False)
-            self._note(f"source {what}", done["sources"][0].get("error") or done["sources"][0].get("alarm"))
-            self._note("feeds", _first_reason(done["feeds"]))
-            return
-        if await self.app.release_due():
-            await self.app.feeds()
-        await self.app.run_due()
-        if kind == "slot":
-            self._wake_at_next_slots()
+        try:
+            if kind == "collect":
+                await self._collect(what)
+            else:
+                await self._look()
+        except (StoreError, BusyError) as error:
+            # The database is out of reach or its disk is full: pages go on, and the next wake-up tries again.
+            log.warning("wake-up failed", name=name, reason=str(error))
+            self._note("database", str(error))
+        else:
+            self._note("database", None)
+        finally:
+            if kind == "slot":
+                self._wake_at_next_slots()
+
+    async def _collect(self, name: str) -> None:
+        done = await self.app.collect([name], wait=False)
+        for source in done["sources"]:
+            self._note(f"source {source['name']}", source.get("error") or source.get("alarm"))
+        self._note_feeds(done["feeds"])
+
+    async def _look(self) -> None:
+        """Do what is due by the clock."""
+        await self.app.release_due()
+        self._note_feeds(await self.app.refresh_feeds())
+        for done in await self.app.run_due():
+            failed = done["outcome"] == "failed"
+            self._note(f"newsletter {done['newsletter']} {done['frequency']}", done["reason"] if failed else None)
+        self._note("clock", self.app.clock_problem)
 
     async def _keep_sending(self) -> None:
-        """Empty the outbox whenever something may be due: after a dispatch, at a retry's time, at each tick."""
+        """Empty the outbox whenever something may be due: after a dispatch, at a retry's time, at each tick.
+
+        A server that is out of reach is asked again after 30 s, then after twice as long each time.
+        """
+        failures = 0
         while not self.app.stop.is_set():
             self.app.woken.clear()
-            await self.app.send()
-            waiting = await self.app.database.aread(deliveries.waiting)
             pause = TICK.total_seconds()
-            if waiting.next_at is not None:
-                pause = min(pause, max(0.5, (waiting.next_at - now()).total_seconds()))
+            try:
+                problem = (await self.app.send())["held"]
+                waiting = await self.app.database.aread(deliveries.waiting)
+                if waiting.next_at is not None:
+                    pause = min(pause, max(0.5, (waiting.next_at - now()).total_seconds()))
+            except (StoreError, BusyError) as error:
+                problem = str(error)
+            self._note("sending", problem)
+            failures = failures + 1 if problem else 0
+            if problem:
+                pause = min(LONGEST_PAUSE, TICK * 2 ** min(failures - 1, 8)).total_seconds()
+                log.error("sending stopped", again_in=pause)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.app.woken.wait(), pause)
+
+    def _note_feeds(self, built: Mapping[str, Any] | None) -> None:
+        if built is not None:  # else they are as they were, with the problem they had
+            self._note("feeds", _first_reason(built))
 
     def _note(self, what: str, problem: str | None) -> None:
         if problem:
@@ -182,12 +230,14 @@ class Service:
 
 @contextlib.asynccontextmanager
 async def signals(app: App) -> AsyncIterator[None]:
-    """Let SIGINT and SIGTERM stop the app in order."""
+    """Let SIGINT and SIGTERM stop the app in order, and a second one end the process at once: a crash loses nothing."""
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
         app.stop.set()
         app.woken.set()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, _die, number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
@@ -196,6 +246,13 @@ async def signals(app: App) -> AsyncIterator[None]:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+
+def _die(number: int) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write("\x1b[?25h")  # a progress bar hides the cursor
+        sys.stderr.flush()
+    os._exit(128 + number)
 
 
 def _server(app: ASGIApp) -> _Server:

@@ -32,6 +32,8 @@ _NO_PLACES = frozenset({"localtime", "posixrules", "Factory"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CYCLE = 28 * 366
 """Days after which dates and weekdays repeat (between the years 1901 and 2099)."""
+CLOCK_SLACK = timedelta(seconds=120)
+"""How far a clock may go back unremarked: time servers correct by less."""
 _HORIZON = 40 * 366
 """Days that `next` looks ahead: the leap year that 2100 is not makes the longest wait 12 years."""
 
@@ -260,6 +262,19 @@ def due(
     timely = tuple(slot for slot in overdue if now - slot.at <= limit)
     missed = overdue[: len(overdue) - len(timely)]
     return Due(run=timely[-1] if timely else None, missed=missed, folded=timely[:-1])
+
+
+def clock_problem(last_seen_at: datetime | None, now: datetime) -> str:
+    """Say why no slot may be decided: the clock is well behind a moment it showed before. "" when it may be believed.
+
+    A clock set back would let slots come due again, or hide that they have long passed (spec delivery §5.4).
+    """
+    if last_seen_at is None or now >= last_seen_at - CLOCK_SLACK:
+        return ""
+    return (
+        f"the clock says {now:%Y-%m-%d %H:%M} UTC, but said {last_seen_at:%Y-%m-%d %H:%M} before: "
+        "no issue is dispatched until it is past that; if it is right now, run `publisher run --trust-clock` once"
+    )
 
 
 def instant_of(local: datetime, zone: ZoneInfo) -> datetime:

@@ -764,9 +764,9 @@ def test_a_held_article_is_published_when_its_date_comes(db: Database, config: C
     collect(db, config)
     write(home / "articles/two.md", "Two", date="2026-11-23 09:00")
     assert dict(collect(db, config, at=NOW + HOUR).states) == {HELD: 1}
-    assert release_due(db, now=NOW + HOUR) == []
+    assert release_due(db, Ingest(), now=NOW + HOUR) == []
     two = stored(db)["Two"]
-    assert release_due(db, now=NOW + 2 * HOUR) == [two.id]
+    assert release_due(db, Ingest(), now=NOW + 2 * HOUR) == [two.id]
     assert (stored(db)["Two"].state, stored(db)["Two"].seq) == (PUBLISHED, 2)
 
 
@@ -797,3 +797,19 @@ def test_a_failure_while_storing_leaves_articles_and_state_as_they_were(
             collect(db, config)
     assert (stored(db), db.read(lambda conn: articles.record(conn, "news"))) == ({}, None)
     assert collect(db, config).new == 1
+
+
+def test_an_article_held_until_a_day_long_past_is_no_news(db: Database, config: Config, home: Path) -> None:
+    """K5: nobody looked for a month; it appears in feeds, and is mailed to nobody."""
+    write(home / "articles/one.md", "One")
+    collect(db, config)
+    write(home / "articles/two.md", "Two", date="2026-11-23 09:00")
+    collect(db, config, at=NOW + HOUR)
+    two = stored(db)["Two"]
+    assert release_due(db, Ingest(), now=NOW + timedelta(days=30)) == [two.id]
+    late = stored(db)["Two"]
+    assert (late.state, late.state_reason, late.seq) == (
+        BASELINE,
+        "its date was more than 14 days past when it could be published",
+        2,
+    )

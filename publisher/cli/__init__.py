@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,6 +67,12 @@ def main() -> None:
         err.print(f"[bold red]{_headline(error)}[/]", end="")
         err.print(escape(str(error)), soft_wrap=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        # The world around us, not a mistake of ours: a full disk, a folder that may not be written.
+        structlog.get_logger().debug("failed", exc_info=True)
+        where = f"{error.filename}: " if error.filename else ""
+        err.print(f"[bold red]Error: [/]{escape(f'{where}{error.strerror or error}')}", soft_wrap=True)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)  # 128 + SIGINT, as shells count
 
@@ -162,6 +169,9 @@ def demo(
 @cli.command()
 def run(
     once: Annotated[bool, typer.Option("--once", help="Do one full round and stop, for cron.")] = False,
+    trust_clock: Annotated[
+        bool, typer.Option("--trust-clock", help="Believe the clock, although it showed a later time before.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run the service: collect, publish feeds, send issues when due, serve pages."""
@@ -169,6 +179,8 @@ def run(
 
     async def story() -> None:
         async with await App.open(loaded) as app:
+            if trust_clock:
+                await app.trust_clock()
             if not once:
                 await _serve(app)
                 return
@@ -183,6 +195,8 @@ def run(
                     show.dispatched(report)
                 show.sent(done["sent"])
             show.fail_on_errors(done["collected"])
+            show.fail_on_failed_slots(done["dispatched"])
+            show.try_later(done["clock"] or done["sent"]["held"])
 
     asyncio.run(story())
 
@@ -247,7 +261,9 @@ def dispatch(
 @cli.command()
 def send(as_json: Json = False) -> None:
     """Send the deliveries that are due."""
-    show.value(_do("send", {}), as_json, show.sent)
+    done = _do("send", {})
+    show.value(done, as_json, show.sent)
+    show.try_later(done["held"])
 
 
 @cli.command()
@@ -430,12 +446,14 @@ def _do(action: str, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a J
 
 @contextmanager
 def _reading(loaded: Config) -> Iterator[Database]:
-    loaded.data_dir.mkdir(parents=True, exist_ok=True)
-    database = Database.open(loaded.database_url, data_dir=loaded.data_dir, readers=1)
-    try:
-        yield database
-    finally:
-        database.close()
+    """Open the database for a command that only looks: it writes nothing, also where nothing exists yet."""
+    database = Database.look(loaded.database_url, data_dir=loaded.data_dir)
+    if database is not None:
+        with database:
+            yield database
+        return
+    with tempfile.TemporaryDirectory() as nowhere, Database.open(data_dir=Path(nowhere), readers=1) as empty:
+        yield empty
 
 
 def _read(loaded: Config, work: Callable[[Connection], T]) -> T:

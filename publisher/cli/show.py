@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from publisher.config import Config
-from publisher.errors import Problem
+from publisher.errors import BusyError, Problem
 
 # What programs read goes to standard output alone; what is said to people beside it goes to standard error.
 out = Console(highlight=False)
@@ -53,6 +53,19 @@ def fail_on_errors(collected: Mapping[str, Any]) -> None:
     """End with exit code 1 when a source could not be collected."""
     if any("error" in source for source in collected["sources"]):
         raise typer.Exit(1)
+
+
+def fail_on_failed_slots(dispatched: Sequence[Mapping[str, Any]]) -> None:
+    """End with exit code 1 when an issue that was due could not be made."""
+    if any(report["outcome"] == "failed" for report in dispatched):
+        raise typer.Exit(1)
+
+
+def try_later(reason: str) -> None:
+    """End with exit code 75 when there is a reason why not all that is due was done."""
+    if reason:
+        err.print(f"stopped: {escape(reason)}", soft_wrap=True)
+        raise typer.Exit(BusyError.exit_code)
 
 
 def collected(done: Mapping[str, Any]) -> None:
@@ -159,6 +172,10 @@ def status(done: Mapping[str, Any]) -> None:
         counts = ", ".join(f"{count} {state}" for state, count in issue["deliveries"].items())
         _line(f"issue {issue['ref']} {issue['newsletter']} {issue['slot']}: {issue['state']}; {counts}")
     _line(f"outbox: {done['outbox']['waiting']} waiting")
+    for entry in done["outbox"]["reasons"]:
+        _line(f"  {entry['deliveries']} wait after {entry['reason']}")
+    if done["clock"]:
+        _line(f"CLOCK: {done['clock']}")
 
 
 def sources(done: Sequence[Mapping[str, Any]]) -> None:

@@ -153,11 +153,18 @@ def counts(conn: sa.Connection) -> dict[ArticleState, int]:
     return {ArticleState(state): number for state, number in conn.execute(query)}
 
 
-def release_due(conn: sa.Connection, now: datetime) -> list[int]:
-    """Publish the held articles whose date has come; returns their ids."""
+def release_due(conn: sa.Connection, now: datetime, *, oldest: datetime | None = None, too_old: str = "") -> list[int]:
+    """Publish the held articles whose date has come; returns their ids.
+
+    Those published before `oldest`, because nobody looked for long, become baseline with the reason `too_old`.
+    """
     a = articles.c
     due = sa.update(articles).where(st.among(a.state, [ArticleState.HELD]), a.published_at <= now)
-    done = list(conn.scalars(due.values(state=ArticleState.PUBLISHED, state_reason="").returning(a.id)))
+    done: list[int] = []
+    if oldest is not None:
+        late = due.where(a.published_at < oldest).values(state=ArticleState.BASELINE, state_reason=too_old)
+        done += conn.scalars(late.returning(a.id))
+    done += conn.scalars(due.values(state=ArticleState.PUBLISHED, state_reason="").returning(a.id))
     number_visible(conn)
     return sorted(done)
 

@@ -68,6 +68,32 @@ class Database:
             raise
         return database
 
+    @classmethod
+    def look(cls, url: str = "", *, data_dir: Path) -> Self | None:
+        """Open the database as it is, to read; None when there is none yet, or nothing in it. Changes nothing.
+
+        Raises StoreError as `open` does, also for a database that an older program wrote.
+        """
+        location = locate(url, data_dir)
+        if location.dialect == "sqlite":
+            # Asked before the database is opened, which would create it.
+            if not location.path.exists() or not location.path.stat().st_size:
+                return None
+            database = cls(location, sqlite_engine(location), sqlite_engine(location, readers=1), 1)
+        else:
+            engine = postgresql_engine(location, connections=2)
+            reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            database = cls(location, engine, reading, 1)
+        try:
+            if database.read(current_revision) is None:
+                database.close()
+                return None
+            database._prepare(upgrade=False)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in one read-only transaction, which sees one state of the database throughout."""
         with explained(self.where), self._readers.connect() as connection, connection.begin():
@@ -130,7 +156,7 @@ class Database:
                 return
             if not upgrade:
                 raise StoreError(
-                    f"{self.where}: was written by an older Publisher; upgrade it with `publisher db upgrade`"
+                    f"{self.where}: was written by an older Publisher; the next `publisher run` upgrades it"
                 )
             migrate(self._writers)
 

@@ -29,6 +29,8 @@ MOST_AMBIGUOUS = 2
 """Attempts of one delivery with unknown outcome; after the second it is uncertain, so nobody gets three copies (P2)."""
 
 _REACHED = (DeliveryState.SENT, DeliveryState.UNCERTAIN)
+_TOLD = 5
+"""Reasons of waiting that an operator is told, the most frequent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +113,8 @@ def claim(conn: sa.Connection, *, epoch: int, limit: int, now: datetime) -> list
         refusals = _refusals(conn, due, now)
         for (state, reason), ids in _grouped(refusals).items():
             _close(conn, ids, state, reason, now)
+        perhaps = [row for row in due if row.id in refusals and refusals[row.id][0] in _REACHED]
+        _move_cursors(conn, ((row.subscription_id, row.to_seq) for row in perhaps))
         claimed += _take(conn, [row.id for row in due if row.id not in refusals], epoch, now)
     return claimed
 
@@ -183,6 +187,15 @@ def waiting(conn: sa.Connection) -> Waiting:
     return Waiting(open=conn.scalar(opened) or 0, next_at=conn.scalar(first.order_by(d.next_at, d.id).limit(1)))
 
 
+def reasons(conn: sa.Connection) -> list[tuple[str, int]]:
+    """Return why deliveries of issues being sent are tried again, with their numbers, the most frequent first."""
+    d = deliveries.c
+    query = sa.select(d.reason, number := sa.func.count()).select_from(deliveries.join(issues))
+    query = query.where(issues.c.state == IssueState.SENDING, st.among(d.state, [DeliveryState.DEFERRED]))
+    query = query.group_by(d.reason).order_by(number.desc(), d.reason).limit(_TOLD)
+    return [(reason, count) for reason, count in conn.execute(query)]
+
+
 def counts(conn: sa.Connection, issue_id: int) -> dict[DeliveryState, int]:
     """Return the number of an issue's deliveries by state; states without any are left out."""
     d = deliveries.c
@@ -215,7 +228,7 @@ def _due(conn: sa.Connection, limit: int, now: datetime) -> Sequence[st.AnyRow]:
     """Lock due rows that no other worker is looking at."""
     d = deliveries.c
     query = (
-        sa.select(d.id, d.issue_id, d.subscription_id, d.subscriber_id, d.expires_at)
+        sa.select(d.id, d.issue_id, d.subscription_id, d.subscriber_id, d.expires_at, d.ambiguous, d.to_seq)
         .join_from(deliveries, issues)
         .where(st.among(d.state, WAITING), d.next_at <= now, issues.c.state == IssueState.SENDING)
         .order_by(d.next_at, d.id)
@@ -247,6 +260,9 @@ def _refusals(conn: sa.Connection, due: Sequence[st.AnyRow], now: datetime) -> d
             refusals[row.id] = (DeliveryState.SUPPRESSED, state)
         elif row.subscriber_id in barred:
             refusals[row.id] = (DeliveryState.SUPPRESSED, barred[row.subscriber_id])
+        elif row.expires_at <= now and row.ambiguous:
+            # It may have reached the reader, and then "expired" would be a lie that sends the articles again.
+            refusals[row.id] = (DeliveryState.UNCERTAIN, "not sent again in time, and perhaps sent before")
         elif row.expires_at <= now:
             refusals[row.id] = (DeliveryState.EXPIRED, "not sent in time")
     return refusals

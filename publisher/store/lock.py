@@ -62,8 +62,8 @@ class DirectoryLock:
         """Return the process id of whoever holds the lock of `data_dir` now, None when nobody does."""
         try:
             file = os.open(data_dir / "lock", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return None
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return None  # another user's directory tells nobody else who holds it
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

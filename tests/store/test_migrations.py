@@ -189,5 +189,5 @@ def test_an_outdated_database_is_not_upgraded_unasked(tmp_path: Path) -> None:
         Database.open(data_dir=tmp_path, upgrade=False)
     assert list(tmp_path.iterdir()) == []
     opened_in_turn(Database.open(data_dir=tmp_path), "", tmp_path, "0000")
-    with pytest.raises(StoreError, match="db upgrade"):
+    with pytest.raises(StoreError, match="publisher run"):
         Database.open(data_dir=tmp_path, upgrade=False)
