@@ -116,6 +116,7 @@ class _Session:
         self.server, self.script = server, server.script
         self.reader, self.writer = reader, writer
         self.sender = self.recipient = ""
+        self.accepted: list[str] = []
 
     async def run(self) -> None:
         await self.answer("greeting", "220 loopback ready")
@@ -135,12 +136,17 @@ class _Session:
                 await self.answer("auth", "235 2.7.0 welcome")
             elif verb == "MAIL":
                 self.sender = line.partition("<")[2].partition(">")[0]
-                await self.answer("mail", "250 2.1.0 ok")
+                self.accepted = ["MAIL"] if (await self.answer("mail", "250 2.1.0 ok")).startswith("2") else []
+            elif verb == "RCPT" and not self.accepted:
+                await self.say("503 5.5.1 MAIL first")
             elif verb == "RCPT":
                 self.recipient = line.partition("<")[2].partition(">")[0]
-                await self.answer("rcpt", self.script.refused.get(self.recipient, "250 2.1.5 ok"))
+                usual = self.script.refused.get(self.recipient, "250 2.1.5 ok")
+                self.accepted += ["RCPT"] if (await self.answer("rcpt", usual)).startswith("2") else []
+            elif verb == "DATA" and self.accepted != ["MAIL", "RCPT"]:
+                await self.say("503 5.5.1 RCPT first")
             elif verb == "DATA":
-                if await self.answer("data", "354 go on") == "354 go on":
+                if (await self.answer("data", "354 go on")).startswith("354"):
                     await self.take_message()
             elif verb == "QUIT":
                 await self.answer("quit", "221 bye")

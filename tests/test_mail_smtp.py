@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from pydantic import SecretStr
 
 from publisher.config import Smtp
 from publisher.mail.dialogue import BrokenError, Dialogue
-from publisher.mail.smtp import Timeouts, Transport
+from publisher.mail.smtp import Envelope, Timeouts, Transport
 from publisher.model import Attempt, Outcome
 from tests.smtp_server import Script, SmtpServer, smtp_server
 
@@ -148,9 +150,13 @@ async def test_one_connection_carries_many_messages(server: SmtpServer) -> None:
     ],
     ids=repr,
 )
-async def test_a_fault_is_known_by_its_phase(script: Script, attempt: tuple[Outcome, int | None, str]) -> None:
+@pytest.mark.parametrize("pipelining", [False, True], ids=["plain", "pipelined"])
+async def test_a_fault_is_known_by_its_phase(
+    script: Script, attempt: tuple[Outcome, int | None, str], pipelining: bool
+) -> None:
     """H1–H23 by the table of delivery §5.3: outcome, the server's code, how far the message came."""
-    came = await one(script, timeouts=QUICK)
+    extensions = ("PIPELINING", *script.extensions) if pipelining else script.extensions
+    came = await one(copy.deepcopy(replace(script, extensions=extensions)), timeouts=QUICK)
     assert (came.outcome, came.code, came.phase) == attempt
     assert came.text or came.code == 250
     assert came.text.replace("\n", "").isprintable()
@@ -233,6 +239,87 @@ async def test_a_message_given_up_leaves_no_answer_for_the_next_command(server: 
     await door.close()
     assert server.connections == 2
     assert server.commands.count("QUIT") == 1
+
+
+def envelope(rcpt: str, message: bytes = MESSAGE) -> Envelope:
+    return Envelope("s@example.org", rcpt, len(message))
+
+
+async def several(door: Transport, *recipients: str) -> list[Attempt]:
+    """Send a message to each, the envelope of the next behind the body of the one before."""
+    rest = [envelope(rcpt) for rcpt in recipients[1:]]
+    return [
+        await door.send("s@example.org", rcpt, MESSAGE, behind=behind)
+        for rcpt, behind in zip(recipients, [*rest, None], strict=True)
+    ]
+
+
+PIPELINING = ("PIPELINING", "SIZE 1000000")
+
+
+async def test_the_next_envelope_rides_behind_the_body() -> None:
+    """RFC 2920: where the server offers it a message costs one round trip; each gets its own answers all the same."""
+    async with smtp_server(Script(extensions=PIPELINING, refused={"b@x.example": "550 5.1.1 no such user"})) as server:
+        door = transport(server)
+        attempts = await several(door, "a@x.example", "b@x.example", "c@x.example", "d@x.example")
+        await door.close()
+        assert [(a.phase, a.code) for a in attempts] == [("dot", 250), ("rcpt", 550), ("dot", 250), ("dot", 250)]
+        assert [m.rcpt_to for m in server.received] == ["a@x.example", "c@x.example", "d@x.example"]
+        assert server.connections == 1
+        verbs = [command.partition(" ")[0] for command in server.commands]
+        assert verbs == ["EHLO", *["MAIL", "RCPT", "DATA"] * 2, "RSET", *["MAIL", "RCPT", "DATA"] * 2, "QUIT"]
+
+
+async def test_a_message_that_is_not_to_be_sent_after_all_closes_its_envelope() -> None:
+    """Delivery §5.2: ineligible after 354 means hang up; nothing was written, the next message goes out elsewhere."""
+    async with smtp_server(Script(extensions=PIPELINING)) as server:
+        door = transport(server)
+        await door.send("s@example.org", "a@x.example", MESSAGE, behind=envelope("b@x.example"))
+        await door.abandon()
+        await door.send("s@example.org", "c@x.example", MESSAGE, behind=envelope("d@x.example"))
+        await door.send("s@example.org", "e@x.example", MESSAGE)  # another than announced
+        await door.close()
+        assert [m.rcpt_to for m in server.received] == ["a@x.example", "c@x.example", "e@x.example"]
+        assert server.connections == 3
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["250 ok", "550 5.0.0 changed my mind", "421 4.3.0 bye", "354 more", "250 a\r\n550 b", "250 a\r\n250 b\r\n354 c"],
+)
+async def test_a_line_out_of_turn_is_no_answer_to_what_rode_ahead(line: str) -> None:
+    """H18 with a riding envelope: what came between shifts every reply; the message goes out anew and right."""
+    async with smtp_server(Script(extensions=PIPELINING, after_dot=[line])) as server:
+        door = transport(server)
+        attempts = await several(door, "a@x.example", "b@x.example", "c@x.example")
+        await door.close()
+        assert [a.code for a in attempts] == [250, 250, 250]
+        assert [m.rcpt_to for m in server.received] == ["a@x.example", "b@x.example", "c@x.example"]
+        assert {m.content for m in server.received} == {MESSAGE}
+        assert server.connections == 2
+
+
+async def test_a_connection_lost_with_an_envelope_open_costs_nothing() -> None:
+    """H21: hung up after the reply, while the next envelope was on its way."""
+    async with smtp_server(Script(extensions=PIPELINING, after_dot=["close"] * 2)) as server:
+        door = transport(server)
+        attempts = await several(door, "a@x.example", "b@x.example", "c@x.example")
+        await door.close()
+        assert [a.code for a in attempts] == [250, 250, 250]
+        assert len(server.received) == server.connections == 3
+
+
+async def test_a_connection_has_its_time() -> None:
+    """Renewed after so many messages or seconds; no envelope rides on one that is to be renewed."""
+    async with smtp_server(Script(extensions=PIPELINING)) as server:
+        door = transport(server, max_messages=2)
+        await several(door, *(f"{n}@x.example" for n in range(5)))
+        await door.close()
+        assert (server.connections, server.commands.count("QUIT"), len(server.received)) == (3, 3, 5)
+        door = transport(server, max_age=-1.0)
+        await several(door, "a@x.example", "b@x.example")
+        await door.close()
+        assert (server.connections, server.commands.count("QUIT")) == (5, 5)
 
 
 class Wire(asyncio.Transport):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from collections import deque
 from typing import NamedTuple, cast
 
 MAX_LINE = 2048
@@ -37,7 +38,7 @@ class Dialogue(asyncio.Protocol):
         self._transport = transport
         self._buffer = bytearray()
         self._lines: list[bytes] = []
-        self._waiter: asyncio.Future[Answer] | None = None
+        self._expected: deque[asyncio.Future[Answer]] = deque()
         self._writable = asyncio.Event()
         self._writable.set()
         self._in_body = False
@@ -52,24 +53,39 @@ class Dialogue(asyncio.Protocol):
     @property
     def alive(self) -> bool:
         """Whether the connection still holds and nothing unexpected came over it."""
-        return not self._broken and not self._buffer and not self._transport.is_closing()
+        spoken = (self._buffer or self._lines) and not self._expected
+        return not self._broken and not spoken and not self._transport.is_closing()
 
-    async def command(self, line: bytes, timeout: float) -> Answer:  # noqa: ASYNC109 - it breaks the dialogue
-        """Send one line (without CRLF) and return the reply. Raises BrokenError, and the line may have arrived."""
+    def ask(self, octets: bytes, replies: int) -> list[asyncio.Future[Answer]]:
+        """Write commands, each with its CRLF, and return their coming replies in order (RFC 2920). See `hear`.
+
+        Raises BrokenError when the connection is known to be lost; then nothing was written.
+        """
         self._check()
-        self._waiter = asyncio.get_running_loop().create_future()
-        self._transport.write(line + b"\r\n")
+        loop = asyncio.get_running_loop()
+        coming = [loop.create_future() for _ in range(replies)]
+        self._expected.extend(coming)
+        self._transport.write(octets)
+        return coming
+
+    async def hear(self, reply: asyncio.Future[Answer], timeout: float) -> Answer:  # noqa: ASYNC109 - it breaks the dialogue
+        """Return a reply that was asked for. Raises BrokenError, and the command may have arrived all the same."""
+        if reply.done():
+            return reply.result()
         try:
             async with asyncio.timeout(timeout):
-                return await self._waiter
+                return await reply
         except TimeoutError:
             self._break(f"no reply within {timeout:g} s")
             raise BrokenError(self._broken) from None
         except asyncio.CancelledError:
             self._break("given up while waiting for a reply")  # which the next command would take for its own
             raise
-        finally:
-            self._waiter = None
+
+    async def command(self, line: bytes, timeout: float) -> Answer:  # noqa: ASYNC109 - as above
+        """Send one line (without CRLF) and return the reply. Raises BrokenError, and the line may have arrived."""
+        [reply] = self.ask(line + b"\r\n", 1)
+        return await self.hear(reply, timeout)
 
     async def body(self, content: bytes, timeout: float) -> Answer | None:  # noqa: ASYNC109 - as above
         """Write dot-stuffed content, all but the final dot, until the kernel has it; `timeout` is for each block.
@@ -152,8 +168,10 @@ class Dialogue(asyncio.Protocol):
             return
         answer = Answer(int(code), _readable([each[4:] for each in self._lines]))
         self._lines = []
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(answer)
+        if self._expected:
+            reply = self._expected.popleft()
+            if not reply.done():  # else nobody waits any more
+                reply.set_result(answer)
         elif self._in_body and self._early is None:
             self._early = answer
             self._writable.set()
@@ -161,6 +179,8 @@ class Dialogue(asyncio.Protocol):
             self._break(f"the server spoke out of turn: {answer.code} {answer.text[:200]}")
 
     async def _written(self, timeout: float) -> None:  # noqa: ASYNC109 - as above
+        if self._writable.is_set() and not self._broken:
+            return
         try:
             async with asyncio.timeout(timeout):
                 await self._writable.wait()
@@ -182,8 +202,11 @@ class Dialogue(asyncio.Protocol):
             return
         self._broken = reason
         self._writable.set()
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(BrokenError(reason))
+        while self._expected:
+            reply = self._expected.popleft()
+            if not reply.done():
+                reply.set_exception(BrokenError(reason))
+                reply.exception()  # seen: replies to an envelope that rode ahead are perhaps never asked for
         self._transport.abort()
 
 

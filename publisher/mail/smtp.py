@@ -24,6 +24,9 @@ _HELLO = re.compile(r"[A-Za-z0-9.-]+\Z|\[[0-9A-Za-z:.]+\]\Z")
 MAX_MESSAGES = 100
 """Messages per connection: what large senders use, and below the limits of most providers (spec mail §1.6)."""
 
+MAX_AGE = 300.0
+"""Seconds a connection is used: addresses and load balancers behind a name change."""
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
@@ -37,6 +40,23 @@ class Timeouts:
     block: float = 180
     dot: float = 600
     goodbye: float = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Who sends to whom, and how many octets."""
+
+    mail_from: str
+    rcpt_to: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """An envelope that was written, and the replies to MAIL, RCPT and DATA as they come."""
+
+    envelope: Envelope
+    replies: tuple[asyncio.Future[Answer], ...]
 
 
 class _NotConnectedError(Exception):
@@ -71,6 +91,7 @@ class Transport:
         timeouts: Timeouts = Timeouts(),
         tls_context: ssl.SSLContext | None = None,
         max_messages: int = MAX_MESSAGES,
+        max_age: float = MAX_AGE,
     ) -> None:
         """Remember where and how to connect. `hello_name`: a host name, or an address literal in brackets."""
         if not _HELLO.match(hello_name):
@@ -81,9 +102,12 @@ class Transport:
         self._timeouts = timeouts
         self._tls_context = tls_context
         self._max_messages = max_messages
+        self._max_age = max_age
         self._dialogue: Dialogue | None = None
         self._extensions: dict[str, str] = {}
         self._sent = 0
+        self._since = 0.0
+        self._ahead: _Opened | None = None
 
     @classmethod
     def from_config(cls, smtp: Smtp, *, hello_name: str, timeouts: Timeouts = Timeouts()) -> Transport:
@@ -98,86 +122,158 @@ class Transport:
             timeouts=timeouts,
         )
 
-    async def send(self, mail_from: str, rcpt_to: str, message: bytes) -> Attempt:
+    async def send(self, mail_from: str, rcpt_to: str, message: bytes, *, behind: Envelope | None = None) -> Attempt:
         """Send one message to one recipient and say what came of it, in the server's words where it said any.
 
         Never raises for anything a server or the network does. `message` is whole, with CRLF, not dot-stuffed.
+        `behind` names the envelope of the next message: where the server takes pipelined commands it rides behind this
+        body (RFC 2920), so that a message costs one round trip. The next `send` uses it; `abandon` when none follows.
         """
+        envelope = Envelope(mail_from, rcpt_to, len(message))
         reused = self._dialogue is not None and self._dialogue.alive
-        attempt = await self._send_once(mail_from, rcpt_to, message)
+        attempt = await self._send_once(envelope, message, behind)
         dropped = attempt.code is None and attempt.phase in ("mail", "rcpt", "data", "body")
-        if reused and (dropped or (attempt.code == 421 and attempt.phase == "mail")):
-            # Servers close connections they find old or full, some without a word. The message is certainly unsent.
+        if reused and (dropped or attempt.phase == "mail"):
+            # Servers close connections they find old or full, some without a word, and a line out of turn looks like
+            # a reply to what rode ahead. The message is certainly unsent.
             await self._drop()
-            attempt = await self._send_once(mail_from, rcpt_to, message)
+            attempt = await self._send_once(envelope, message, behind)
         return attempt
+
+    async def abandon(self) -> None:
+        """Give up the envelope that rode ahead, if one did: the only way out of an open DATA is to hang up."""
+        if self._ahead is not None:
+            await self._drop()
 
     async def close(self) -> None:
         """Take leave of the server, if there is a connection."""
+        await self.abandon()
         if self._dialogue is not None:
             dialogue, self._dialogue = self._dialogue, None
             await dialogue.close(self._timeouts.goodbye)
 
-    async def _send_once(self, mail_from: str, rcpt_to: str, message: bytes) -> Attempt:
+    async def _send_once(self, envelope: Envelope, message: bytes, behind: Envelope | None) -> Attempt:
         if self._dialogue is not None and not self._dialogue.alive:
             await self._drop()
-        if self._sent >= self._max_messages:
+        if self._ahead is not None and self._ahead.envelope != envelope:
+            await self._drop()
+        if self._worn_out() and self._ahead is None:
             await self.close()
         if self._dialogue is None:
             try:
                 self._dialogue = await self._connect()
             except _NotConnectedError as fault:
                 return _attempt(fault.phase, fault.code, fault.text)
-            self._sent = 0
-        refusal = self._unsuitable(mail_from, rcpt_to, message)
+            self._sent, self._since = 0, asyncio.get_running_loop().time()
+        refusal = self._unsuitable(envelope)
         if refusal:
             return _attempt("message", None, refusal)
         self._sent += 1
-        attempt = await self._transaction(self._dialogue, mail_from, rcpt_to, message)
+        attempt = await self._transaction(self._dialogue, envelope, message, behind)
         if attempt.code is None or attempt.code == 421 or not self._dialogue.alive:
             await self._drop()
         return attempt
 
-    def _unsuitable(self, mail_from: str, rcpt_to: str, message: bytes) -> str:
-        """Return why no envelope should be opened for this message on this server, "" when one may."""
+    def _worn_out(self) -> bool:
+        """Whether the connection has carried its messages or seen its time."""
+        return self._sent >= self._max_messages or asyncio.get_running_loop().time() - self._since > self._max_age
+
+    def _unsuitable(self, envelope: Envelope) -> str:
+        """Return why this envelope should not be opened on this server, "" when it may."""
+        mail_from, rcpt_to = envelope.mail_from, envelope.rcpt_to
         if not _ENVELOPE.match(mail_from) or not _ENVELOPE.match(rcpt_to) or not rcpt_to:
             return "the address cannot stand in an SMTP command"
         if not (mail_from + rcpt_to).isascii() and "smtputf8" not in self._extensions:
             return "smtputf8-unsupported: the address has letters outside ASCII, and the server does not offer SMTPUTF8"
         limit = self._extensions.get("size", "")
-        if limit.isascii() and limit.isdigit() and 0 < int(limit) < len(message):
-            return f"the message has {len(message)} octets, the server takes {int(limit)} at most"
+        if limit.isascii() and limit.isdigit() and 0 < int(limit) < envelope.size:
+            return f"the message has {envelope.size} octets, the server takes {int(limit)} at most"
         return ""
 
-    async def _transaction(self, dialogue: Dialogue, mail_from: str, rcpt_to: str, message: bytes) -> Attempt:
-        options = f" SIZE={len(message)}" if "size" in self._extensions else ""
-        if not (mail_from + rcpt_to).isascii():
+    def _commands(self, envelope: Envelope) -> tuple[bytes, bytes, bytes]:
+        """Return MAIL, RCPT and DATA, each with its CRLF."""
+        options = f" SIZE={envelope.size}" if "size" in self._extensions else ""
+        if not (envelope.mail_from + envelope.rcpt_to).isascii():
             options += " SMTPUTF8"
+        mail = f"MAIL FROM:<{envelope.mail_from}>{options}\r\n"
+        return mail.encode(), f"RCPT TO:<{envelope.rcpt_to}>\r\n".encode(), b"DATA\r\n"
+
+    async def _transaction(
+        self, dialogue: Dialogue, envelope: Envelope, message: bytes, behind: Envelope | None
+    ) -> Attempt:
         phase = "mail"
         try:
-            answer = await dialogue.command(f"MAIL FROM:<{mail_from}>{options}".encode(), self._timeouts.mail)
-            if answer.code // 100 != 2:
-                return await self._refused(dialogue, phase, answer)
-            phase = "rcpt"
-            answer = await dialogue.command(f"RCPT TO:<{rcpt_to}>".encode(), self._timeouts.rcpt)
-            if answer.code // 100 != 2:
-                return await self._refused(dialogue, phase, answer)
-            phase = "data"
-            answer = await dialogue.command(b"DATA", self._timeouts.data)
-            if answer.code != 354:
-                return await self._refused(dialogue, phase, answer)
+            opened, self._ahead = self._ahead, None
+            if opened is None and "pipelining" in self._extensions:
+                opened = _Opened(envelope, tuple(dialogue.ask(b"".join(self._commands(envelope)), 3)))
+            if opened is not None:
+                refused = await self._opened(dialogue, opened)
+            else:
+                refused = await self._open(dialogue, envelope)
+            if refused is not None:
+                return refused
             phase = "body"
             early = await dialogue.body(_stuffed(message), self._timeouts.block)
             if early is not None:
                 dialogue.abort()  # half a message is on the way: there is no orderly way back
                 return _unaccepted(phase, early)
+            riding = self._riding(behind)
+            dot, *ahead = dialogue.ask(b".\r\n" + riding, 4 if riding else 1)
             phase = "dot"
-            answer = await dialogue.command(b".", self._timeouts.dot)
+            if behind is not None and riding:
+                self._ahead = _Opened(behind, tuple(ahead))
+            answer = await dialogue.hear(dot, self._timeouts.dot)
         except BrokenError as fault:
             return _attempt(phase, None, str(fault))
         if answer.code // 100 == 3:
             dialogue.abort()
         return _attempt(phase, answer.code, answer.text)
+
+    def _riding(self, behind: Envelope | None) -> bytes:
+        """Return the commands to write behind the final dot, none when the next message needs another connection."""
+        if behind is None or "pipelining" not in self._extensions or self._worn_out() or self._unsuitable(behind):
+            return b""
+        return b"".join(self._commands(behind))
+
+    async def _open(self, dialogue: Dialogue, envelope: Envelope) -> Attempt | None:
+        """Open an envelope command by command; None when the server waits for the message."""
+        limits = (self._timeouts.mail, self._timeouts.rcpt, self._timeouts.data)
+        steps = zip(("mail", "rcpt", "data"), self._commands(envelope), limits, strict=True)
+        for phase, command, limit in steps:
+            try:
+                [reply] = dialogue.ask(command, 1)
+                answer = await dialogue.hear(reply, limit)
+            except BrokenError as fault:
+                return _attempt(phase, None, str(fault))
+            if not _goes_on(phase, answer):
+                return await self._refused(dialogue, phase, answer)
+        return None
+
+    async def _opened(self, dialogue: Dialogue, opened: _Opened) -> Attempt | None:
+        """Hear the replies to an envelope written at once; None when the server waits for the message."""
+        limits = (self._timeouts.mail, self._timeouts.rcpt, self._timeouts.data)
+        refusal: tuple[str, Answer] | None = None
+        for phase, reply, limit in zip(("mail", "rcpt", "data"), opened.replies, limits, strict=True):
+            try:
+                answer = await dialogue.hear(reply, limit)
+            except BrokenError as fault:
+                return _unaccepted(*refusal) if refusal else _attempt(phase, None, str(fault))
+            if refusal is not None:
+                if answer.code // 100 in (2, 3):
+                    # Nothing can be accepted after what was refused, unless a line came out of turn. A server that
+                    # waits for a message without recipients (RFC 2920 §3.1) is left the same way.
+                    dialogue.abort()
+                    return self._out_of_step(refusal, phase, answer)
+            elif not _goes_on(phase, answer):
+                refusal = (phase, answer)
+        return await self._refused(dialogue, *refusal) if refusal else None
+
+    def _out_of_step(self, refusal: tuple[str, Answer], phase: str, answer: Answer) -> Attempt:
+        """Describe replies that do not fit together: believed only where 354 follows a refused recipient."""
+        if phase == "data" and answer.code == 354 and refusal[0] == "rcpt":
+            return _unaccepted(*refusal)
+        text = f"replies that do not fit together: {refusal[1].code} to {refusal[0].upper()}, then {answer.code}"
+        return _attempt(refusal[0], None, text)
 
     async def _refused(self, dialogue: Dialogue, phase: str, answer: Answer) -> Attempt:
         """Leave the envelope so that the connection can carry the next message."""
@@ -194,6 +290,7 @@ class Transport:
         return attempt
 
     async def _drop(self) -> None:
+        self._ahead = None
         if self._dialogue is not None:
             dialogue, self._dialogue = self._dialogue, None
             dialogue.abort()
@@ -312,6 +409,11 @@ def _is_loopback(peer: object) -> bool:
         return isinstance(peer, tuple) and ipaddress.ip_address(peer[0]).is_loopback
     except ValueError:
         return False
+
+
+def _goes_on(phase: str, answer: Answer) -> bool:
+    """Whether this reply to a command of the envelope is the one hoped for."""
+    return answer.code == 354 if phase == "data" else answer.code // 100 == 2
 
 
 def _unaccepted(phase: str, answer: Answer) -> Attempt:
