@@ -200,7 +200,7 @@ def test_numbers_follow_the_date_within_a_collection_and_the_arrival_between_the
     """`seq` counts in order of ingestion; articles that came together count by (published_at, guid)."""
     stored(
         database,
-        new(draft("late.md"), published_at=NOW),
+        new(draft("1.md"), published_at=NOW),
         new(draft("b.md"), published_at=NOW - DAY),
         new(draft("a.md"), published_at=NOW - DAY),
     )
@@ -208,7 +208,7 @@ def test_numbers_follow_the_date_within_a_collection_and_the_arrival_between_the
     assert {article.guid: article.seq for article in all_articles(database)} == {
         "guid:a.md": 1,
         "guid:b.md": 2,
-        "guid:late.md": 3,
+        "guid:1.md": 3,
         "guid:old.md": 4,
     }
     assert database.read(articles.current_seq) == 4
