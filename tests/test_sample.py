@@ -14,7 +14,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from publisher import config, dates, sample
+from publisher import config, dates, sample, subscriptions
+from publisher.cli import read_rows
 from publisher.config import Config
 from publisher.files import packaged
 from publisher.model import Collected, Draft, Skipped, Status
@@ -116,7 +117,9 @@ def test_tokens_are_written_as_each_language_writes_dates() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["", "no token", "{{day}}", "{{page:3}}", "{ {day:1} }", "{{ day:1 }}"])
+@pytest.mark.parametrize(
+    "text", ["", "no token", "{{day}}", "{{page:3}}", "{{ site.url }}", "{day:-1}", "{ {day:1} }", "{{ day:1 }}"]
+)
 def test_what_is_no_token_stays_as_it_is(text: str) -> None:
     assert sample.fill(text, TODAY, VALUES) == text
 
@@ -195,6 +198,8 @@ def test_the_sample_shows_many_articles_in_every_category_language_and_status(
     assert {slug for draft in drafts for slug in draft.categories} == set(categories)
     assert {draft.language for draft in drafts} == {"en", "ru", "he"}
     assert {draft.status for draft in drafts} == {*Status, None}
+    assert len({author.name for draft in drafts for author in draft.authors}) >= 4
+    assert [draft.key for draft in drafts if not (draft.summary and draft.html)] == []
     # Every category has something for readers of either language of the site.
     for language in loaded.site.languages:
         assert {slug for draft in drafts if draft.language == language for slug in draft.categories} == set(categories)
@@ -255,6 +260,14 @@ def test_every_picture_is_there_described_and_used(loaded: Config, drafts: list[
         assert data[:8] == b"\x89PNG\r\n\x1a\n"
         assert struct.unpack(">4sII", data[12:24]) == (b"IHDR", 1200, 800)
         assert len(data) <= 60_000  # seven of them travel in the wheel
+
+
+def test_the_readers_of_the_sample_can_all_be_added(loaded: Config) -> None:
+    rows = read_rows(packaged("config/demo") / "readers.csv")
+    wishes = [subscriptions.understand(loaded, row) for row in rows]
+    assert {wish.address.rpartition("@")[2] for wish in wishes} == {"reader.example"}
+    assert {wish.languages[0] for wish in wishes} == {"en", "ru"}
+    assert {str(wish.format) for wish in wishes} == {"html", "text"}
 
 
 # The next day.
