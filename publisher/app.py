@@ -19,6 +19,8 @@ from publisher import addresses, digests, feeds, ingest, links, reports, slots, 
 from publisher.config import Config, Newsletter, sending_problems
 from publisher.control import Progress
 from publisher.errors import BusyError, ConfigurationError, NotFoundError, RefusedError, SourceError, StoreError
+from publisher.feeds.announce import Announcer
+from publisher.http import Fetcher
 from publisher.mail import outbox
 from publisher.mail.inbox import Inbox
 from publisher.mail.smtp import Transport
@@ -64,7 +66,9 @@ class App:
     Use as an asynchronous context manager: leaving closes the database and frees the directory.
     """
 
-    def __init__(self, config: Config, lock: DirectoryLock, database: Database) -> None:
+    def __init__(
+        self, config: Config, lock: DirectoryLock, database: Database, *, fetcher: Fetcher | None = None
+    ) -> None:
         self.config = config
         self.lock = lock
         self.database = database
@@ -75,6 +79,7 @@ class App:
         }
         self.keyring = _keyring(config)
         self.inbox = Inbox(config.data_dir / "inbox") if config.smtp.embedded else None
+        self.announcer = Announcer(database, config, fetcher or Fetcher(), now)
         self.epoch = 0
         self.stop = asyncio.Event()
         self.woken = asyncio.Event()
@@ -91,8 +96,8 @@ class App:
         """Why no slot is decided at present; "" when they are."""
 
     @classmethod
-    async def open(cls, config: Config) -> App:
-        """Hold the data directory, open the database, compile the templates.
+    async def open(cls, config: Config, *, fetcher: Fetcher | None = None) -> App:
+        """Hold the data directory, open the database, compile the templates; `fetcher` speaks to other servers.
 
         Raises BusyError when another process holds the directory, StoreError and RenderError as their modules say.
         """
@@ -101,8 +106,9 @@ class App:
         try:
             database = await asyncio.to_thread(Database.open, config.database_url, data_dir=config.data_dir)
             try:
-                app = cls(config, lock, database)
+                app = cls(config, lock, database, fetcher=fetcher)
                 await app._begin()
+                await app.announcer.look()
             except BaseException:
                 database.close()
                 raise
@@ -122,6 +128,7 @@ class App:
         try:
             if self.inbox is not None and self._inbox_port:
                 await self.inbox.stop()
+            await self.announcer.close()
             await self._end_epoch()
         finally:
             await asyncio.to_thread(self.database.close)
@@ -256,6 +263,7 @@ class App:
             due, self._feeds_due = self._feeds_due, False
             try:
                 report = await asyncio.to_thread(feeds.publish, self.database, self.config, now(), only=names or None)
+                await self.announcer.published(report.changed)
             except BaseException:
                 self._feeds_due = due
                 raise
@@ -503,10 +511,11 @@ class App:
     # All of it
 
     async def cycle(self, *, progress: Progress = silent) -> dict[str, Any]:
-        """Do one full round: collect, build feeds, decide what is due, send."""
+        """Do one full round: collect, build feeds, decide what is due, send, tell the hubs."""
         collected = await self.collect(progress=progress)
         dispatched = await self.run_due()
         sent = await self.send(progress=progress)
+        await self.announcer.tell()
         return {"collected": collected, "dispatched": dispatched, "sent": sent, "clock": self.clock_problem}
 
 

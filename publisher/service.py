@@ -22,8 +22,9 @@ from publisher.app import App, now
 from publisher.config import split_listen
 from publisher.errors import BusyError, RefusedError, StoreError
 from publisher.schedule import Timer, Wake
-from publisher.store import deliveries
+from publisher.store import deliveries, feed_pollers
 from publisher.web import Parts, admin, pages
+from publisher.web.polls import Polls
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -32,6 +33,9 @@ TICK = timedelta(seconds=30)
 
 LONGEST_PAUSE = timedelta(minutes=10)
 """Longest wait before a mail server that could not be reached is asked again."""
+
+SAVING = timedelta(minutes=1)
+"""How often the numbers of readers behind pollers are stored; what a crash takes they say again at the next poll."""
 
 GRACE = 30
 """Seconds that open requests and open mails may take after the service was told to stop (spec delivery §5.2)."""
@@ -69,6 +73,8 @@ class Service:
             inbox=app.inbox,
             clock=now,
             readiness=self._readiness,
+            routes=lambda: app.announcer.routes,
+            polls=Polls(),
         )
         self._public = pages.application(self.parts)
         self._admin = admin.application(self.parts)
@@ -92,6 +98,7 @@ class Service:
                 for server, sock in zip(servers, (public, private, local), strict=True)
             ]
             sending = asyncio.create_task(self._keep_sending())
+            telling = asyncio.create_task(self._keep_telling())
             stopping = asyncio.create_task(self.app.stop.wait())
             try:
                 # uvicorn has a flag and no event; a server that fails to start ends its task instead.
@@ -100,14 +107,16 @@ class Service:
                 self._set_timer()
                 ready(Listening(_url(public), _url(private)))
                 log.info("listening", public=_url(public), admin=_url(private))
-                await asyncio.wait({stopping, sending, *serving}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({stopping, sending, telling, *serving}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 self.app.stop.set()
                 self.app.woken.set()
+                self.app.announcer.woken.set()
                 for server in servers:
                     server.should_exit = True
                 stopping.cancel()
-                results = await self._ended(sending, *serving)
+                results = await self._ended(sending, telling, *serving)
+                await self._save_polls()
             for result in results:
                 if isinstance(result, Exception):
                     raise result
@@ -124,7 +133,7 @@ class Service:
     def _set_timer(self) -> None:
         self.timer.start()
         moment = now()
-        wakes: dict[str, Wake] = {"tick": Wake(at=moment, every=TICK)}
+        wakes: dict[str, Wake] = {"tick": Wake(at=moment, every=TICK), "polls": Wake(every=SAVING)}
         for source in self.app.config.sources:
             wakes[f"collect {source.name}"] = Wake(at=moment, every=source.interval)
         self.timer.set(wakes)
@@ -143,6 +152,8 @@ class Service:
         try:
             if kind == "collect":
                 await self._collect(what)
+            elif kind == "polls":
+                await self._save_polls()
             else:
                 await self._look()
         except (StoreError, BusyError) as error:
@@ -193,6 +204,28 @@ class Service:
                 log.error("sending stopped", again_in=pause)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.app.woken.wait(), pause)
+
+    async def _keep_telling(self) -> None:
+        """Tell hubs of changed feeds when they change and when a hub is to be tried again, beside everything else."""
+        while not self.app.stop.is_set():
+            try:
+                report = await self.app.announcer.tell()
+                if report.failed:
+                    log.warning("hubs not told", failed=report.failed, given_up=report.given_up)
+                await self.app.announcer.wait()
+            except (StoreError, BusyError) as error:
+                log.warning("hubs not told", reason=str(error))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.app.stop.wait(), TICK.total_seconds())
+
+    async def _save_polls(self) -> None:
+        """Store what pollers said of their readers since the last time."""
+        pollers, moment = self.parts.polls.take(), now()
+        if pollers:
+            try:
+                await self.app.database.awrite(lambda conn: feed_pollers.put(conn, pollers, moment))
+            except (StoreError, BusyError) as error:
+                log.warning("polls not counted", reason=str(error))
 
     def _note_feeds(self, built: Mapping[str, Any] | None) -> None:
         if built is not None:  # else they are as they were, with the problem they had

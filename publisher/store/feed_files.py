@@ -50,3 +50,14 @@ def remove(conn: sa.Connection, names: Iterable[str]) -> None:
 
 def _file(row: st.AnyRow) -> FeedFile:
     return FeedFile(name=row.name, feed=row.feed, feed_id=row.feed_id, etag=row.etag, modified_at=row.modified_at)
+
+
+def slugs(conn: sa.Connection) -> set[str]:
+    """Return every feed that ever had a file."""
+    return set(conn.scalars(sa.select(feed_files.c.feed).distinct()))
+
+
+def etags(conn: sa.Connection, names: Iterable[str]) -> dict[str, str]:
+    """Return the entity tags of these files, as far as they were written."""
+    query = sa.select(feed_files.c.name, feed_files.c.etag).where(st.one_of(feed_files.c.name, names))
+    return {row.name: row.etag for row in conn.execute(query)}

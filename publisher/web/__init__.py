@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from publisher.config import Config
+from publisher.feeds.routes import NOWHERE, Routes
 from publisher.mail.inbox import Inbox
 from publisher.render import Renderer
 from publisher.store.database import Database
 from publisher.tokens import Keyring
+from publisher.web.polls import Polls
 
 __all__ = ["Parts"]
 
@@ -30,3 +32,7 @@ class Parts:
     clock: Callable[[], datetime]
     readiness: Callable[[], Mapping[str, Any]]
     """Names of what is not ready, with the reason; empty when all is well."""
+    routes: Callable[[], Routes] = lambda: NOWHERE
+    """Where feeds are, at this moment."""
+    polls: Polls = field(default_factory=Polls)
+    """Who polls them."""

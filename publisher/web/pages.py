@@ -25,6 +25,7 @@ from publisher.text import excerpt
 from publisher.web import Parts, leaving
 from publisher.web.chrome import Chrome
 from publisher.web.feeds import FeedsApp
+from publisher.web.polls import Clients, Limit
 from publisher.web.security import MAIL_POLICY, Guard
 from publisher.web.values import FORMAT_NAMES, MEDIA_TYPES, Words
 
@@ -58,7 +59,16 @@ def application(parts: Parts) -> ASGIApp:
         routes.append(Mount("/media", StaticFiles(directory=media)))
     app = Starlette(routes=routes, exception_handlers={404: pages.missing, 405: pages.missing})
     # A feed is polled a thousand times for one page view, so it meets neither the router nor the guard.
-    return FeedsApp(Guard(app, (leaving.PREFIX,)), folder(parts.config), parts.clock)
+    web = parts.config.web
+    return FeedsApp(
+        Guard(app, (leaving.PREFIX,)),
+        folder(parts.config),
+        parts.clock,
+        routes=parts.routes,
+        polls=parts.polls,
+        limit=Limit(web.feed_polls_per_hour),
+        clients=Clients(web.trusted_proxies),
+    )
 
 
 async def live(request: Request) -> Response:

@@ -1,0 +1,78 @@
+"""What follows when feeds are live: doors learn the new routes, hubs are told of what changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+
+from publisher.config import Config
+from publisher.feeds import hub, nginx
+from publisher.feeds.routes import NOWHERE, Routes, routes_of
+from publisher.feeds.spec import feeds_of
+from publisher.http import Fetcher
+from publisher.store import feed_files, hub_pings
+from publisher.store.database import Connection, Database
+
+_LONGEST_WAIT = timedelta(hours=1)
+
+
+class Announcer:
+    """Keeps the routes of the feeds up to date and the hubs informed."""
+
+    def __init__(self, database: Database, config: Config, fetcher: Fetcher, clock: Callable[[], datetime]) -> None:
+        self.routes: Routes = NOWHERE
+        self.woken = asyncio.Event()
+        """Set when there may be something to tell."""
+        self._database = database
+        self._config = config
+        self._fetcher = fetcher
+        self._clock = clock
+        self._planned = False
+
+    async def look(self) -> None:
+        """Learn which feeds there are, were, and are called otherwise now."""
+        slugs = await self._database.aread(feed_files.slugs)
+        routes = routes_of(feeds_of(self._config), slugs, self._config.web.hubs)
+        if routes != self.routes:  # else what doors made of them stays good
+            self.routes = routes
+            await asyncio.to_thread(nginx.write, self._config.data_dir, routes)
+
+    async def published(self, changed: Iterable[str]) -> None:
+        """Note that these files have new bytes, and that they are live; the first time, look at all of them.
+
+        What each hub was last told is stored, so that a crash between the bytes and this loses nothing.
+        """
+        await self.look()
+        names = self.routes.topics.keys() if not self._planned else self.routes.topics.keys() & set(changed)
+        if await self._database.awrite(lambda conn: self._plan(conn, names)):
+            self.woken.set()
+        self._planned = True
+
+    def _plan(self, conn: Connection, names: Iterable[str]) -> bool:
+        if not self._planned:
+            hub_pings.forget(conn, but=self._config.web.hubs)
+        if not self._config.web.hubs:
+            return False
+        topics = {self.routes.topics[name]: etag for name, etag in feed_files.etags(conn, names).items()}
+        hub_pings.plan(conn, self._config.web.hubs, topics, self._clock())
+        return bool(topics)
+
+    async def tell(self) -> hub.PingReport:
+        """Tell the hubs what is due."""
+        return await hub.tell(self._database, self._fetcher, self._clock)
+
+    async def wait(self) -> None:
+        """Wait until there may be something to tell."""
+        next_at = await self._database.aread(hub_pings.next_at)
+        pause = _LONGEST_WAIT if next_at is None else min(_LONGEST_WAIT, next_at - self._clock())
+        try:
+            await asyncio.wait_for(self.woken.wait(), max(0.5, pause.total_seconds()))
+        except TimeoutError:
+            return  # the time has come
+        finally:
+            self.woken.clear()
+
+    async def close(self) -> None:
+        """Close the connections to hubs."""
+        await self._fetcher.close()
