@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from publisher.config.values import is_loopback, split_listen
 from publisher.mail.inbox import Inbox
 from publisher.web import Parts
+from publisher.web.answers import application_of, readiness, slashed
 from publisher.web.chrome import Chrome
 from publisher.web.pages import icon, live
-from publisher.web.security import MAIL_POLICY, Guard
+from publisher.web.security import LOOPBACK, MAIL_POLICY, Guard
 from publisher.web.values import Link, Page, Words, size
 
 SHOWN = 200
@@ -28,6 +30,7 @@ def application(parts: Parts) -> ASGIApp:
     pages = Admin(parts)
     routes = [
         Route("/", pages.start),
+        Route("/inbox", slashed),
         Route("/inbox/", pages.inbox),
         Route("/inbox/{key}", pages.message),
         Route("/inbox/{key}/{view}", pages.message),
@@ -35,8 +38,12 @@ def application(parts: Parts) -> ASGIApp:
         Route("/icon.svg", icon),
         Route("/favicon.ico", icon),  # what a browser asks for by itself, beside a mail for example
         Route("/livez", live),
+        Route("/readyz", pages.ready),
     ]
-    return Guard(Starlette(routes=routes, exception_handlers={404: pages.missing, 405: pages.missing}))
+    host, _ = split_listen(parts.config.web.admin_listen)
+    # A page of another site can have its own name resolve to this machine, and read whatever answers to that name.
+    hosts = LOOPBACK | {host} if is_loopback(host) else None
+    return Guard(application_of(routes, pages.missing), hosts=hosts)
 
 
 class Admin(Chrome):
@@ -58,7 +65,7 @@ class Admin(Chrome):
                 "size": size(message.size),
                 "url": f"/inbox/{message.key}",
             }
-            for message in self._inbox().messages(limit=SHOWN)
+            for message in await asyncio.to_thread(self._inbox().messages, SHOWN)
         ]
         return self.html(
             "web/inbox.html.j2", words, self._page(request, words, gettext("Inbox")), headers=_PRIVATE, messages=listed
@@ -69,7 +76,7 @@ class Admin(Chrome):
         words = self.words(request)
         gettext = self.parts.renderer.words(words.language).gettext
         key, view = request.path_params["key"], request.path_params.get("view")
-        found = self._inbox().read(key)
+        found = await asyncio.to_thread(self._inbox().read, key)
         if found is None or view not in (None, "html", "text", "raw", "frame"):
             raise HTTPException(404)
         if view == "frame":
@@ -101,6 +108,10 @@ class Admin(Chrome):
             inbox_url="/inbox/",
             frame_url=f"/inbox/{key}/frame",
         )
+
+    async def ready(self, request: Request) -> Response:
+        """Say whether the service does its work, and what keeps it from it."""
+        return readiness(self.parts, reasons=True)
 
     async def missing(self, request: Request, error: Exception) -> Response:
         """Answer what is not there."""

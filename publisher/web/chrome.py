@@ -17,6 +17,7 @@ from publisher.feeds import FeedSpec, feeds_of
 from publisher.files import packaged
 from publisher.text import direction
 from publisher.web import Parts
+from publisher.web.answers import path_of
 from publisher.web.languages import choose
 from publisher.web.values import FORMAT_NAMES, MEDIA_TYPES, FeedLink, Link, Page, Words, language_name
 
@@ -52,7 +53,7 @@ class Chrome:
     ) -> Page:
         """Build the frame: navigation, other languages, feeds to discover, the site's feed first (FR-D1)."""
         gettext = self.parts.renderer.words(words.language).gettext
-        path = request.url.path
+        path = path_of(request)
         root = links.public_url(self.config)
         others = [code for code in self.config.site.languages if code != words.language]
         site_title = words.pick(self.config.site.title)

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from publisher.model import Subscription
 from publisher.store import subscribers
+from publisher.web.answers import path_of
 from publisher.web.chrome import Chrome
 from publisher.web.values import Words
 
@@ -32,7 +33,7 @@ class Leaving(Chrome):
             text=gettext("Press the button, and %(newsletter)s will not be sent to you any more.")
             % {"newsletter": newsletter},
             action={
-                "url": request.url.path,
+                "url": path_of(request),
                 "label": gettext("Unsubscribe from %(newsletter)s") % {"newsletter": newsletter},
             },
         )

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -23,6 +22,7 @@ from publisher.model import Article, IssueState
 from publisher.store import articles, issues
 from publisher.text import excerpt
 from publisher.web import Parts, leaving
+from publisher.web.answers import application_of, readiness, slashed
 from publisher.web.chrome import Chrome
 from publisher.web.feeds import FeedsApp
 from publisher.web.polls import Clients, Limit
@@ -38,6 +38,7 @@ def application(parts: Parts) -> ASGIApp:
     pages, exits = Pages(parts), leaving.Leaving(parts)
     routes: list[Any] = [
         Route("/", pages.home),
+        Route("/feeds", slashed),
         Route("/feeds/", pages.feeds),
         Route("/feeds/{slug}", pages.feed),
         Route("/feed.css", pages.feed_stylesheet),
@@ -57,7 +58,7 @@ def application(parts: Parts) -> ASGIApp:
     ]
     if media := parts.config.web.media:
         routes.append(Mount("/media", StaticFiles(directory=media)))
-    app = Starlette(routes=routes, exception_handlers={404: pages.missing, 405: pages.missing})
+    app = application_of(routes, pages.missing)
     # A feed is polled a thousand times for one page view, so it meets neither the router nor the guard.
     web = parts.config.web
     return FeedsApp(
@@ -273,11 +274,8 @@ class Pages(Chrome):
         return Response(sheet, media_type="text/css", headers={"Cache-Control": "public, max-age=86400"})
 
     async def ready(self, request: Request) -> Response:
-        """Say whether the service does its work, and what keeps it from it."""
-        problems = dict(self.parts.readiness())
-        return JSONResponse(
-            {"ready": not problems, "problems": problems}, 503 if problems else 200, {"Cache-Control": "no-store"}
-        )
+        """Say whether the service does its work, and what part does not; why is for the admin listener (L13)."""
+        return readiness(self.parts, reasons=False)
 
     async def _newsletter(self, words: Words, newsletter: Newsletter) -> dict[str, Any]:
         def read(conn: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - the store's connection

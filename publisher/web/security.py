@@ -18,6 +18,9 @@ MAIL_POLICY = (
 )
 """Of a page that shows a mail as it was sent: mail carries its style inline, and may still run nothing."""
 
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+"""Names by which this machine knows itself."""
+
 _READING = {"GET", "HEAD", "OPTIONS"}
 
 
@@ -25,11 +28,12 @@ class Guard:
     """ASGI middleware: adds the security headers, and answers 403 to a post that another site started.
 
     `open_paths` are prefixes where posts from anywhere are right, such as one-click unsubscribing by a mail provider
-    (RFC 8058 §3.2: no cookie, no referrer, no context to check).
+    (RFC 8058 §3.2: no cookie, no referrer, no context to check). `hosts`, when given, are the only names it answers to.
     """
 
-    def __init__(self, app: ASGIApp, open_paths: tuple[str, ...] = ()) -> None:
+    def __init__(self, app: ASGIApp, open_paths: tuple[str, ...] = (), *, hosts: frozenset[str] | None = None) -> None:
         self.app = app
+        self.hosts = hosts
         self.open_paths = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -47,14 +51,28 @@ class Guard:
                 headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
             await send(message)
 
+        # PostgreSQL refuses to be asked for a NUL; a token that holds one is like any wrong token (F12).
+        if ("\0" in scope["path"] and not self._is_open(scope)) or not self._is_known(scope):
+            await PlainTextResponse("There is no such address here.\n", 400)(scope, receive, guarded)
+            return
         if scope["method"] not in _READING and self._is_foreign(scope):
             answer = PlainTextResponse("This form was sent from another site, so nothing was changed.\n", 403)
             await answer(scope, receive, guarded)
             return
         await self.app(scope, receive, guarded)
 
+    def _is_open(self, scope: Scope) -> bool:
+        return bool(scope["path"].startswith(self.open_paths))
+
+    def _is_known(self, scope: Scope) -> bool:
+        if self.hosts is None:
+            return True
+        host = Headers(scope=scope).get("host", "")
+        name, colon, port = host.rpartition(":")
+        return (name if colon and port.isdigit() else host).lower() in self.hosts
+
     def _is_foreign(self, scope: Scope) -> bool:
-        if scope["path"].startswith(self.open_paths):
+        if self._is_open(scope):
             return False
         headers = Headers(scope=scope)
         # Every browser since 2023 sends Sec-Fetch-Site; older ones send Origin with a post.

@@ -1,0 +1,44 @@
+"""What both listeners answer alike: their routes' frame, and whether the service does its work."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from urllib.parse import quote
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute
+
+from publisher.web import Parts
+
+
+def application_of(
+    routes: Sequence[BaseRoute], missing: Callable[[Request, Exception], Awaitable[Response]]
+) -> Starlette:
+    """Build an app of routes, with one page for what is not there."""
+    app = Starlette(routes=routes, exception_handlers={404: missing, 405: missing})
+    # Its redirect to the address with or without a last slash would name the host that the visitor named (L7).
+    app.router.redirect_slashes = False
+    return app
+
+
+async def slashed(request: Request) -> Response:
+    """Lead to the same address with a slash at its end."""
+    return RedirectResponse(f"{path_of(request)}/", 308, {"Cache-Control": "public, max-age=3600"})
+
+
+def path_of(request: Request) -> str:
+    """Return the path of a request as a link may hold it: on this host, whatever stands in it (L7)."""
+    return quote("/" + request.url.path.lstrip("/\\"))
+
+
+def readiness(parts: Parts, *, reasons: bool) -> Response:
+    """Return what does not work: names of parts, and the reasons too for eyes that may see paths and servers' words.
+
+    A source that fails is named, but hurts only itself (P9): the service is ready all the same.
+    """
+    problems = dict(parts.readiness())
+    ready = all(name.startswith("source ") for name in problems)
+    content = {"ready": ready, "problems": problems if reasons else sorted(problems)}
+    return JSONResponse(content, 200 if ready else 503, {"Cache-Control": "no-store"})
