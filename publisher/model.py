@@ -445,6 +445,8 @@ class Claimed:
     """Not to be attempted at or after this moment."""
     ambiguous: int
     """Earlier attempts whose outcome nobody knows; two at most in a delivery's life."""
+    dkim_keys: str | None = None
+    """What signs it on every attempt, "" for nothing; None until its first claim decides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

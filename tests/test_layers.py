@@ -53,6 +53,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "publisher.digests",
         "publisher.subscriptions",
         "publisher.mail.outbox",
+        "publisher.mail.ahead",
+        "publisher.mail.clerk",
         "publisher.reports",
     ),
     ("publisher.web", "publisher.schedule"),

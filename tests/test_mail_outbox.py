@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any, TypeVar
 
 import pytest
 
@@ -16,7 +17,7 @@ from publisher.mail import outbox
 from publisher.mail.message import SLOT_UNSUBSCRIBE, SegmentHeaders, encode_segment, message_id
 from publisher.mail.outbox import OutboxReport
 from publisher.mail.smtp import Timeouts, Transport
-from publisher.mail.steps import USUAL, Policy
+from publisher.mail.steps import USUAL, Policy, Step
 from publisher.model import (
     DeliveryState,
     Format,
@@ -26,7 +27,7 @@ from publisher.model import (
     NewSegment,
     SubscriptionState,
 )
-from publisher.store import deliveries, issues, subscribers
+from publisher.store import claims, deliveries, issues, subscribers
 from publisher.store.database import Connection, Database
 from publisher.tokens import Keyring
 from tests.smtp_server import Received, Script, SmtpServer, smtp_server
@@ -37,6 +38,7 @@ NOW = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
 KEYRING = Keyring([bytes(range(32))])
 NAMES = [f"reader{number:02d}" for number in range(12)]
 S = DeliveryState
+T = TypeVar("T")
 PATIENT = Timeouts()
 
 
@@ -141,7 +143,13 @@ class Office:
         assert frozen is not None
 
     async def send(
-        self, server: SmtpServer, *, connections: int = 3, policy: Policy = USUAL, timeouts: Timeouts = PATIENT
+        self,
+        server: SmtpServer,
+        *,
+        connections: int = 3,
+        policy: Policy = USUAL,
+        timeouts: Timeouts = PATIENT,
+        **options: Any,
     ) -> OutboxReport:
         """Run the outbox until nothing is due."""
         return await outbox.run(
@@ -155,6 +163,7 @@ class Office:
             stop=self.stop,
             progress=lambda *step: self.steps.append(step),
             policy=policy,
+            **options,
         )
 
     def transport(self, server: SmtpServer, timeouts: Timeouts = PATIENT) -> Callable[[], Transport]:
@@ -402,6 +411,22 @@ async def test_stop_finishes_what_is_under_way_and_claims_no_more(office: Office
         check_ledgers(office, server.received)
 
 
+async def test_a_stop_waits_for_a_silent_server_only_so_long(office: Office) -> None:
+    """K9: after the grace it is as after a crash: written down as unknown, tried once more, the rest untouched."""
+    async with smtp_server(Script(dot=["silence"])) as server:
+        running = asyncio.create_task(office.send(server, connections=1, grace=0.05))
+        await server.at_dot.wait()
+        office.stop.set()
+        report = await running
+        assert (report.deferred, report.waiting) == (1, 12)
+        assert Counter(office.states().values()) == {S.DEFERRED: 1, S.QUEUED: 11}
+        office.stop.clear()
+        office.clock.now += timedelta(hours=1)
+        assert (await office.send(server)).sent == 12
+        assert len(server.received) == 13
+        check_ledgers(office, server.received)
+
+
 class _Told(list[tuple[str, int, int | None]]):
     """A list that tells of what is appended."""
 
@@ -440,26 +465,63 @@ async def test_what_another_worker_took_over_is_not_overwritten(office: Office) 
         assert report.uncertain == 0
 
 
-async def test_a_ledger_that_cannot_be_written_stops_all_connections(
-    office: Office, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("repaired", [True, False], ids=["in this run", "before the next"])
+async def test_an_outcome_that_could_not_be_written_is_kept_and_written_later(
+    office: Office, monkeypatch: pytest.MonkeyPatch, repaired: bool
 ) -> None:
-    """J4: never on without the outcome; the other connections finish the message they have under way."""
+    """J4: never on without the outcome; what is known stays known, is written when there is room, repeats nothing."""
     real, calls = deliveries.record, Counter[str]()
+    backlog: list[Step] = []
 
-    def fail_once(*arguments: object, **options: object) -> int:
+    def fail(*arguments: object, **options: object) -> set[int]:
         calls["record"] += 1
-        if calls["record"] == 4:
+        if calls["record"] == 4 or (calls["record"] > 4 and not repaired):
             raise StoreError("disk full")
         return real(*arguments, **options)  # type: ignore[arg-type]  # passed on as they came
 
-    monkeypatch.setattr(deliveries, "record", fail_once)
+    monkeypatch.setattr(deliveries, "record", fail)
     async with smtp_server() as server:
         with pytest.raises(StoreError, match="disk full"):
-            await office.send(server)
+            await office.send(server, backlog=backlog)
         states = Counter(office.states().values())
-        assert states[S.SENDING] == 1
-        assert len(server.received) == states[S.SENT] + 1 < 12
-        office.crash()
-        await office.send(server)
+        arrived = len(server.received)
+        assert arrived < 12
+        assert states[S.SENT] + len(backlog) == arrived
+        assert bool(backlog) is not repaired
+        monkeypatch.undo()
+        report = await office.send(server, backlog=backlog)
+        assert (report.sent, backlog) == (12 - arrived, [])
         check_ledgers(office, server.received)
-        assert len(server.received) == 13
+        assert len(server.received) == 12
+    assert set(office.states().values()) == {S.SENT}
+
+
+async def test_a_claim_whose_commit_seemed_to_fail_waits_again(office: Office) -> None:
+    """J13: the database had done it all the same; no body was written, so nothing is in doubt."""
+    now = office.clock.now
+
+    def take(conn: Connection) -> None:
+        found = claims.upcoming(conn, epoch=office.epoch, now=now, limit=3)
+        claims.take(conn, found.candidates, now)
+
+    office.db.write(take)
+    async with smtp_server() as server:
+        assert (await office.send(server)).sent == 12
+        assert len(server.received) == 12
+    assert {row.ambiguous for row in office.rows()} == {0}
+
+
+async def test_many_connections_share_a_commit(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """§5.2: one transaction records current outcomes and marks the next deliveries, for all that are ready."""
+    commits: list[int] = []
+    real = office.db.awrite
+
+    async def counted(work: Callable[[Connection], T]) -> T:
+        commits.append(1)
+        return await real(work)
+
+    monkeypatch.setattr(office.db, "awrite", counted)
+    async with smtp_server(Script(extensions=("PIPELINING",))) as server:
+        await office.send(server, connections=6)
+        assert len(server.received) == 12
+    assert len(commits) < 12

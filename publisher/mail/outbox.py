@@ -1,32 +1,46 @@
-"""The outbox: deliveries are claimed, sent and recorded, one at a time on each connection."""
+"""The outbox: deliveries are read ahead, claimed and recorded together, and sent one at a time on each connection."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from publisher import addresses
+from publisher.errors import PublisherError
+from publisher.mail.ahead import Ahead, Parcel
+from publisher.mail.clerk import Clerk
 from publisher.mail.message import personalise
+from publisher.mail.smtp import Envelope
 from publisher.mail.steps import USUAL, Policy, Step, next_step
 from publisher.model import Attempt, Claimed, DeliveryState, Outcome
-from publisher.store import deliveries, issues, subscribers
-from publisher.store.database import Connection, Database
+from publisher.store import deliveries, issues
+from publisher.store.database import Database
 from publisher.store.deliveries import SegmentBytes
 from publisher.tokens import Keyring, unsubscribe_url
 
-KEPT_SEGMENTS = 64
-"""Segments kept in memory: an issue has few, and their readers come in any order."""
+GRACE = 30.0
+"""Seconds that messages under way may take after a stop; what has no answer then is recovered as after a crash."""
+
+COMPOSERS = 2
+"""Threads that make messages ahead."""
+
+
+_GIVEN_UP = Attempt(outcome=Outcome.AMBIGUOUS, code=None, text="given up while stopping", phase="dot")
 
 
 class Transport(Protocol):
     """A connection to the next hop; one message is under way on it at a time."""
 
-    async def send(self, mail_from: str, rcpt_to: str, message: bytes) -> Attempt:
+    async def send(self, mail_from: str, rcpt_to: str, message: bytes, *, behind: Envelope | None = None) -> Attempt:
         """Send one message and say what came of it; never raises for what a server does."""
+
+    async def abandon(self) -> None:
+        """Give up the envelope that was sent behind the last message."""
 
     async def close(self) -> None:
         """Leave."""
@@ -67,107 +81,40 @@ async def run(
     stop: asyncio.Event,
     progress: Progress | None = None,
     policy: Policy = USUAL,
+    backlog: list[Step] | None = None,
+    grace: float = GRACE,
 ) -> OutboxReport:
     """Send what is due until nothing is, until told to stop, or until the transport is unfit.
 
-    Each connection has one delivery `sending` at most; one transaction records its outcome and claims the next, so that
-    a crash repeats at most one message per connection (P2). After `stop` nothing is claimed and messages under way are
-    finished. Cancelling instead is a crash: what was under way is for `deliveries.recover`.
-    Raises StoreError when the ledger cannot be written; then, too, nothing more is sent.
+    Each connection has one delivery `sending` at most. One transaction, shared by the connections, records what came of
+    their deliveries and claims the next; bodies are written only after it, so that a crash repeats at most one message
+    per connection (P2). After `stop` nothing is claimed and messages under way are finished, for `grace` seconds.
+    Cancelling instead is a crash: what was under way is for `deliveries.recover`.
+
+    Raises StoreError or BusyError when the ledger cannot be written; then, too, nothing more is sent. Outcomes that are
+    known but not written stay in `backlog`; give the same list to the next run, which begins by writing them.
     """
-    run_ = _Run(db, transport, keyring, epoch, clock, dice, stop, progress, policy)
+    run_ = _Run(db, transport, epoch, clock, dice, stop, progress, policy, [] if backlog is None else backlog)
     await run_.prepare()
-    workers = [asyncio.create_task(run_.work()) for _ in range(connections)]
-    try:
-        outcomes = await asyncio.gather(*workers, return_exceptions=True)
-    except asyncio.CancelledError:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
-        raise
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
+    with ThreadPoolExecutor(COMPOSERS, thread_name_prefix="publisher-compose") as threads:
+        composer = _Composer(keyring)
+        ahead = Ahead(db, composer.compose, epoch=epoch, clock=clock, threads=threads, want=2 * connections + 8)
+        async with ahead:
+            workers = [asyncio.create_task(run_.work(ahead)) for _ in range(connections)]
+            await run_.attend(workers, grace)
     return await run_.finish()
 
 
-class _Run:
-    """What the connections of one run share."""
+class _Composer:
+    """Makes each reader's message out of the segment's bytes."""
 
-    def __init__(
-        self,
-        db: Database,
-        transport: Callable[[], Transport],
-        keyring: Keyring,
-        epoch: int,
-        clock: Callable[[], datetime],
-        dice: Callable[[], float],
-        stop: asyncio.Event,
-        progress: Progress | None,
-        policy: Policy,
-    ) -> None:
-        self._db, self._transport, self._keyring = db, transport, keyring
-        self._epoch, self._clock, self._dice = epoch, clock, dice
-        self._stop, self._progress, self._policy = stop, progress, policy
-        self._segments: dict[int, SegmentBytes] = {}
-        self._counts: Counter[str] = Counter()
-        self._total = 0
-        self._held = ""
-        self._broken = False
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
 
-    async def prepare(self) -> None:
-        """Learn how much there is to do."""
-        self._total = (await self._db.aread(deliveries.waiting)).open
-
-    async def work(self) -> None:
-        """Carry deliveries over one connection, one after another."""
-        door = self._transport()
-        try:
-            claimed = await self._turn(None)
-            while claimed is not None:
-                attempt = await self._attempt(door, claimed)
-                step = next_step(attempt, claimed, now=self._clock(), policy=self._policy, chance=self._dice())
-                self._held = self._held or step.hold
-                claimed = await self._turn((claimed, step))
-        except BaseException:
-            self._broken = True  # the others finish what they have under way and claim no more
-            raise
-        finally:
-            await door.close()
-
-    async def finish(self) -> OutboxReport:
-        """Close issues that have nothing open and sum up."""
-        now = self._clock()
-        await self._db.awrite(lambda conn: issues.finish(conn, now))
-        waiting = await self._db.aread(deliveries.waiting)
-        return OutboxReport(**self._counts, waiting=waiting.open, held=self._held)
-
-    async def _turn(self, done: tuple[Claimed, Step] | None) -> Claimed | None:
-        """Record what came of one delivery and claim the next, in one transaction."""
-        now = self._clock()
-
-        def turn(conn: Connection) -> tuple[int, list[Claimed]]:
-            written = _write(conn, *done, now) if done else 1
-            # Asked here and not before waiting for the writer: meanwhile somebody may have said stop.
-            go_on = not (self._stop.is_set() or self._held or self._broken)
-            return written, deliveries.claim(conn, epoch=self._epoch, limit=1, now=now) if go_on else []
-
-        written, claimed = await self._db.awrite(turn)
-        if done:
-            self._count(done[1], written)
-        return claimed[0] if claimed else None
-
-    def _count(self, step: Step, written: int) -> None:
-        state = step.record.state
-        suppressed = state is DeliveryState.FAILED and step.suppress
-        self._counts["fenced" if not written else "suppressed" if suppressed else state] += 1
-        if self._progress:
-            done = self._counts.total()
-            self._progress("sending", done, max(done, self._total))
-
-    async def _attempt(self, door: Transport, claimed: Claimed) -> Attempt:
-        segment = await self._segment(claimed.segment_id)
+    def compose(self, claimed: Claimed, segment: SegmentBytes) -> Parcel:
+        """Return the parcel of a delivery; one reader's data must not stop the others (E3)."""
         settings = segment.settings
+        message, refusal = b"", None
         try:
             message = personalise(
                 segment.head,
@@ -181,22 +128,122 @@ class _Run:
                 ),
             )
         except ValueError as error:
-            # One reader's data must not stop the others (E3).
-            return Attempt(outcome=Outcome.REFUSED, code=None, text=str(error), phase="message")
-        return await door.send(settings["from_address"], claimed.address, message)
-
-    async def _segment(self, segment_id: int) -> SegmentBytes:
-        if segment_id not in self._segments:
-            found = await self._db.aread(lambda conn: deliveries.segment(conn, segment_id))
-            while len(self._segments) >= KEPT_SEGMENTS:
-                del self._segments[next(iter(self._segments))]
-            self._segments[segment_id] = found
-        return self._segments[segment_id]
+            refusal = Attempt(outcome=Outcome.REFUSED, code=None, text=str(error), phase="message")
+        return Parcel(claimed, Envelope(settings["from_address"], claimed.address, len(message)), message, refusal)
 
 
-def _write(conn: Connection, claimed: Claimed, step: Step, now: datetime) -> int:
-    written = deliveries.record(conn, [step.record], now)
-    if step.suppress and written:
-        key = addresses.parse(claimed.address).key
-        subscribers.suppress(conn, key, reason=step.suppress, now=now)
-    return written
+class _Run:
+    """What the connections of one run share."""
+
+    def __init__(
+        self,
+        db: Database,
+        transport: Callable[[], Transport],
+        epoch: int,
+        clock: Callable[[], datetime],
+        dice: Callable[[], float],
+        stop: asyncio.Event,
+        progress: Progress | None,
+        policy: Policy,
+        backlog: list[Step],
+    ) -> None:
+        self._db, self._transport = db, transport
+        self._epoch, self._clock, self._dice = epoch, clock, dice
+        self._stop, self._progress, self._policy = stop, progress, policy
+        self._clerk = Clerk(db, clock=clock, may_claim=lambda: self._going, backlog=backlog)
+        self._counts: Counter[str] = Counter()
+        self._total = 0
+        self._held = ""
+        self._broken: BaseException | None = None
+
+    @property
+    def _going(self) -> bool:
+        return not (self._stop.is_set() or self._held or self._broken)
+
+    async def prepare(self) -> None:
+        """Write what an earlier run could not, and learn how much there is to do."""
+        await self._clerk.flush()
+        now = self._clock()
+        # Claims that were committed although it seemed not: no body was written for them.
+        await self._db.awrite(lambda conn: deliveries.give_back(conn, self._epoch, now))
+        self._total = (await self._db.aread(deliveries.waiting)).open
+
+    async def work(self, ahead: Ahead) -> None:
+        """Carry deliveries over one connection, one after another."""
+        door = self._transport()
+        try:
+            parcel: Parcel | None = await ahead.next()
+            done: Step | None = None
+            while parcel or done:
+                said = await self._clerk.turn(done, parcel.claimed if parcel else None)
+                if done:
+                    self._count(done, said.written)
+                    done = None
+                if parcel and said.stands:
+                    following = ahead.pop() if self._going else None
+                    done = await self._deliver(door, parcel, following)
+                else:
+                    await door.abandon()
+                    following = await ahead.next() if self._going else None
+                if parcel:
+                    ahead.settled(parcel.claimed)
+                parcel = following
+        except BaseException as error:
+            if not isinstance(self._broken, Exception):
+                self._broken = error  # the others finish what they have under way and claim no more
+            raise
+        finally:
+            await door.close()
+
+    async def attend(self, workers: Sequence[asyncio.Task[None]], grace: float) -> None:
+        """Wait for the connections; after a stop for `grace` seconds at most."""
+        stopped = asyncio.create_task(self._stop.wait())
+        try:
+            working = asyncio.create_task(asyncio.wait(workers))
+            await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({working}, timeout=grace)
+        finally:
+            stopped.cancel()
+            for worker in workers:
+                worker.cancel()
+            await asyncio.wait(workers)
+            await self._clerk.close()
+
+    async def finish(self) -> OutboxReport:
+        """Close issues that have nothing open and sum up."""
+        if self._broken and not isinstance(self._broken, asyncio.CancelledError):
+            with contextlib.suppress(PublisherError):  # the disk may have room again; else the next run begins with it
+                await self._clerk.flush()
+            raise self._broken
+        await self._clerk.flush()
+        now = self._clock()
+        await self._db.awrite(lambda conn: issues.finish(conn, now))
+        waiting = await self._db.aread(deliveries.waiting)
+        return OutboxReport(**self._counts, waiting=waiting.open, held=self._held)
+
+    def _count(self, step: Step, written: bool) -> None:
+        state = step.record.state
+        suppressed = state is DeliveryState.FAILED and step.suppress
+        self._counts["fenced" if not written else "suppressed" if suppressed else state] += 1
+        if self._progress:
+            done = self._counts.total()
+            self._progress("sending", done, max(done, self._total))
+
+    async def _deliver(self, door: Transport, parcel: Parcel, following: Parcel | None) -> Step:
+        if parcel.refusal:
+            await door.abandon()
+            attempt = parcel.refusal
+        else:
+            behind = following.envelope if following and not following.refusal else None
+            envelope = parcel.envelope
+            try:
+                attempt = await door.send(envelope.mail_from, envelope.rcpt_to, parcel.message, behind=behind)
+            except asyncio.CancelledError:
+                self._clerk.keep(self._step(parcel.claimed, _GIVEN_UP))
+                raise
+        step = self._step(parcel.claimed, attempt)
+        self._held = self._held or step.hold
+        return step
+
+    def _step(self, claimed: Claimed, attempt: Attempt) -> Step:
+        return next_step(attempt, claimed, now=self._clock(), policy=self._policy, chance=self._dice())

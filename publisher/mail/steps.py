@@ -41,6 +41,8 @@ class Step:
     """What follows from an attempt."""
 
     record: Recorded
+    address: str = ""
+    """The recipient's."""
     suppress: str = ""
     """Why the address is never to be mailed again; "" when it may be."""
     hold: str = ""
@@ -59,7 +61,7 @@ def next_step(attempt: Attempt, claimed: Claimed, *, now: datetime, policy: Poli
         return Step(_recorded(claimed, attempt, DeliveryState.DEFERRED, next_at=now), hold=_words(attempt))
     if attempt.outcome is Outcome.REFUSED:
         suppress = _words(attempt) if kind is ReplyClass.SUPPRESS else ""
-        return Step(_recorded(claimed, attempt, DeliveryState.FAILED), suppress=suppress)
+        return Step(_recorded(claimed, attempt, DeliveryState.FAILED), claimed.address, suppress=suppress)
     hold = _words(attempt) if kind is ReplyClass.THROTTLE else ""
     return Step(_deferred(attempt, claimed, now, policy, chance), hold=hold)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from publisher.errors import NotFoundError
-from publisher.model import Claimed, DeliveryState, Format, IssueState, Recorded, SubscriptionState
+from publisher.model import DeliveryState, Format, IssueState, Recorded
 from publisher.store import statements as st
 from publisher.store.issues import OPEN, WAITING
 from publisher.store.tables import (
@@ -19,9 +19,7 @@ from publisher.store.tables import (
     deliveries,
     issues,
     segments,
-    subscribers,
     subscriptions,
-    suppressions,
     workers,
 )
 
@@ -91,32 +89,16 @@ def new_epoch(conn: sa.Connection, now: datetime) -> int:
 
 
 def stop_epoch(conn: sa.Connection, epoch: int, now: datetime) -> None:
-    """Note that a worker ended in order, with nothing left on the wire."""
-    conn.execute(sa.update(workers).where(workers.c.epoch == epoch).values(stopped_at=now))
+    """Note that a worker ended in order; one that left something on the wire did not, and is for `recover`."""
+    d = deliveries.c
+    left = sa.exists().where(st.among(d.state, [DeliveryState.SENDING]), d.epoch == epoch)
+    conn.execute(sa.update(workers).where(workers.c.epoch == epoch, ~left).values(stopped_at=now))
 
 
 def running_epochs(conn: sa.Connection) -> list[int]:
     """Return the workers that have not ended in order: running, or dead."""
     query = sa.select(workers.c.epoch).where(workers.c.stopped_at.is_(None)).order_by(workers.c.epoch)
     return list(conn.scalars(query))
-
-
-def claim(conn: sa.Connection, *, epoch: int, limit: int, now: datetime) -> list[Claimed]:
-    """Mark up to `limit` due deliveries as being sent by `epoch` and return them, longest due first.
-
-    Only issues being sent count. Whoever left, was suppressed or erased gets none, and what is too old is not sent:
-    such rows met on the way are closed as suppressed or expired. The first claim fixes date, address and name, so that
-    every attempt has the same bytes.
-    """
-    claimed: list[Claimed] = []
-    while len(claimed) < limit and (due := _due(conn, limit - len(claimed), now)):
-        refusals = _refusals(conn, due, now)
-        for (state, reason), ids in _grouped(refusals).items():
-            _close(conn, ids, state, reason, now)
-        perhaps = [row for row in due if row.id in refusals and refusals[row.id][0] in _REACHED]
-        _move_cursors(conn, ((row.subscription_id, row.to_seq) for row in perhaps))
-        claimed += _take(conn, [row.id for row in due if row.id not in refusals], epoch, now)
-    return claimed
 
 
 def segment(conn: sa.Connection, id: int) -> SegmentBytes:  # noqa: A002 - the column's name
@@ -131,22 +113,26 @@ def segment(conn: sa.Connection, id: int) -> SegmentBytes:  # noqa: A002 - the c
     )
 
 
-def record(conn: sa.Connection, outcomes: Iterable[Recorded], now: datetime) -> int:
-    """Write down what attempts came to, move the cursors of readers who were reached; returns how many were written.
+def record(conn: sa.Connection, outcomes: Iterable[Recorded], now: datetime) -> set[int]:
+    """Write down what attempts came to, move the cursors of readers who were reached; returns what was written, by id.
 
-    Only the worker whose claim still stands may write: a row that another has taken over since stays as it is, and the
-    number returned is smaller than that of `outcomes`.
+    Only the worker whose claim still stands may write: a row that another has taken over since stays as it is, and is
+    missing from what is returned. Each delivery comes once.
     """
-    reached: list[tuple[int | None, int]] = []
-    written = 0
-    for outcome in sorted(outcomes, key=lambda outcome: outcome.delivery_id):  # one order: no deadlocks
-        row = _write(conn, outcome, now)
-        if row is not None:
-            written += 1
-            if row.state in _REACHED:
-                reached.append((row.subscription_id, row.to_seq))
-    _move_cursors(conn, reached)
-    return written
+    by_id = {outcome.delivery_id: outcome for outcome in outcomes}
+    if not by_id:
+        return set()
+    d = deliveries.c
+    # Locked in one order, so that two workers never wait for each other.
+    query = sa.select(d.id, d.epoch, d.ambiguous, d.subscription_id, d.to_seq).order_by(d.id).with_for_update()
+    query = query.where(st.one_of(d.id, by_id), st.among(d.state, [DeliveryState.SENDING]))
+    rows = [row for row in conn.execute(query) if row.epoch == by_id[row.id].epoch]
+    changes = [_change(by_id[row.id], row.ambiguous, now) for row in rows]
+    if changes:
+        conn.execute(_record_one, changes)
+    reached = {change["_id"] for change in changes if change["_state"] in _REACHED}
+    _move_cursors(conn, ((row.subscription_id, row.to_seq) for row in rows if row.id in reached))
+    return {row.id for row in rows}
 
 
 def recover(
@@ -175,6 +161,17 @@ def recover(
     _move_cursors(conn, ((row.subscription_id, row.to_seq) for row in rows if row.state in _REACHED))
     numbers = Counter(DeliveryState(row.state) for row in rows)
     return Recovered(deferred=numbers[DeliveryState.DEFERRED], uncertain=numbers[DeliveryState.UNCERTAIN])
+
+
+def give_back(conn: sa.Connection, epoch: int, now: datetime) -> int:
+    """Let deliveries that this worker claimed without sending them wait again; returns how many there were.
+
+    Only while none of its connections has anything under way: a commit that was reported as failed may have happened.
+    """
+    d = deliveries.c
+    statement = sa.update(deliveries).where(st.among(d.state, [DeliveryState.SENDING]), d.epoch == epoch)
+    changes = {"state": DeliveryState.DEFERRED, "reason": "claimed, not sent", "epoch": None, "next_at": now}
+    return conn.execute(statement.values(changes)).rowcount
 
 
 def waiting(conn: sa.Connection) -> Waiting:
@@ -224,100 +221,29 @@ def listing(
     ]
 
 
-def _due(conn: sa.Connection, limit: int, now: datetime) -> Sequence[st.AnyRow]:
-    """Lock due rows that no other worker is looking at."""
-    d = deliveries.c
-    query = (
-        sa.select(d.id, d.issue_id, d.subscription_id, d.subscriber_id, d.expires_at, d.ambiguous, d.to_seq)
-        .join_from(deliveries, issues)
-        .where(st.among(d.state, WAITING), d.next_at <= now, issues.c.state == IssueState.SENDING)
-        .order_by(d.next_at, d.id)
-        .limit(limit)
-    )
-    return conn.execute(query.with_for_update(of=deliveries, skip_locked=True)).all()
+_CHANGED = ("state", "reason", "next_at", "ambiguous", "reply_code", "reply_text", "finished_at")
+_record_one = (
+    sa.update(deliveries)
+    .where(deliveries.c.id == sa.bindparam("_id"))
+    .values({name: sa.bindparam(f"_{name}") for name in _CHANGED})
+)
 
 
-def _refusals(conn: sa.Connection, due: Sequence[st.AnyRow], now: datetime) -> dict[int, tuple[DeliveryState, str]]:
-    """Say for each row that must not be sent what becomes of it.
-
-    The rows that decide are locked before they are read, so that who leaves at this moment either is seen here, or
-    gets an answer only after this claim.
-    """
-    s, p, x = subscriptions.c, subscribers.c, suppressions.c
-    chosen = st.one_of(s.id, [row.subscription_id for row in due if row.subscription_id is not None])
-    states = dict(conn.execute(sa.select(s.id, s.state).where(chosen).order_by(s.id).with_for_update(read=True)).all())
-    people = st.one_of(p.id, [row.subscriber_id for row in due if row.subscriber_id is not None])
-    conn.execute(sa.select(p.id).where(people).order_by(p.id).with_for_update(read=True))
-    query = sa.select(p.id, x.reason).join_from(subscribers, suppressions, x.address_key == p.address_key)
-    barred = dict(conn.execute(query.where(people)).all())
-
-    refusals = {}
-    for row in due:
-        state = states.get(row.subscription_id)
-        if row.subscriber_id is None or state is None:
-            refusals[row.id] = (DeliveryState.SUPPRESSED, "erased")
-        elif state != SubscriptionState.CONFIRMED:
-            refusals[row.id] = (DeliveryState.SUPPRESSED, state)
-        elif row.subscriber_id in barred:
-            refusals[row.id] = (DeliveryState.SUPPRESSED, barred[row.subscriber_id])
-        elif row.expires_at <= now and row.ambiguous:
-            # It may have reached the reader, and then "expired" would be a lie that sends the articles again.
-            refusals[row.id] = (DeliveryState.UNCERTAIN, "not sent again in time, and perhaps sent before")
-        elif row.expires_at <= now:
-            refusals[row.id] = (DeliveryState.EXPIRED, "not sent in time")
-    return refusals
-
-
-def _grouped(refusals: Mapping[int, tuple[DeliveryState, str]]) -> dict[tuple[DeliveryState, str], list[int]]:
-    groups: dict[tuple[DeliveryState, str], list[int]] = {}
-    for delivery_id, refusal in refusals.items():
-        groups.setdefault(refusal, []).append(delivery_id)
-    return groups
-
-
-def _close(conn: sa.Connection, ids: Iterable[int], state: DeliveryState, reason: str, now: datetime) -> None:
-    statement = sa.update(deliveries).where(st.one_of(deliveries.c.id, ids))
-    conn.execute(statement.values(state=state, reason=reason, finished_at=now))
-
-
-def _take(conn: sa.Connection, ids: Sequence[int], epoch: int, now: datetime) -> list[Claimed]:
-    d, p = deliveries.c, subscribers.c
-    person = p.id == d.subscriber_id
-    statement = sa.update(deliveries).where(st.one_of(d.id, ids))
-    statement = statement.values(
-        state=DeliveryState.SENDING,
-        attempt=d.attempt + 1,
-        epoch=epoch,
-        claimed_at=now,
-        date_at=sa.func.coalesce(d.date_at, sa.literal(now, Instant)),
-        address=sa.func.coalesce(d.address, sa.select(p.address).where(person).scalar_subquery()),
-        name=sa.func.coalesce(d.name, sa.select(p.name).where(person).scalar_subquery()),
-    )
-    columns = [d[name] for name in Claimed.__dataclass_fields__]
-    claimed = {row["id"]: Claimed(**row) for row in conn.execute(statement.returning(*columns)).mappings()}
-    return [claimed[delivery_id] for delivery_id in ids]
-
-
-def _write(conn: sa.Connection, outcome: Recorded, now: datetime) -> st.AnyRow | None:
-    """Update one row if the claim still stands, else nothing; the second ambiguous attempt is uncertain in any case."""
-    d = deliveries.c
-    worn_out = d.ambiguous + 1 >= MOST_AMBIGUOUS if outcome.ambiguous else sa.false()
+def _change(outcome: Recorded, ambiguous: int, now: datetime) -> dict[str, Any]:
+    """Return the new values of a row; the second ambiguous attempt is uncertain in any case."""
+    ambiguous += int(outcome.ambiguous)
     waits = outcome.state in WAITING
-    ended = sa.case((worn_out, sa.literal(now, Instant)), else_=sa.literal(None if waits else now, Instant))
-    statement = sa.update(deliveries).where(
-        d.id == outcome.delivery_id, d.epoch == outcome.epoch, d.state == DeliveryState.SENDING
-    )
-    return conn.execute(
-        statement.values(
-            state=sa.case((worn_out, DeliveryState.UNCERTAIN), else_=outcome.state) if waits else outcome.state,
-            reason=outcome.reason,
-            next_at=outcome.next_at or now,
-            ambiguous=d.ambiguous + int(outcome.ambiguous),
-            reply_code=outcome.attempt.code,
-            reply_text=outcome.attempt.text,
-            finished_at=ended,
-        ).returning(d.state, d.subscription_id, d.to_seq)
-    ).one_or_none()
+    worn_out = waits and outcome.ambiguous and ambiguous >= MOST_AMBIGUOUS
+    return {
+        "_id": outcome.delivery_id,
+        "_state": DeliveryState.UNCERTAIN if worn_out else outcome.state,
+        "_reason": outcome.reason,
+        "_next_at": outcome.next_at or now,
+        "_ambiguous": ambiguous,
+        "_reply_code": outcome.attempt.code,
+        "_reply_text": outcome.attempt.text,
+        "_finished_at": None if waits and not worn_out else now,
+    }
 
 
 def _move_cursors(conn: sa.Connection, reached: Iterable[tuple[int | None, int]]) -> None:

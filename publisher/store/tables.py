@@ -367,6 +367,7 @@ deliveries = _table(
     sa.Column("date_at", Instant),  # Date header, set by the first claim and kept
     _text("address", nullable=True),  # likewise
     _text("name", nullable=True),
+    _text("dkim_keys", nullable=True),  # likewise: what signs it; empty: nothing
     _text("message_id"),
     sa.Column("reply_code", sa.Integer),
     _text("reply_text", nullable=True),

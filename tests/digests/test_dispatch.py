@@ -42,6 +42,7 @@ from publisher.render import Renderer
 from publisher.slots import Slot
 from publisher.store import articles, deliveries, issues, subscribers
 from publisher.store.database import Connection, Database
+from tests.store import make
 
 Ids = Callable[[], str]
 Dispatch = Callable[..., DispatchReport]
@@ -135,7 +136,7 @@ def sent(db: Database, now: datetime) -> None:
 
     def work(conn: Connection) -> None:
         epoch = deliveries.new_epoch(conn, now)
-        claimed = deliveries.claim(conn, epoch=epoch, limit=1000, now=now)
+        claimed = make.claim(conn, epoch=epoch, limit=1000, now=now)
         attempt = Attempt(outcome=Outcome.ACCEPTED, code=250, text="ok", phase="dot")
         outcomes = [
             Recorded(delivery_id=c.id, epoch=epoch, state=DeliveryState.SENT, reason="", attempt=attempt)

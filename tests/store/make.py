@@ -26,7 +26,7 @@ from publisher.model import (
     SubscriptionState,
     WithdrawnArticle,
 )
-from publisher.store import articles, issues, subscribers
+from publisher.store import articles, claims, issues, subscribers
 from publisher.store.database import Connection, Database
 
 NOW = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
@@ -238,3 +238,17 @@ def outcome(
         next_at=next_at,
         ambiguous=ambiguous,
     )
+
+
+def claim(conn: Connection, *, epoch: int, limit: int, now: datetime) -> list[Claimed]:
+    """Take up to `limit` due deliveries, reading on past those that must not be sent."""
+    claimed: list[Claimed] = []
+    after = None
+    while len(claimed) < limit:
+        found = claims.upcoming(conn, epoch=epoch, now=now, limit=limit - len(claimed), after=after)
+        if not found.candidates:
+            break
+        after = found.last
+        taken = claims.take(conn, found.candidates, now)
+        claimed += [candidate for candidate in found.candidates if candidate.id in taken]
+    return claimed

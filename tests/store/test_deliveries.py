@@ -18,6 +18,7 @@ from publisher.model import Claimed, DeliveryState, Recorded, SubscriptionState
 from publisher.store import deliveries, issues, subscribers
 from publisher.store.database import Connection, Database
 from publisher.store.tables import subscribers as people
+from tests.store import make
 from tests.store.make import DAY, HOUR, MINUTE, NOW, frozen, outcome, reader
 
 QUEUED, SENDING, SENT, DEFERRED, FAILED, UNCERTAIN, SUPPRESSED, EXPIRED = DeliveryState
@@ -37,11 +38,11 @@ def prepared(database: Database, *names: str, **fields: Any) -> list[int]:
 
 
 def claim(database: Database, epoch: int, limit: int = 99, now: datetime = NOW) -> list[Claimed]:
-    return database.write(lambda conn: deliveries.claim(conn, epoch=epoch, limit=limit, now=now))
+    return database.write(lambda conn: make.claim(conn, epoch=epoch, limit=limit, now=now))
 
 
 def record(database: Database, *outcomes: Recorded, now: datetime = NOW) -> int:
-    return database.write(lambda conn: deliveries.record(conn, outcomes, now))
+    return len(database.write(lambda conn: deliveries.record(conn, outcomes, now)))
 
 
 def ledger(database: Database) -> list[tuple[DeliveryState, str]]:
@@ -270,11 +271,14 @@ def test_recovery_leaves_the_living_alone(database: Database, epoch: int) -> Non
     prepared(database, "ada", "bob")
     alive = database.write(lambda conn: deliveries.new_epoch(conn, NOW))
     claim(database, epoch, limit=1)
-    claim(database, alive, limit=1)
+    [bob] = claim(database, alive, limit=1)
     assert database.read(deliveries.running_epochs) == [epoch, alive]
     database.write(lambda conn: deliveries.recover(conn, [epoch], policy="retry", now=NOW))
     assert [state for state, _ in ledger(database)] == [DEFERRED, SENDING]
     assert database.read(deliveries.running_epochs) == [alive]
+    database.write(lambda conn: deliveries.stop_epoch(conn, alive, NOW))
+    assert database.read(deliveries.running_epochs) == [alive]  # it left something on the wire: that is no order
+    record(database, outcome(bob))
     database.write(lambda conn: deliveries.stop_epoch(conn, alive, NOW))
     assert database.read(deliveries.running_epochs) == []
     assert database.write(lambda conn: deliveries.new_epoch(conn, NOW)) > alive
@@ -285,7 +289,7 @@ def test_a_claim_that_was_never_committed_did_not_happen(database: Database, epo
     prepared(database, "ada")
 
     def work(conn: Connection) -> None:
-        assert len(deliveries.claim(conn, epoch=epoch, limit=1, now=NOW)) == 1
+        assert len(make.claim(conn, epoch=epoch, limit=1, now=NOW)) == 1
         raise RuntimeError("kill -9")
 
     with pytest.raises(RuntimeError, match="kill -9"):
@@ -362,7 +366,7 @@ def test_a_worker_does_not_wait_for_rows_another_is_claiming(postgresql_url: str
         epochs = [first.write(lambda conn: deliveries.new_epoch(conn, NOW)) for _ in range(2)]
 
         def work(conn: Connection) -> list[int]:
-            mine = deliveries.claim(conn, epoch=epochs[0], limit=1, now=NOW)
+            mine = make.claim(conn, epoch=epochs[0], limit=1, now=NOW)
             theirs = claim(second, epochs[1], limit=2)
             return [item.subscription_id for item in (*mine, *theirs)]
 
@@ -411,7 +415,7 @@ def test_the_ledger_is_searched_by_its_partial_indexes(database: Database) -> No
                 plans.append(" ".join(str(part) for row in cursor.fetchall() for part in row))
             return statement, parameters
 
-        deliveries.claim(conn, epoch=1, limit=1, now=NOW)
+        make.claim(conn, epoch=1, limit=1, now=NOW)
         deliveries.recover(conn, [1], policy="retry", now=NOW)
         issues.finish(conn, NOW)
 

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from publisher.model import Claimed, DeliveryState, Format, Issue, IssueState, SlotOutcome
 from publisher.store import articles, deliveries, issues
 from publisher.store.database import Connection, Database
+from tests.store import make
 from tests.store.make import (
     DAY,
     HOUR,
@@ -32,13 +33,15 @@ def readers(database: Database, *names: str) -> list[int]:
 def claim(database: Database, limit: int = 99, now: datetime = NOW) -> list[Claimed]:
     def work(conn: Connection) -> list[Claimed]:
         epoch = deliveries.new_epoch(conn, now)
-        return deliveries.claim(conn, epoch=epoch, limit=limit, now=now)
+        return make.claim(conn, epoch=epoch, limit=limit, now=now)
 
     return database.write(work)
 
 
 def record(database: Database, claimed: Claimed, state: DeliveryState = DeliveryState.SENT) -> None:
-    assert database.write(lambda conn: deliveries.record(conn, [outcome(claimed, state, next_at=NOW)], NOW)) == 1
+    assert database.write(lambda conn: deliveries.record(conn, [outcome(claimed, state, next_at=NOW)], NOW)) == {
+        claimed.id
+    }
 
 
 def states(database: Database) -> list[tuple[int, DeliveryState, str]]:
@@ -327,7 +330,7 @@ def test_times_without_a_zone_are_refused_by_every_function(database: Database) 
         lambda conn: issues.freeze(conn, issue(conn, [ada], due_at=naive), NOW),
         lambda conn: issues.finish(conn, naive),
         lambda conn: deliveries.new_epoch(conn, naive),
-        lambda conn: deliveries.claim(conn, epoch=1, limit=1, now=naive),
+        lambda conn: make.claim(conn, epoch=1, limit=1, now=naive),
         lambda conn: deliveries.recover(conn, [1], policy="retry", now=naive),
         lambda conn: reader(conn, "eve@x.org", now=naive),
         lambda conn: articles.failed(conn, "news", "folder", "error", naive),

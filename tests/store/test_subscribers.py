@@ -9,6 +9,7 @@ import pytest
 from publisher.model import Format, Reader, Subscriber, Subscription, SubscriptionState
 from publisher.store import subscribers
 from publisher.store.database import Connection, Database
+from tests.store import make
 from tests.store.make import DAY, NOW, draft, frozen, new, outcome, reader, stored
 
 PENDING, CONFIRMED, UNSUBSCRIBED = (
@@ -256,7 +257,7 @@ def test_changing_the_frequency_neither_loses_nor_repeats(database: Database) ->
     stored(database, new(draft("b.md")))
     frozen(database, [made], to_seq=2)
     epoch = database.write(lambda conn: deliveries.new_epoch(conn, NOW))
-    [claimed] = database.write(lambda conn: deliveries.claim(conn, epoch=epoch, limit=9, now=NOW))
+    [claimed] = database.write(lambda conn: make.claim(conn, epoch=epoch, limit=9, now=NOW))
     database.write(lambda conn: deliveries.record(conn, [outcome(claimed)], NOW))
     database.write(lambda conn: reader(conn, "a@x.org", frequency="daily", method="command"))
     [found] = database.read(lambda conn: subscribers.readers(conn, "digest", "daily"))

@@ -1,0 +1,158 @@
+"""Reading ahead: deliveries that are due, with their messages made, wait for connections instead of the reverse."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+from publisher.mail.smtp import Envelope
+from publisher.model import Attempt, Claimed
+from publisher.store import claims, deliveries
+from publisher.store.claims import Position
+from publisher.store.database import Database
+from publisher.store.deliveries import SegmentBytes
+
+BLOCK = 256
+"""Rows read at once: enough that reading costs nothing beside sending, little to hold in memory."""
+
+CHUNK = 8
+"""Messages made in one go, so that handing them between threads costs little beside making them."""
+
+FRESH = timedelta(minutes=1)
+"""What was read longer ago is read again: a first claim writes the moment of reading into the Date header."""
+
+KEPT_SEGMENTS = 64
+"""Segments kept in memory: an issue has few, and their readers come in any order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A delivery ready to be claimed and sent."""
+
+    claimed: Claimed
+    envelope: Envelope
+    message: bytes
+    refusal: Attempt | None = None
+    """Why no message could be made for this reader; the delivery fails with it."""
+
+
+Compose = Callable[[Claimed, SegmentBytes], Parcel]
+"""Makes one reader's message; runs on threads, never raises for what is in a row."""
+
+
+class Ahead:
+    """A short queue of parcels, filled by one task; use as an asynchronous context manager."""
+
+    def __init__(
+        self,
+        db: Database,
+        compose: Compose,
+        *,
+        epoch: int,
+        clock: Callable[[], datetime],
+        threads: Executor,
+        want: int,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
+        self._db, self._compose, self._clock = db, compose, clock
+        self._epoch, self._threads, self._want, self._share = epoch, threads, want, share
+        self._rows: deque[Claimed] = deque()
+        self._ready: deque[Parcel] = deque()
+        self._known: set[int] = set()  # read, and not yet settled: reading from the start meets them again
+        self._after: Position | None = None
+        self._segments: dict[int, SegmentBytes] = {}
+        self._exhausted = False
+        self._room = asyncio.Event()
+        self._news = asyncio.Event()
+
+    async def __aenter__(self) -> Ahead:
+        self._filling = asyncio.create_task(self._fill())
+        self._filling.add_done_callback(lambda _: self._news.set())
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._filling.cancel()
+        await asyncio.wait([self._filling])
+
+    def pop(self) -> Parcel | None:
+        """Return the next parcel if one is ready."""
+        stale = self._clock() - FRESH
+        while self._ready:
+            parcel = self._ready.popleft()
+            self._room.set()
+            if parcel.claimed.attempt > 1 or parcel.claimed.date_at >= stale:
+                return parcel
+            self.settled(parcel.claimed)  # found again, with today's date, when reading starts over
+        return None
+
+    async def next(self) -> Parcel | None:
+        """Return the next parcel, None when nothing is due any more. Raises what reading or composing raised."""
+        while (parcel := self.pop()) is None:
+            if self._filling.done() and not self._filling.cancelled():
+                self._filling.result()
+            if self._exhausted or self._filling.done():
+                return None
+            self._news.clear()
+            await self._news.wait()
+        return parcel
+
+    def settled(self, claimed: Claimed) -> None:
+        """Hear that nothing is under way for a delivery any more."""
+        self._known.discard(claimed.id)
+
+    async def _fill(self) -> None:
+        while await self._read():
+            chunk = [self._rows.popleft() for _ in range(min(CHUNK, len(self._rows)))]
+            parcels = await self._composed(chunk)
+            self._ready.extend(parcels)
+            self._news.set()
+            while len(self._ready) >= self._want:
+                self._room.clear()
+                await self._room.wait()
+        self._exhausted = True
+
+    async def _read(self) -> bool:
+        """Make sure that there are rows to compose; False when nothing is due any more."""
+        while not self._rows:
+            begin = self._after is None
+            found = await self._db.aread(
+                partial(
+                    claims.upcoming,
+                    epoch=self._epoch,
+                    now=self._clock(),
+                    limit=BLOCK,
+                    after=self._after,
+                    share=self._share,
+                )
+            )
+            self._after = found.last
+            fresh = [candidate for candidate in found.candidates if candidate.id not in self._known]
+            self._known.update(candidate.id for candidate in fresh)
+            self._rows.extend(fresh)
+            # From the start, and nothing: what came due meanwhile would have been there.
+            if begin and not found.candidates:
+                return False
+            if begin and not fresh and len(found.candidates) < BLOCK:
+                return False
+        return True
+
+    async def _composed(self, chunk: Sequence[Claimed]) -> list[Parcel]:
+        segments = [await self._segment(claimed.segment_id) for claimed in chunk]
+        work = partial(self._compose_all, list(zip(chunk, segments, strict=True)))
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def _compose_all(self, pairs: Sequence[tuple[Claimed, SegmentBytes]]) -> list[Parcel]:
+        return [self._compose(claimed, segment) for claimed, segment in pairs]
+
+    async def _segment(self, segment_id: int) -> SegmentBytes:
+        if segment_id not in self._segments:
+            found = await self._db.aread(lambda conn: deliveries.segment(conn, segment_id))
+            while len(self._segments) >= KEPT_SEGMENTS:
+                del self._segments[next(iter(self._segments))]
+            self._segments[segment_id] = found
+        return self._segments[segment_id]

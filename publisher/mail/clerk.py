@@ -1,0 +1,114 @@
+"""The clerk: one transaction at a time writes what all connections have to say and claims what they send next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from publisher import addresses
+from publisher.mail.steps import Step
+from publisher.model import Claimed
+from publisher.store import claims, deliveries, subscribers
+from publisher.store.database import Connection, Database
+
+
+class Said(NamedTuple):
+    """What became of a turn: whether its outcome was written, and whether the next delivery may be sent."""
+
+    written: bool
+    stands: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    done: Step | None
+    following: Claimed | None
+    said: asyncio.Future[Said]
+
+
+class Clerk:
+    """Writes the ledger for one run of the outbox.
+
+    While a transaction is being written the connections that finish meanwhile gather, and share the next one: the more
+    there are, the fewer syncs a message costs. `backlog` holds outcomes that could not be written; it outlives the run.
+    """
+
+    def __init__(
+        self, db: Database, *, clock: Callable[[], datetime], may_claim: Callable[[], bool], backlog: list[Step]
+    ) -> None:
+        self._db, self._clock, self._may_claim = db, clock, may_claim
+        self._backlog = backlog
+        self._turns: list[_Turn] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    async def turn(self, done: Step | None, following: Claimed | None) -> Said:
+        """Record what came of one delivery and claim the next, both or neither durable when this returns.
+
+        Raises StoreError or BusyError when the ledger cannot be written; the outcome is kept in the backlog then.
+        """
+        turn = _Turn(done, following, asyncio.get_running_loop().create_future())
+        self._turns.append(turn)
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write())
+        return await turn.said
+
+    def keep(self, done: Step) -> None:
+        """Remember an outcome that nobody waits for, to be written with the next transaction."""
+        self._backlog.append(done)
+
+    async def flush(self) -> None:
+        """Write the backlog, if there is one. Raises as `turn` does."""
+        if self._backlog:
+            await self.turn(None, None)
+
+    async def close(self) -> None:
+        """Wait for what is being written."""
+        while self._writing is not None:
+            await asyncio.wait([self._writing])
+
+    async def _write(self) -> None:
+        try:
+            while self._turns:
+                turns, self._turns = self._turns, []
+                await self._write_together(turns)
+        finally:
+            self._writing = None
+
+    async def _write_together(self, turns: Sequence[_Turn]) -> None:
+        kept = len(self._backlog)
+        done = [*self._backlog, *(turn.done for turn in turns if turn.done)]
+        following = [turn.following for turn in turns if turn.following]
+        now = self._clock()
+
+        def work(conn: Connection) -> tuple[set[int], set[int]]:
+            written = _record(conn, done, now)
+            # Asked here and not before waiting for the writer: meanwhile somebody may have said stop.
+            return written, claims.take(conn, following, now) if self._may_claim() else set()
+
+        try:
+            written, taken = await self._db.awrite(work)
+        except BaseException as error:
+            self._backlog += done[kept:]
+            for turn in turns:
+                if not turn.said.done():
+                    turn.said.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
+            return
+        del self._backlog[:kept]
+        for turn in turns:
+            if not turn.said.done():
+                said = turn.done is None or turn.done.record.delivery_id in written
+                turn.said.set_result(Said(said, turn.following is not None and turn.following.id in taken))
+
+
+def _record(conn: Connection, steps: Sequence[Step], now: datetime) -> set[int]:
+    written = deliveries.record(conn, [step.record for step in steps], now)
+    for step in steps:
+        if step.suppress and step.record.delivery_id in written:
+            key = addresses.parse(step.address).key
+            subscribers.suppress(conn, key, reason=step.suppress, now=now)
+    return written

@@ -1,0 +1,194 @@
+"""Claiming deliveries: candidates are read ahead by any reader, and taken in the transaction that decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from publisher.model import Claimed, DeliveryState, IssueState, SubscriptionState
+from publisher.store import statements as st
+from publisher.store.issues import WAITING
+from publisher.store.tables import deliveries, issues, subscribers, subscriptions, suppressions
+
+Position = tuple[datetime, int]
+"""Where a reader of the queue stands: (next_at, id) of the last row seen."""
+
+STRETCH = 256
+"""Neighbouring deliveries that belong to the same worker, when several share the queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upcoming:
+    """Deliveries that are due, as they would be claimed, and where to read on."""
+
+    candidates: tuple[Claimed, ...]
+    last: Position | None
+    """None: there was nothing left behind `after`."""
+
+
+def upcoming(
+    conn: sa.Connection,
+    *,
+    epoch: int,
+    now: datetime,
+    limit: int,
+    after: Position | None = None,
+    share: tuple[int, int] = (0, 1),
+) -> Upcoming:
+    """Read up to `limit` due deliveries of issues being sent behind `after`, longest due first; nothing is claimed.
+
+    Each comes as its claim by `epoch` at this moment would make it: an earlier claim's date, address and name stay, so
+    that every attempt has the same bytes. Reading on behind the last row instead of from the start keeps the cost of a
+    row constant however many were taken before (PostgreSQL's index remembers those until it is vacuumed).
+    `share`: (rank, number of workers); each reads its own stretches of the queue.
+    """
+    d, p = deliveries.c, subscribers.c
+    query = (
+        sa.select(
+            *(d[name] for name in Claimed.__dataclass_fields__ if name not in ("epoch", "address", "name")),
+            sa.func.coalesce(d.address, p.address, "").label("address"),
+            sa.func.coalesce(d.name, p.name, "").label("name"),
+            d.next_at,
+        )
+        .join_from(deliveries, issues)
+        .outerjoin(subscribers, p.id == d.subscriber_id)
+        .where(st.among(d.state, WAITING), d.next_at <= now, issues.c.state == IssueState.SENDING)
+        .order_by(d.next_at, d.id)
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(sa.tuple_(d.next_at, d.id) > after)
+    rank, workers = share
+    if workers > 1:
+        query = query.where(d.id / STRETCH % workers == rank)
+    rows = conn.execute(query).all()
+    candidates = tuple(
+        Claimed(
+            id=row.id,
+            issue_id=row.issue_id,
+            segment_id=row.segment_id,
+            subscription_id=row.subscription_id,
+            epoch=epoch,
+            attempt=row.attempt + 1,
+            address=row.address,
+            name=row.name,
+            date_at=row.date_at or now,
+            message_id=row.message_id,
+            expires_at=row.expires_at,
+            ambiguous=row.ambiguous,
+            dkim_keys=row.dkim_keys,
+        )
+        for row in rows
+    )
+    return Upcoming(candidates, (rows[-1].next_at, rows[-1].id) if rows else None)
+
+
+def take(conn: sa.Connection, candidates: Sequence[Claimed], now: datetime) -> set[int]:
+    """Mark candidates as being sent and return the ids of those that stand: the others must not be sent.
+
+    Whoever left, was suppressed or erased gets none, and what is too old is not sent: such rows are closed. A row that
+    somebody else has taken, tried or paused since it was read stays as it is.
+    """
+    if not candidates:
+        return set()
+    facts = _facts(conn, [candidate.id for candidate in candidates])
+    refusals: dict[tuple[DeliveryState, str], list[int]] = {}
+    taken = []
+    for candidate in candidates:
+        row = facts.get(candidate.id)
+        if row is None or not _still_waits(row, candidate, now):
+            continue
+        if refusal := _refusal(row, now):
+            refusals.setdefault(refusal, []).append(candidate.id)
+        else:
+            taken.append(candidate)
+    for (state, reason), ids in refusals.items():
+        _close(conn, ids, state, reason, now)
+    _mark(conn, taken, now)
+    return {candidate.id for candidate in taken}
+
+
+def _facts(conn: sa.Connection, ids: Sequence[int]) -> Mapping[int, st.AnyRow]:
+    """Read by id what decides about these deliveries; rows that another worker holds are left out.
+
+    On PostgreSQL the rows that decide are locked before they are read, so that who leaves at this moment either is seen
+    here, or gets an answer only after this claim. On SQLite the one writer needs no locks.
+    """
+    d, s, p, x = deliveries.c, subscriptions.c, subscribers.c, suppressions.c
+    if conn.dialect.name == "postgresql":
+        query = sa.select(d.id, d.subscription_id, d.subscriber_id).where(st.one_of(d.id, ids)).order_by(d.id)
+        held = conn.execute(query.with_for_update(skip_locked=True)).all()
+        ids = [row.id for row in held]
+        for column, values in (
+            (s.id, [row.subscription_id for row in held if row.subscription_id is not None]),
+            (p.id, [row.subscriber_id for row in held if row.subscriber_id is not None]),
+        ):
+            conn.execute(sa.select(column).where(st.one_of(column, values)).order_by(column).with_for_update(read=True))
+    query = (
+        sa.select(
+            d.id,
+            d.state,
+            d.attempt,
+            d.next_at,
+            d.expires_at,
+            d.subscriber_id,
+            issues.c.state.label("issue_state"),
+            s.state.label("subscription_state"),
+            x.reason.label("suppressed"),
+        )
+        .join_from(deliveries, issues)
+        .outerjoin(subscriptions, s.id == d.subscription_id)
+        .outerjoin(subscribers, p.id == d.subscriber_id)
+        .outerjoin(suppressions, x.address_key == p.address_key)
+        .where(st.one_of(d.id, ids))
+    )
+    return {row.id: row for row in conn.execute(query)}
+
+
+def _still_waits(row: st.AnyRow, candidate: Claimed, now: datetime) -> bool:
+    """Whether the row is as the candidate was read: the number of attempts tells whether anybody has had it since."""
+    return bool(
+        row.state in WAITING
+        and row.attempt + 1 == candidate.attempt
+        and row.next_at <= now
+        and row.issue_state == IssueState.SENDING
+    )
+
+
+def _refusal(row: st.AnyRow, now: datetime) -> tuple[DeliveryState, str] | None:
+    """Say what becomes of a row that must not be sent, None for one that may."""
+    if row.subscriber_id is None or row.subscription_state is None:
+        return DeliveryState.SUPPRESSED, "erased"
+    if row.subscription_state != SubscriptionState.CONFIRMED:
+        return DeliveryState.SUPPRESSED, row.subscription_state
+    if row.suppressed is not None:
+        return DeliveryState.SUPPRESSED, row.suppressed
+    if row.expires_at <= now:
+        return DeliveryState.EXPIRED, "not sent in time"
+    return None
+
+
+def _close(conn: sa.Connection, ids: Iterable[int], state: DeliveryState, reason: str, now: datetime) -> None:
+    statement = sa.update(deliveries).where(st.one_of(deliveries.c.id, ids))
+    conn.execute(statement.values(state=state, reason=reason, finished_at=now))
+
+
+_MARKED = ("attempt", "epoch", "date_at", "address", "name", "dkim_keys")
+_mark_one = (
+    sa.update(deliveries)
+    .where(deliveries.c.id == sa.bindparam("_id"))
+    .values(
+        state=DeliveryState.SENDING,
+        claimed_at=sa.bindparam("_now"),
+        **{name: sa.bindparam(f"_{name}") for name in _MARKED},
+    )
+)
+
+
+def _mark(conn: sa.Connection, taken: Sequence[Claimed], now: datetime) -> None:
+    if taken:
+        rows = [{"_id": one.id, "_now": now} | {f"_{name}": getattr(one, name) for name in _MARKED} for one in taken]
+        conn.execute(_mark_one, rows)
