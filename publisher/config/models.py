@@ -147,6 +147,10 @@ class Feed(Selection):
     description: Texts = ""
     content: Literal["full", "summary"] = "full"
     limit: int = Field(default=50, ge=1, le=500, strict=True)
+    window_days: int = Field(default=7, ge=0, le=366, strict=True)
+    """Everything this young is in it, even beyond `limit`; counted back from its newest change."""
+    max_kilobytes: int = Field(default=512, ge=16, le=5000, strict=True)
+    """No document of it is larger: the oldest articles then give their summary, or are left to the archive."""
     former: tuple[Slug, ...] = ()
 
 
@@ -229,6 +233,25 @@ class Smtp(Table):
     connections: int = Field(default=4, ge=1, le=64, strict=True)
     embedded: Flag = False
     """Deliver into the embedded inbox instead of the world; for trying out."""
+    bounce_domain: Annotated[str, AfterValidator(values.domain)] = ""
+    """Domain of envelope senders, one address per delivery; empty: the newsletter's `from_address`."""
+
+
+class Dkim(Table):
+    """Signatures that prove mail to be ours; without a key it goes out unsigned."""
+
+    domain: Annotated[str, AfterValidator(values.domain)] = ""
+    """Domain that vouches; empty: that of each newsletter's `from_address`."""
+    selector: Annotated[str, AfterValidator(values.selector)] = ""
+    """Where the public key stands: `SELECTOR._domainkey.DOMAIN`."""
+    key_file: FilePath | None = None
+    """RSA, 2048 bits or more, in PEM."""
+    former_selector: Annotated[str, AfterValidator(values.selector)] = ""
+    """The key before this one: it signs further attempts of what it signed first, nothing new."""
+    former_key_file: FilePath | None = None
+    ed25519_selector: Annotated[str, AfterValidator(values.selector)] = ""
+    """A second signature (RFC 8463), for verifiers that know it."""
+    ed25519_key_file: FilePath | None = None
 
 
 class Web(Table):
@@ -271,6 +294,7 @@ class Config(Table):
     feeds: tuple[Feed, ...] = ()
     newsletters: tuple[Newsletter, ...] = ()
     smtp: Smtp = Smtp()
+    dkim: Dkim = Dkim()
     web: Web = Web()
     ingest: Ingest = Ingest()
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from publisher.config import Config
 from publisher.errors import NotFoundError
-from publisher.feeds import write
+from publisher.feeds import limits, write
 from publisher.feeds.build import atom, rss
 from publisher.feeds.entry import Entry, entry_of
 from publisher.feeds.jsonfeed import jsonfeed
@@ -111,8 +112,11 @@ def build_feed(spec: FeedSpec, lasting_id: str, articles: Iterable[Article], con
     return Built(files, tuple(left_out))
 
 
-def _documents(spec: FeedSpec, lasting_id: str, entries: list[Entry]) -> dict[str, bytes]:
-    return {spec.file(form): BUILDERS[form](spec, lasting_id, entries) for form in FORMATS}
+def _documents(spec: FeedSpec, lasting_id: str, entries: list[Entry]) -> Mapping[str, bytes]:
+    def write_all(shown: Sequence[Entry]) -> dict[str, bytes]:
+        return {spec.file(form): BUILDERS[form](spec, lasting_id, shown) for form in FORMATS}
+
+    return limits.fitted(entries, spec.max_bytes, write_all)
 
 
 def _fault(spec: FeedSpec, lasting_id: str, entry: Entry) -> str:
@@ -127,19 +131,8 @@ def _fault(spec: FeedSpec, lasting_id: str, entry: Entry) -> str:
 def _publish_one(
     db: Database, config: Config, spec: FeedSpec, known: Mapping[str, FeedFile], now: datetime
 ) -> FeedsReport:
-    selection = spec.selection
-    articles = db.read(
-        lambda conn: stored_articles.for_feed(
-            conn,
-            categories=selection.categories,
-            languages=selection.languages,
-            authors=selection.authors,
-            sources=selection.sources,
-            limit=spec.limit,
-        )
-    )
     # The store holds back what is dated ahead; no reader can cope with it, so neither does a slip get through (FR-X8).
-    due = [article for article in articles if article.published_at <= now]
+    due = [article for article in _articles(db, spec) if article.published_at <= now]
     lasting_id = _lasting_id(config, spec, known)
     built = build_feed(spec, lasting_id, due, config)
 
@@ -163,6 +156,31 @@ def _publish_one(
         changed=tuple(file.name for file in changed),
         unchanged=tuple(unchanged),
         left_out=built.left_out,
+    )
+
+
+def _articles(db: Database, spec: FeedSpec) -> Sequence[Article]:
+    """Return what the feed shows, newest first: more is read only while all that was read is young (FR-X9)."""
+    # An entry is never smaller than this many bytes, so more rows could not be shown, whatever the window says.
+    most = max(spec.limit, spec.max_bytes // 256)
+    number = spec.limit + 1
+    while True:
+        articles = db.read(partial(_newest, spec=spec, number=number))
+        shown = limits.chosen(articles, spec.limit, spec.window)
+        if len(shown) < number or len(articles) < number or number >= most:
+            return shown
+        number = min(number * 4, most)
+
+
+def _newest(conn: Connection, spec: FeedSpec, number: int) -> list[Article]:
+    selection = spec.selection
+    return stored_articles.for_feed(
+        conn,
+        categories=selection.categories,
+        languages=selection.languages,
+        authors=selection.authors,
+        sources=selection.sources,
+        limit=number,
     )
 
 

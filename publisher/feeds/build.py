@@ -9,6 +9,7 @@ from email.utils import format_datetime
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
+from xml.sax.saxutils import quoteattr
 
 from feedgen.ext.base import BaseExtension
 from feedgen.feed import FeedGenerator
@@ -43,12 +44,21 @@ def rss(spec: FeedSpec, feed_id: str, entries: Sequence[Entry]) -> bytes:
     """Return the RSS 2.0 document of a feed, entries in the order given; the same values give the same bytes."""
     generator = _generator(spec, feed_id, entries, "rss")
     with _LOCALE:
-        return bytes(generator.rss_str())
+        return _styled(bytes(generator.rss_str()), spec)
 
 
 def atom(spec: FeedSpec, feed_id: str, entries: Sequence[Entry]) -> bytes:
     """Return the Atom document of a feed, entries in the order given; the same values give the same bytes."""
-    return bytes(_generator(spec, feed_id, entries, "atom").atom_str())
+    return _styled(bytes(_generator(spec, feed_id, entries, "atom").atom_str()), spec)
+
+
+def _styled(document: bytes, spec: FeedSpec) -> bytes:
+    """Point browsers to a style sheet; feedgen has no way to say it, so it goes in behind the XML declaration."""
+    if not spec.stylesheet:
+        return document
+    declaration, end, rest = document.partition(b"?>")
+    instruction = f'\n<?xml-stylesheet type="text/css" href={quoteattr(spec.stylesheet)}?>'
+    return declaration + end + instruction.encode() + rest
 
 
 def updated_at(entries: Sequence[Entry]) -> datetime:
@@ -66,6 +76,7 @@ class FeedExtension(BaseExtension):
 
     entries: Sequence[Entry] = ()
     form: Format = "rss"
+    hubs: Sequence[str] = ()
 
     def extend_ns(self) -> dict[str, str]:
         """Declare only what this format uses: a namespace without elements is noise to validators."""
@@ -82,7 +93,15 @@ class FeedExtension(BaseExtension):
         # The same pace as ttl and Cache-Control. feedgen's own extension misspells both (D8).
         _child(channel, f"{{{SY}}}updatePeriod", "hourly")
         _child(channel, f"{{{SY}}}updateFrequency", str(round(3600 / REFRESH.total_seconds())))
+        for hub in self.hubs:  # feedgen writes rel=self and drops every other link (D3)
+            etree.SubElement(channel, f"{{{ATOM}}}link", href=hub, rel="hub")
         return rss
+
+    def extend_atom(self, feed: etree._Element) -> etree._Element:
+        """Write the links to the hubs; runs before the entries are appended."""
+        for hub in self.hubs:
+            etree.SubElement(feed, "link", rel="hub", href=hub)
+        return feed
 
 
 class EntryExtension(BaseExtension):
@@ -133,6 +152,7 @@ def _generator(spec: FeedSpec, feed_id: str, entries: Sequence[Entry], form: For
     generator.register_extension("publisher", FeedExtension, EntryExtension)
     generator.publisher.entries = entries
     generator.publisher.form = form
+    generator.publisher.hubs = spec.hubs
     generator.id(feed_id)
     generator.title(spec.title)
     generator.description(spec.description)

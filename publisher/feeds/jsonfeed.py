@@ -26,6 +26,7 @@ def jsonfeed(spec: FeedSpec, feed_id: str, entries: Sequence[Entry]) -> bytes:
         "language": spec.language,
         "authors": [{"name": spec.publication, "url": spec.publication_url}],
         "icon": spec.logo,
+        "hubs": [{"type": "WebSub", "url": hub} for hub in spec.hubs],
         "_publisher": {"id": feed_id, "generator": f"Publisher {__version__}"},
         "items": [_item(entry, spec) for entry in entries],
     }

@@ -28,6 +28,9 @@ REFRESH = timedelta(minutes=15)
 """How often a reader should look: the same in ttl, sy:* and Cache-Control, because readers take the longest (FR-H6)."""
 
 DEFAULT_LIMIT = 50
+DEFAULT_WINDOW = timedelta(days=7)
+DEFAULT_BYTES = 512 * 1024
+"""FeedBurner stops at 512 kB to 1 MB, CommaFeed at 5 MB: a larger feed is cut by its readers, not by us (FR-X9)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,11 @@ class FeedSpec:
     language: str
     """BCP 47 tag of the feed itself; its articles may be in others."""
     limit: int
-    """The most articles it shows, the newest ones."""
+    """How many of the newest articles it shows at least, if there are so many."""
+    window: timedelta
+    """It shows everything this young too, counted back from its newest change, so that slow pollers miss nothing."""
+    max_bytes: int
+    """What no document of it exceeds, whatever the other two say."""
     content: Literal["full", "summary"]
     page_url: str
     """The HTML page that shows the same."""
@@ -54,6 +61,10 @@ class FeedSpec:
     logo: str = ""
     former: tuple[str, ...] = ()
     """Slugs it had before, the latest first."""
+    hubs: tuple[str, ...] = ()
+    """WebSub hubs that are told of changes, as the configuration writes them (FR-W1)."""
+    stylesheet: str = ""
+    """Address of the sheet by which browsers show it (FR-D2)."""
 
     def file(self, form: Format) -> str:
         """Return the name of its file in one format, for example `all.atom`."""
@@ -129,6 +140,8 @@ def _configured(config: Config, feed: Feed) -> FeedSpec:
             categories=feed.categories, languages=feed.languages, authors=feed.authors, sources=feed.sources
         ),
         limit=feed.limit,
+        window=timedelta(days=feed.window_days),
+        max_bytes=feed.max_kilobytes * 1024,
         content=feed.content,
         former=feed.former,
     )
@@ -145,6 +158,8 @@ def _spec(
     description: str = "",
     selection: Selection | None = None,
     limit: int = DEFAULT_LIMIT,
+    window: timedelta = DEFAULT_WINDOW,
+    max_bytes: int = DEFAULT_BYTES,
     content: Literal["full", "summary"] = "full",
     page_url: str = "",
     former: tuple[str, ...] = (),
@@ -162,6 +177,8 @@ def _spec(
         selection=selection or Selection(),
         language=language,
         limit=limit,
+        window=window,
+        max_bytes=max_bytes,
         content=content,
         page_url=page_url or site.url,
         base_url=links.feed(config, slug),
@@ -169,6 +186,8 @@ def _spec(
         publication_url=site.url,
         logo=site.logo if site.logo.startswith(("http://", "https://")) else "",
         former=former,
+        hubs=config.web.hubs,
+        stylesheet=f"{links.public_url(config)}/feed.css",
     )
 
 

@@ -117,7 +117,7 @@ def make_config() -> Config:
             Category(slug="security", title={"en": "Security", "ru": "Безопасность"}),
             Category(slug="economy", title={"en": "Economy", "ru": "Экономика"}, description="Money."),
         ),
-        feeds=(Feed(slug="brief", title="In brief", content="summary", limit=2, languages=("ru",)),),
+        feeds=(Feed(slug="brief", title="In brief", content="summary", limit=2, window_days=0, languages=("ru",)),),
         web=Web(public_url="https://news.example.org"),
         data_dir=Path("/nowhere"),
     )
