@@ -132,6 +132,7 @@ def _facts(conn: sa.Connection, ids: Sequence[int]) -> Mapping[int, st.AnyRow]:
             d.id,
             d.state,
             d.attempt,
+            d.ambiguous,
             d.next_at,
             d.expires_at,
             d.subscriber_id,
@@ -166,6 +167,9 @@ def _refusal(row: st.AnyRow, now: datetime) -> tuple[DeliveryState, str] | None:
         return DeliveryState.SUPPRESSED, row.subscription_state
     if row.suppressed is not None:
         return DeliveryState.SUPPRESSED, row.suppressed
+    if row.expires_at <= now and row.ambiguous:
+        # It may have reached the reader, and then "expired" would be a lie that sends the articles again.
+        return DeliveryState.UNCERTAIN, "not sent again in time, and perhaps sent before"
     if row.expires_at <= now:
         return DeliveryState.EXPIRED, "not sent in time"
     return None
@@ -174,6 +178,17 @@ def _refusal(row: st.AnyRow, now: datetime) -> tuple[DeliveryState, str] | None:
 def _close(conn: sa.Connection, ids: Iterable[int], state: DeliveryState, reason: str, now: datetime) -> None:
     statement = sa.update(deliveries).where(st.one_of(deliveries.c.id, ids))
     conn.execute(statement.values(state=state, reason=reason, finished_at=now))
+    if state is DeliveryState.UNCERTAIN:
+        _move_cursors(conn, ids)
+
+
+def _move_cursors(conn: sa.Connection, ids: Iterable[int]) -> None:
+    """Count what these deliveries hold as received, because it may have been."""
+    d, s = deliveries.c, subscriptions.c
+    rows = conn.execute(sa.select(d.subscription_id, d.to_seq).where(st.one_of(d.id, ids)).order_by(d.id)).all()
+    for row in rows:
+        behind = (s.id == row.subscription_id, s.cursor < row.to_seq)
+        conn.execute(sa.update(subscriptions).where(*behind).values(cursor=row.to_seq))
 
 
 _MARKED = ("attempt", "epoch", "date_at", "address", "name", "dkim_keys")
