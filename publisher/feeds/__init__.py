@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from publisher.config import Config
+from publisher.config import Config, in_language
 from publisher.errors import NotFoundError
-from publisher.feeds import limits, write
+from publisher.feeds import limits, opml, write
 from publisher.feeds.build import atom, rss
 from publisher.feeds.entry import Entry, entry_of
 from publisher.feeds.jsonfeed import jsonfeed
@@ -84,6 +84,7 @@ def publish(db: Database, config: Config, now: datetime, *, only: Iterable[str] 
         except Exception as error:  # noqa: BLE001 - whatever fails in one feed, the others are built and it stays as it was (FR-X3, J19)
             done.append(FeedsReport(failed=(Skipped(spec.slug, f"{type(error).__name__}: {error}"),)))
     if only is None:
+        done.append(_publish_list(db, config, specs, known.get(opml.FILE), now))
         done.append(FeedsReport(removed=_remove_others(folder(config), specs)))
     return _joined(done)
 
@@ -182,6 +183,25 @@ def _newest(conn: Connection, spec: FeedSpec, number: int) -> list[Article]:
         sources=selection.sources,
         limit=number,
     )
+
+
+def _publish_list(
+    db: Database, config: Config, specs: Sequence[FeedSpec], before: FeedFile | None, now: datetime
+) -> FeedsReport:
+    """Write the OPML list of all feeds; its date is when the list itself last changed, so it is kept out of its tag."""
+    site = config.site
+    owner = in_language(site.title, site.default_language, site.default_language)
+    etag = write.etag_of(opml.opml(owner, owner, specs, None))
+    # Whole seconds: the document states its date in them.
+    fresh = FeedFile(name=opml.FILE, feed="", feed_id="", etag=etag, modified_at=now.replace(microsecond=0))
+    file = _remembered(before, fresh)
+    body = opml.opml(owner, owner, specs, file.modified_at)
+    if _on_disk(folder(config) / file.name, body, file.modified_at):
+        return FeedsReport(unchanged=(file.name,))
+    if file != before:
+        db.write(lambda conn: feed_files.put(conn, file))
+    write.write(folder(config) / file.name, body, file.modified_at)
+    return FeedsReport(changed=(file.name,))
 
 
 def _remember(conn: Connection, files: Iterable[FeedFile]) -> None:

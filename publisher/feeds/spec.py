@@ -16,6 +16,7 @@ from publisher.config import Category, Config, Feed, Selection, in_language
 from publisher.text import one_line
 
 Format = Literal["rss", "atom", "json"]
+Kind = Literal["all", "category", "language", "author", "newsletter", "custom"]
 FORMATS: tuple[Format, ...] = ("rss", "atom", "json")
 
 MEDIA_TYPES: dict[Format, str] = {
@@ -38,7 +39,7 @@ class FeedSpec:
     """One feed: what it is called, what it takes and where it is. All text is plain, all addresses are absolute."""
 
     slug: str
-    kind: Literal["all", "category", "language", "custom"]
+    kind: Kind
     title: str
     description: str
     selection: Selection
@@ -150,7 +151,7 @@ def _configured(config: Config, feed: Feed) -> FeedSpec:
 def _spec(
     config: Config,
     slug: str,
-    kind: Literal["all", "category", "language", "custom"],
+    kind: Kind,
     *,
     language: str,
     title: str = "",

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, Response
 
 from publisher import links
 from publisher.config import Config
-from publisher.feeds import FeedSpec, feeds_of
+from publisher.feeds import FeedSpec, feeds_of, opml
 from publisher.files import packaged
 from publisher.text import direction
 from publisher.web import Parts
@@ -73,6 +73,7 @@ class Chrome:
             if others
             else [],
             feeds=self.discovery(words, feeds),
+            opml=links.feed(self.config, opml.FILE),
             postal_address=self.config.site.postal_address,
             site_url=self.config.site.url if self.config.site.url.rstrip("/") != root else "",
             **more,

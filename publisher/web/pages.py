@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from publisher import links
 from publisher.config import Newsletter
-from publisher.feeds import FeedSpec, feeds_of, folder
+from publisher.feeds import FeedSpec, feeds_of, folder, opml
 from publisher.feeds.spec import REFRESH
 from publisher.files import packaged
 from publisher.model import Article, IssueState
@@ -120,6 +120,8 @@ class Pages(Chrome):
             "all": gettext("Everything"),
             "category": gettext("By category"),
             "language": gettext("By language"),
+            "author": gettext("By author"),
+            "newsletter": gettext("Newsletters"),
             "custom": gettext("More feeds"),
         }
         groups: dict[str, list[dict[str, Any]]] = {kind: [] for kind in titles}
@@ -127,7 +129,7 @@ class Pages(Chrome):
             groups[spec.kind].append(await self._feed(words, spec))
         page = self.page(request, words, gettext("Feeds"), canonical=f"{links.public_url(self.config)}/feeds/")
         shown = [{"id": kind, "title": titles[kind], "feeds": listed} for kind, listed in groups.items() if listed]
-        return self.html("web/feeds.html.j2", words, page, groups=shown)
+        return self.html("web/feeds.html.j2", words, page, groups=shown, opml_url=links.feed(self.config, opml.FILE))
 
     async def feed(self, request: Request) -> Response:
         """Show one feed to people: what it holds, how to subscribe, its latest articles, its addresses to copy."""

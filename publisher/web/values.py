@@ -55,6 +55,7 @@ class Page:
     languages: Sequence[Link] = ()
     alternates: Sequence[Link] = ()
     feeds: Sequence[FeedLink] = ()
+    opml: str = ""
     postal_address: str = ""
     site_url: str = ""
 

@@ -35,7 +35,7 @@ NAMES = [
     f"{slug}.{form}"
     for slug in ("all", "security", "economy", "language-en", "language-ru", "language-he", "brief")
     for form in ("rss", "atom", "json")
-]
+] + ["feeds.opml"]
 
 
 @pytest.fixture
