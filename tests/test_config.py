@@ -31,6 +31,7 @@ from publisher.config import (
 )
 from publisher.config.models import (
     Category,
+    Dkim,
     Feed,
     FolderSource,
     Frequency,
@@ -660,6 +661,7 @@ def test_language_tags_get_one_spelling(tag: str) -> None:
 @given(st.text(max_size=30))
 def test_a_value_is_accepted_or_refused_and_nothing_else(text: str) -> None:
     for accept in (values.url, values.url_pattern, values.address, values.host, values.hello_name, values.listen,
+                   values.domain, values.selector,
                    values.language, values.zone, values.interval, values.colour, values.slug, values.line):  # fmt: skip
         with contextlib.suppress(ValueError):
             assert isinstance(accept(text), str)
@@ -693,6 +695,7 @@ language = "de"
     config = loaded(tmp_path, text)
     config.files[0].chmod(0o644)
     assert [(problem.line, problem.key) for problem in check(config)] == [
+        (None, "dkim.key_file"),
         (11, "smtp.password"),
         (11, "smtp.password"),
         (12, "web.public_url"),
@@ -703,9 +706,51 @@ language = "de"
         (22, "sources.a.language"),
     ]
     config.files[0].chmod(0o600)
-    assert len(check(config)) == 7
+    assert len(check(config)) == 8
     http = loaded(tmp_path, text.replace("[web]", '[web]\npublic_url = "http://news.example.org"'))
     assert any("one click" in problem.message for problem in check(http))
+
+
+def test_signatures_and_envelope_senders_that_prove_nothing_earn_a_warning(tmp_path: Path) -> None:
+    """Spec mail P2, H14: DMARC asks that they are of the domain that readers see."""
+    smtp = (
+        'host = "smtp.example.org"\nbounce_domain = "bounces.{}"\n[web]\npublic_url = "https://example.org"\n[dkim]\n'
+    )
+    keys = 'selector = "p1"\nkey_file = "p1.pem"\ndomain = "{}"\n'
+    good = loaded(tmp_path, sending(smtp.format("example.org") + keys.format("example.org")) + NEWSLETTER)
+    assert [problem.key for problem in check(good)] == [""]
+    bad = loaded(tmp_path, sending(smtp.format("example.com") + keys.format("ample.org")) + NEWSLETTER)
+    assert [(problem.key, problem.message.partition(",")[0]) for problem in check(bad)] == [
+        ("", "there are no [[sources]]: no articles will be collected"),
+        ("newsletters.weekly-digest.from_address", "is not of dkim.domain (ample.org) or below it"),
+        ("newsletters.weekly-digest.from_address", "is not of smtp.bounce_domain (bounces.example.com) or below it"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "found"),
+    [
+        ('selector = "p1"', ["dkim.selector: needs dkim.key_file beside it"]),
+        ('key_file = "p1.pem"', ["dkim.key_file: needs dkim.selector beside it"]),
+        (
+            'former_selector = "p0"\nformer_key_file = "p0.pem"',
+            ["dkim.former_selector: needs dkim.selector: no mail is signed with this key alone"],
+        ),
+        (
+            'selector = "p1"\nkey_file = "p1.pem"\ned25519_selector = "P1"\ned25519_key_file = "e.pem"',
+            ["dkim.ed25519_selector: 'p1' is already dkim.selector; each key has its own"],
+        ),
+        (
+            'selector = "a b"\nkey_file = "p1.pem"\ndomain = "localhost"',
+            [
+                "dkim.selector: must be letters, digits and hyphens, such as 'p202611', not 'a b'",
+                "dkim.domain: must be a domain such as 'example.org', not 'localhost'",
+            ],
+        ),
+    ],
+)
+def test_keys_come_with_their_selectors(tmp_path: Path, table: str, found: list[str]) -> None:
+    assert [text.partition(": ")[2] for text in problems(tmp_path, f"{MINIMAL}[dkim]\n{table}\n")] == found
 
 
 # --- the reference ----------------------------------------------------------------------------------------------------
@@ -721,6 +766,7 @@ TABLES: dict[str, tuple[type[BaseModel], ...]] = {
     "newsletters": (Newsletter,),
     "newsletters.frequencies": (Frequency,),
     "smtp": (Smtp,),
+    "dkim": (Dkim,),
     "web": (Web,),
     "ingest": (Ingest,),
 }
@@ -732,7 +778,7 @@ def documented() -> Iterator[tuple[str, str, str, bool, str]]:
     for line in packaged(REFERENCE).read_text(encoding="utf-8").splitlines():
         if header := re.match(r"\[+([a-z._-]+)\]+", line):
             table, comment = re.sub(r"(frequencies)\..*", r"\1", header[1]), ""
-        elif key := re.match(r"(#?)([a-z_]+) = (.*)", line):
+        elif key := re.match(r"(#?)([a-z0-9_]+) = (.*)", line):
             yield table, key[2], key[3], not key[1], comment
             comment = ""
         else:
@@ -743,7 +789,11 @@ def test_the_reference_loads_as_it_is() -> None:
     config = load(packaged(REFERENCE), {})
     assert [source.kind for source in config.sources] == ["folder", "pages"]
     assert len(config.categories) == 5
-    assert {problem.key for problem in check(config)} <= {"sources.articles.path", "sources.saved-pages.path"}
+    assert {problem.key for problem in check(config)} <= {
+        "sources.articles.path",
+        "sources.saved-pages.path",
+        "dkim.key_file",
+    }
     assert sending_problems(config) == ()
 
 

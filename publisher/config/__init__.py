@@ -5,6 +5,7 @@ from publisher.config.load import find, load, schema
 from publisher.config.models import (
     Category,
     Config,
+    Dkim,
     Feed,
     FolderSource,
     Frequency,
@@ -26,6 +27,7 @@ from publisher.config.values import split_listen
 __all__ = [
     "Category",
     "Config",
+    "Dkim",
     "Feed",
     "FolderSource",
     "Frequency",

@@ -20,7 +20,7 @@ _SAMPLES = {"password", "secret", "changeme", "change-me", "example", "xxx", "12
 
 def check(config: Config) -> tuple[Problem, ...]:
     """Return warnings: nothing here keeps the service from running."""
-    rules = (_sources, _languages, _colours, _listeners, _links, _password)
+    rules = (_sources, _languages, _colours, _listeners, _links, _signatures, _password)
     return config.places.problems(finding for rule in rules for finding in rule(config))
 
 
@@ -104,6 +104,33 @@ def _links(config: Config) -> Iterator[Finding]:
     elif urlsplit(config.web.public_url).scheme != "https":
         # RFC 8058 §3.1: one-click unsubscribing is by HTTPS alone.
         yield Finding(path, "is not https, so mail programs will not offer to unsubscribe with one click")
+
+
+def _signatures(config: Config) -> Iterator[Finding]:
+    if not config.smtp.host:
+        return
+    if config.dkim.key_file is None:
+        yield Finding(
+            ("dkim", "key_file"),
+            "is not set, so mail goes out without a DKIM signature, and large providers refuse or hide such mail",
+            "'publisher dkim-key new' makes a key; let it be only if your relay signs",
+        )
+    for index, newsletter in enumerate(config.newsletters):
+        domain = newsletter.from_address.rpartition("@")[2].lower()
+        for path, other, what in (
+            (("dkim", "domain"), config.dkim.domain, "signatures"),
+            (("smtp", "bounce_domain"), config.smtp.bounce_domain, "envelope senders"),
+        ):
+            if other and not _aligned(other, domain):
+                at = ("newsletters", index, "from_address")
+                yield Finding(
+                    at, f"is not of {'.'.join(path)} ({other}) or below it, so its {what} prove nothing to DMARC"
+                )
+
+
+def _aligned(one: str, other: str) -> bool:
+    """Whether the domains are the same or one lies in the other: what relaxed alignment asks (RFC 7489 §3.1)."""
+    return one == other or one.endswith("." + other) or other.endswith("." + one)
 
 
 def _password(config: Config) -> Iterator[Finding]:

@@ -20,6 +20,12 @@ DEFAULT_FILE = Path("config/publisher.toml")
 NEWSLETTERS = "newsletters"
 """Name of the key, and of the folder beside the file whose `*.toml` are one newsletter each."""
 _SECRET_BYTES = 4096
+_PATHS = {
+    "smtp": ("password_file",),
+    "dkim": ("key_file", "former_key_file", "ed25519_key_file"),
+    "web": ("media",),
+}
+"""Keys of single tables that hold paths."""
 
 
 def find(option: Path | None, environ: Mapping[str, str], cwd: Path) -> Path:
@@ -68,9 +74,9 @@ class _Draft:
         self._place((), main)
         self.raw.setdefault("data_dir", str(Config.model_fields["data_dir"].default))
         read.resolve(self.raw, self.base, ("data_dir", "templates"))
-        for key, inner in (("smtp", "password_file"), ("web", "media")):
+        for key, files in _PATHS.items():
             if isinstance(table := self.raw.get(key), dict):
-                read.resolve(table, self.base, (inner,))
+                read.resolve(table, self.base, files)
         for key, inner in (("sources", "path"), (NEWSLETTERS, "templates")):
             for table in self._list(key):
                 if isinstance(table, dict):

@@ -28,6 +28,7 @@ def findings(raw: Raw) -> Iterator[Finding]:
     yield from _languages(raw)
     yield from _references(raw)
     yield from _mail(raw)
+    yield from _signatures(raw)
     yield from _listeners(raw)
     yield from _folders(raw)
 
@@ -137,6 +138,23 @@ def _mail(raw: Raw) -> Iterator[Finding]:
         )
     if _text(smtp, "password") and _text(smtp, "password_file"):
         yield Finding(("smtp", "password_file"), "excludes smtp.password: keep one")
+
+
+def _signatures(raw: Raw) -> Iterator[Finding]:
+    dkim = _table(raw, "dkim")
+    taken: dict[str, str] = {}
+    for prefix in ("", "former_", "ed25519_"):
+        name, file = f"{prefix}selector", f"{prefix}key_file"
+        selector = _text(dkim, name).lower()
+        if bool(selector) != bool(_text(dkim, file)):
+            given, missing = (name, file) if selector else (file, name)
+            yield Finding(("dkim", given), f"needs dkim.{missing} beside it")
+        if selector in taken:
+            yield Finding(("dkim", name), f"'{selector}' is already dkim.{taken[selector]}; each key has its own")
+        elif selector:
+            taken[selector] = name
+        if prefix and selector and not _text(dkim, "selector"):
+            yield Finding(("dkim", name), "needs dkim.selector: no mail is signed with this key alone")
 
 
 def _listeners(raw: Raw) -> Iterator[Finding]:

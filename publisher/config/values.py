@@ -251,6 +251,20 @@ def host(value: str) -> str:
     return value
 
 
+def domain(value: str) -> str:
+    """Accept the name of a mail domain in ASCII and return it in lower case; the empty string passes."""
+    if value and (not _is_name(value) or "." not in value or value.rpartition(".")[2].isdigit()):
+        raise WrongValueError(f"must be a domain such as 'example.org', not {value[:120]!r}", _ascii_host(value))
+    return value.lower()
+
+
+def selector(value: str) -> str:
+    """Accept a DKIM selector (RFC 6376 §3.1): labels of letters, digits and hyphens; the empty string passes."""
+    if value and not (_is_name(value) and re.fullmatch(r"[A-Za-z0-9.-]+", value)):
+        raise WrongValueError(f"must be letters, digits and hyphens, such as 'p202611', not {value[:80]!r}")
+    return value.lower()
+
+
 def listen(value: str) -> str:
     """Accept `host:port`, IPv6 hosts in brackets, port 0–65535 (0: any free one)."""
     split_listen(value)
@@ -268,7 +282,7 @@ def network(value: str) -> str:
 
 def database_url(value: str) -> str:
     """Accept the URL of a PostgreSQL database; the empty string passes."""
-    if value and not re.fullmatch(r"postgresql://[^\s/]*/[^\s/]+", value):
+    if value and not re.fullmatch(r"postgresql://[^\s/]*/[^\s/?]+(\?\S*)?", value):
         # The value may hold a password, so it is not repeated.
         raise WrongValueError("must be empty for SQLite, or the URL of a PostgreSQL: 'postgresql://user@host/name'")
     return value

@@ -94,25 +94,45 @@ def encode_segment(*, headers: SegmentHeaders, text: str, html: str | None) -> t
     return _join(lines), body
 
 
+OWN_NAMES = ("Date", "To", "Message-ID", "List-Unsubscribe", "List-Unsubscribe-Post")
+"""Headers that differ from reader to reader, in the order in which `own_lines` writes them."""
+
+
 def personalise(
     head: bytes, body: bytes, *, address: str, name: str, date: datetime, message_id: str, unsubscribe_url: str
 ) -> bytes:
-    """Return the whole message of one reader, the same bytes for the same values.
+    """Return the whole message of one reader, the same bytes for the same values; see `own_lines` for these."""
+    own = own_lines(address=address, name=name, date=date, message_id=message_id, unsubscribe_url=unsubscribe_url)
+    return b"".join((own, head, b"\r\n", splice(body, unsubscribe_url)))
 
-    `date` is aware. `unsubscribe_url` is http(s) without characters that HTML would escape, since it replaces the slot
-    in both parts. Only the address may bring octets outside ASCII, and such a message needs SMTPUTF8.
+
+def own_lines(*, address: str, name: str, date: datetime, message_id: str, unsubscribe_url: str) -> bytes:
+    """Return the header lines of one reader, which stand above the segment's.
+
+    `date` is aware. `unsubscribe_url` is http(s) without characters that HTML would escape, since `splice` puts it into
+    both parts. Only the address may bring octets outside ASCII, and such a message needs SMTPUTF8.
     Raises ValueError for values that cannot stand where they go.
     """
-    url = _checked(_URL_VALUE, unsubscribe_url, "unsubscribe URL")
     lines = [
         f"Date: {format_datetime(date)}",
         _mailbox("To", name, address),
         f"Message-ID: {_checked(_MESSAGE_ID, message_id, 'Message-ID')}",
         # Never folded or encoded, however long: mail programs look for the literal URI (H1).
-        f"List-Unsubscribe: <{url}>",
+        f"List-Unsubscribe: <{_checked(_URL_VALUE, unsubscribe_url, 'unsubscribe URL')}>",
         "List-Unsubscribe-Post: List-Unsubscribe=One-Click",
     ]
-    return b"".join((_join(lines), head, b"\r\n", body.replace(SLOT_UNSUBSCRIBE.encode(), quoted.encode_value(url))))
+    return _join(lines)
+
+
+def splice(body: bytes, unsubscribe_url: str) -> bytes:
+    """Return a segment's body with its slots filled. Raises ValueError for a URL that cannot stand in both parts."""
+    url = _checked(_URL_VALUE, unsubscribe_url, "unsubscribe URL")
+    return body.replace(SLOT_UNSUBSCRIBE.encode(), quoted.encode_value(url))
+
+
+def common_length(body: bytes) -> int:
+    """Return how many octets at the start of a segment's body all its readers share: those before the first slot."""
+    return min((at for slot in SLOTS if (at := body.find(slot.encode())) >= 0), default=len(body))
 
 
 def _shared_lines(headers: SegmentHeaders) -> list[str]:
