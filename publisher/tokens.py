@@ -22,6 +22,7 @@ MAX_TOKEN = 32
 """Characters of the longest token: 8 octets of number and the signature in base64."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{23,32}\Z")
+_BOUNCE_TOKEN = re.compile(r"[A-Za-z2-7]{28,39}\Z")
 _KEY_LINE = re.compile(r"[0-9a-f]{64,}\Z")
 _HEADER = (
     "# Signs the links in mail. The first key signs, all verify; to rotate, put a new one on top and keep the others.\n"
@@ -77,9 +78,26 @@ class Keyring:
         """Return the subscription's id, or None for anything that this ring did not sign for this purpose (F12)."""
         return self._verify("unsubscribe", token)
 
+    def bounce_token(self, delivery_id: int) -> str:
+        """Return the token, 28 to 39 lower-case letters and digits, that says which delivery came back, and no more."""
+        return _base32(self._signed("bounce", delivery_id))
+
+    def read_bounce(self, token: str) -> int | None:
+        """Return the delivery's id, or None for anything that this ring did not sign for this purpose.
+
+        Upper and lower case are the same: some servers change the case of addresses (H14).
+        """
+        if not _BOUNCE_TOKEN.match(token):
+            return None
+        try:
+            raw = base64.b32decode(token + "=" * (-len(token) % 8), casefold=True)
+        except binascii.Error:
+            return None
+        number = self._read("bounce", raw)
+        return number if number is not None and _base32(raw) == token.lower() else None
+
     def _sign(self, purpose: str, number: int) -> str:
-        payload = number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big")
-        return base64.urlsafe_b64encode(payload + _mac(self._keys[0], purpose, payload)).rstrip(b"=").decode("ascii")
+        return _base64(self._signed(purpose, number))
 
     def _verify(self, purpose: str, token: str) -> int | None:
         if not _TOKEN.match(token):
@@ -88,21 +106,39 @@ class Keyring:
             raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
         except binascii.Error:
             return None
+        number = self._read(purpose, raw)
+        # One spelling only: base64 leaves spare bits.
+        return number if number is not None and _base64(raw) == token else None
+
+    def _signed(self, purpose: str, number: int) -> bytes:
+        payload = number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big")
+        return payload + _mac(self._keys[0], purpose, payload)
+
+    def _read(self, purpose: str, raw: bytes) -> int | None:
         payload, mac = raw[:-MAC_LENGTH], raw[-MAC_LENGTH:]
         # Every key is tried, so that the time tells neither whether nor which one matched.
         matches = [hmac.compare_digest(mac, _mac(key, purpose, payload)) for key in self._keys]
-        number = int.from_bytes(payload, "big")
-        # One spelling only: base64 leaves spare bits, and numbers could carry leading zeros.
-        return number if any(matches) and self._spelling(payload, mac) == token else None
+        # A number has one spelling: no leading zeros.
+        canonical = len(payload) == 1 or not payload.startswith(b"\0")
+        return int.from_bytes(payload, "big") if any(matches) and canonical else None
 
-    @staticmethod
-    def _spelling(payload: bytes, mac: bytes) -> str:
-        return base64.urlsafe_b64encode((payload.lstrip(b"\0") or b"\0") + mac).rstrip(b"=").decode("ascii")
+
+def bounce_address(token: str, domain: str) -> str:
+    """Return the envelope sender of one delivery: what comes back to it names the delivery (VERP)."""
+    return f"b+{token}@{domain}"
 
 
 def unsubscribe_url(public_url: str, token: str) -> str:
     """Return the address that ends a subscription: a page for people, one click for mail programs."""
     return f"{public_url.rstrip('/')}/u/{token}"
+
+
+def _base64(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+
+
+def _base32(raw: bytes) -> str:
+    return base64.b32encode(raw).rstrip(b"=").decode("ascii").lower()
 
 
 def _mac(key: bytes, purpose: str, payload: bytes) -> bytes:

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from publisher.errors import ConfigurationError
-from publisher.tokens import Keyring, unsubscribe_url
+from publisher.tokens import Keyring, bounce_address, unsubscribe_url
 
 KEY, OTHER = bytes(range(32)), bytes(range(32, 64))
 RING = Keyring([KEY])
+BOUNCE = "b5beatatbz5lh4z47cjdnmpipcznuji"
 
 
 @given(st.integers(min_value=0, max_value=2**63 - 1))
@@ -70,6 +71,43 @@ def test_no_text_reads_as_a_token_by_chance(text: str) -> None:
 def test_hostile_tokens_are_nobodys(text: str) -> None:
     """F12."""
     assert RING.read_unsubscribe(text) is None
+
+
+@given(st.integers(min_value=0, max_value=2**63 - 1))
+def test_a_bounce_gives_back_its_delivery(number: int) -> None:
+    """H14: a local part of at most 64 octets that survives servers which change the case of letters."""
+    token = RING.bounce_token(number)
+    assert RING.read_bounce(token) == RING.read_bounce(token.upper()) == number
+    local, at, domain = bounce_address(token, "bounces.example.org").partition("@")
+    assert (local, at, domain) == (f"b+{token}", "@", "bounces.example.org")
+    assert len(local) <= 64
+    assert set(token) <= set("abcdefghijklmnopqrstuvwxyz234567")
+
+
+@pytest.mark.parametrize("where", range(31))
+def test_a_bounce_with_any_character_changed_is_nobodys(where: int) -> None:
+    """H14: forged bounces must not suppress anybody; spare bits give no second spelling."""
+    token = RING.bounce_token(1_000_000)
+    assert len(token) == 31
+    twins = [token[:where] + letter + token[where + 1 :] for letter in "abcdefghijklmnopqrstuvwxyz234567"]
+    assert [RING.read_bounce(twin) for twin in twins if twin != token] == [None] * 31
+
+
+@given(st.one_of(st.text(max_size=60), st.binary(max_size=40).map(lambda raw: base64.b32encode(raw).decode())))
+def test_no_text_reads_as_a_bounce_by_chance(text: str) -> None:
+    assert RING.read_bounce(text) is None
+
+
+def test_a_token_serves_one_purpose() -> None:
+    """Who may leave cannot forge a bounce, and the other way round; the value may never change."""
+    assert RING.bounce_token(1_000_000) == BOUNCE
+    bounce = base64.b32decode(BOUNCE.upper() + "=")
+    leave = base64.urlsafe_b64decode(RING.unsubscribe_token(1_000_000) + "==")
+    assert RING.read_unsubscribe(base64.urlsafe_b64encode(bounce).rstrip(b"=").decode()) is None
+    assert RING.read_bounce(base64.b32encode(leave).rstrip(b"=").decode()) is None
+    assert (RING.read_bounce(RING.unsubscribe_token(5)), RING.read_unsubscribe(RING.bounce_token(5))) == (None, None)
+    assert Keyring([OTHER, KEY]).read_bounce(BOUNCE) == 1_000_000
+    assert Keyring([OTHER]).read_bounce(BOUNCE) is None
 
 
 def test_links_in_old_mail_outlive_a_rotation_of_keys() -> None:
