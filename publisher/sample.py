@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import shutil
@@ -54,7 +55,15 @@ def materialise(target: Path, today: date, values: Mapping[str, str]) -> Path:
     home = target / PUBLICATION
     configuration = home / "config" / "publisher.toml"
     if not configuration.exists():
-        _copy(packaged("config/demo"), home, today, values)
+        # Under another name first, so that a copy that was interrupted is not taken for the sample.
+        draft = target / f".{PUBLICATION}"
+        shutil.rmtree(draft, ignore_errors=True)
+        _copy(packaged("config/demo"), draft, today, values)
+        if home.exists():  # an older copy that lost its configuration
+            shutil.copytree(draft, home, dirs_exist_ok=True)
+            shutil.rmtree(draft)
+        else:
+            draft.rename(home)
     return configuration
 
 
@@ -109,11 +118,12 @@ def next_day(home: Path) -> tuple[str, ...]:
     later = home / "later"
     if not later.is_dir():
         return ()
-    withdrawn = (later / "withdrawn.txt").read_text(encoding="utf-8").split()
+    listed = later / "withdrawn.txt"
+    # Not there when a demo was interrupted while it cleared this folder away, which is the last thing it does.
+    withdrawn = listed.read_text(encoding="utf-8").split() if listed.exists() else []
     for name in withdrawn:
         (home / name).unlink(missing_ok=True)
-    (later / "withdrawn.txt").unlink()
-    corrected = [path for path in sorted(later.rglob("*")) if path.is_file()]
+    corrected = [path for path in sorted(later.rglob("*")) if path.is_file() and path != listed]
     for path in corrected:
         _settled(shutil.copyfile(path, home / path.relative_to(later)))
     shutil.rmtree(later)
@@ -127,7 +137,10 @@ def _copy(source: Path, target: Path, today: date, values: Mapping[str, str]) ->
         copy = target / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix in _TEXTS:
-            copy.write_text(fill(path.read_text(encoding="utf-8"), today, values), encoding="utf-8")
+            # What stands between quotes in TOML is written as in JSON: a folder's name may hold a quote.
+            quoted = {name: json.dumps(value, ensure_ascii=False)[1:-1] for name, value in values.items()}
+            inside = quoted if path.suffix == ".toml" else values
+            copy.write_text(fill(path.read_text(encoding="utf-8"), today, inside), encoding="utf-8")
         else:
             shutil.copyfile(path, copy)
         _settled(copy)

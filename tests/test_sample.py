@@ -311,3 +311,14 @@ def test_a_day_comes_once(tmp_path: Path) -> None:
     before = files(home)
     assert sample.next_day(home) == ()
     assert files(home) == before
+
+
+def test_a_folder_with_a_quote_in_its_name_and_a_copy_that_was_interrupted_are_no_trouble(tmp_path: Path) -> None:
+    target = tmp_path / 'a "quoted" \\ folder'
+    (target / f".{sample.PUBLICATION}" / "articles").mkdir(parents=True)
+    file = sample.materialise(target, date(2026, 11, 23), sample.values(target))
+    assert config.load(file, {}).data_dir == target
+    later = file.parent.parent / "later"
+    (later / "withdrawn.txt").unlink()
+    assert len(sample.next_day(file.parent.parent)) > 0
+    assert sample.next_day(file.parent.parent) == ()

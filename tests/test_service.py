@@ -19,12 +19,13 @@ import structlog
 from publisher import app as module
 from publisher import control, digests, reports, sources
 from publisher.app import App, now, silent
+from publisher.config import load
 from publisher.errors import PublisherError, StoreError
 from publisher.model import Attempt, DeliveryState
 from publisher.service import Listening, Service
 from publisher.store import deliveries, meta, subscribers
 from publisher.store.tables import deliveries as delivery_rows
-from tests.publications import BORDER, load_publication, write_article, write_publication
+from tests.publications import BORDER, CONFIGURATION, load_publication, write_article, write_publication
 
 pytestmark = pytest.mark.anyio
 
@@ -236,6 +237,20 @@ async def test_no_address_and_no_link_is_logged(tmp_path: Path) -> None:
             token = app.keyring.unsubscribe_token(reader.subscription.id)
     assert logged
     assert [line for line in logged if "anna" in str(line) or token in str(line)] == []
+
+
+async def test_the_main_job_runs_on_postgresql(tmp_path: Path, postgresql_url: str) -> None:
+    """The URL names a socket's folder, as on most machines where PostgreSQL is at home."""
+    file = write_publication(tmp_path, configuration=f'database_url = "{postgresql_url}"\n{CONFIGURATION}')
+    async with await App.open(load(file, {})) as app:
+        await app.import_subscribers([ANNA])
+        assert (await app.cycle())["collected"]["sources"][0]["new"] == 3
+        assert (await app.dispatch("weekly"))["deliveries"] == 1
+        assert (await app.send())["sent"] == 1
+        assert (await app.cycle())["clock"] == ""
+        seen = await app.database.aread(lambda conn: reports.status(app.config, conn, now()))
+    assert (seen["issues"][0]["state"], seen["issues"][0]["deliveries"]) == ("sent", {"sent": 1})
+    assert not (tmp_path / "data" / "publisher.db").exists()
 
 
 def test_looking_writes_nothing(tmp_path: Path) -> None:
