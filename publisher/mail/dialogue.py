@@ -88,29 +88,38 @@ class Dialogue(asyncio.Protocol):
         return await self.hear(reply, timeout)
 
     async def body(self, content: bytes, timeout: float) -> Answer | None:  # noqa: ASYNC109 - as above
-        """Write dot-stuffed content, all but the final dot, until the kernel has it; `timeout` is for each block.
+        """Write dot-stuffed content, but neither its last block nor the dot, until the kernel has it.
 
-        Returns the reply of a server that could not wait for the end, else None. Raises BrokenError; then the message
-        cannot have been accepted, because its end was never written.
+        `timeout` is for each block. Returns the reply of a server that could not wait for the end, else None; then the
+        last block and the dot are for `finish`. Raises BrokenError; then the message cannot have been accepted, because
+        its end was never written.
         """
         self._check()
         self._in_body, self._early = True, None
         try:
             view = memoryview(content)
-            for start in range(0, len(view), BLOCK):
+            for start in range(0, _last(content), BLOCK):
                 self._transport.write(view[start : start + BLOCK])
                 await self._written(timeout)
                 if self._early:
                     return self._early
             # One turn of the loop, so that a refusal or an end that has already arrived is seen before the dot.
             await asyncio.sleep(0)
-            self._check()
+            if self._early is None:
+                self._check()
             return self._early
         except asyncio.CancelledError:
             self._break("given up in the middle of a message")
             raise
         finally:
             self._in_body = False
+
+    def finish(self, content: bytes, behind: bytes, replies: int) -> list[asyncio.Future[Answer]]:
+        """Write the last block of a content, the dot and what rides behind it; return the replies as `ask` does.
+
+        At once, because each write is a call of the kernel: from here on nobody knows whether the message arrived.
+        """
+        return self.ask(b"".join((memoryview(content)[_last(content) :], b".\r\n", behind)), replies)
 
     async def close(self, timeout: float) -> None:  # noqa: ASYNC109 - as above
         """Take leave politely if the connection still works, then cut it."""
@@ -208,6 +217,11 @@ class Dialogue(asyncio.Protocol):
                 reply.set_exception(BrokenError(reason))
                 reply.exception()  # seen: replies to an envelope that rode ahead are perhaps never asked for
         self._transport.abort()
+
+
+def _last(content: bytes) -> int:
+    """Return where the last block of a content begins."""
+    return max(0, len(content) - 1) // BLOCK * BLOCK
 
 
 def take_over(transport: asyncio.BaseTransport) -> Dialogue:

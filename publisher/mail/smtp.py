@@ -213,12 +213,13 @@ class Transport:
             if refused is not None:
                 return refused
             phase = "body"
-            early = await dialogue.body(_stuffed(message), self._timeouts.block)
+            content = _stuffed(message)
+            early = await dialogue.body(content, self._timeouts.block)
             if early is not None:
                 dialogue.abort()  # half a message is on the way: there is no orderly way back
                 return _unaccepted(phase, early)
             riding = self._riding(behind)
-            dot, *ahead = dialogue.ask(b".\r\n" + riding, 4 if riding else 1)
+            dot, *ahead = dialogue.finish(content, riding, 4 if riding else 1)
             phase = "dot"
             if behind is not None and riding:
                 self._ahead = _Opened(behind, tuple(ahead))

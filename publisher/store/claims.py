@@ -117,8 +117,8 @@ def _facts(conn: sa.Connection, ids: Sequence[int]) -> Mapping[int, st.AnyRow]:
     On PostgreSQL the rows that decide are locked before they are read, so that who leaves at this moment either is seen
     here, or gets an answer only after this claim. On SQLite the one writer needs no locks.
     """
-    d, s, p, x = deliveries.c, subscriptions.c, subscribers.c, suppressions.c
     if conn.dialect.name == "postgresql":
+        d, s, p = deliveries.c, subscriptions.c, subscribers.c
         query = sa.select(d.id, d.subscription_id, d.subscriber_id).where(st.one_of(d.id, ids)).order_by(d.id)
         held = conn.execute(query.with_for_update(skip_locked=True)).all()
         ids = [row.id for row in held]
@@ -127,26 +127,7 @@ def _facts(conn: sa.Connection, ids: Sequence[int]) -> Mapping[int, st.AnyRow]:
             (p.id, [row.subscriber_id for row in held if row.subscriber_id is not None]),
         ):
             conn.execute(sa.select(column).where(st.one_of(column, values)).order_by(column).with_for_update(read=True))
-    query = (
-        sa.select(
-            d.id,
-            d.state,
-            d.attempt,
-            d.ambiguous,
-            d.next_at,
-            d.expires_at,
-            d.subscriber_id,
-            issues.c.state.label("issue_state"),
-            s.state.label("subscription_state"),
-            x.reason.label("suppressed"),
-        )
-        .join_from(deliveries, issues)
-        .outerjoin(subscriptions, s.id == d.subscription_id)
-        .outerjoin(subscribers, p.id == d.subscriber_id)
-        .outerjoin(suppressions, x.address_key == p.address_key)
-        .where(st.one_of(d.id, ids))
-    )
-    return {row.id: row for row in conn.execute(query)}
+    return {row.id: row for row in conn.execute(_deciding, {"ids": list(ids)})}
 
 
 def _still_waits(row: st.AnyRow, candidate: Claimed, now: datetime) -> bool:
@@ -191,12 +172,27 @@ def _move_cursors(conn: sa.Connection, ids: Iterable[int]) -> None:
         conn.execute(sa.update(subscriptions).where(*behind).values(cursor=row.to_seq))
 
 
+# Made once, because they run for every message.
+_deciding = (
+    sa.select(
+        *(deliveries.c[name] for name in ("id", "state", "attempt", "ambiguous", "next_at", "expires_at")),
+        deliveries.c.subscriber_id,
+        issues.c.state.label("issue_state"),
+        subscriptions.c.state.label("subscription_state"),
+        suppressions.c.reason.label("suppressed"),
+    )
+    .join_from(deliveries, issues)
+    .outerjoin(subscriptions, subscriptions.c.id == deliveries.c.subscription_id)
+    .outerjoin(subscribers, subscribers.c.id == deliveries.c.subscriber_id)
+    .outerjoin(suppressions, suppressions.c.address_key == subscribers.c.address_key)
+    .where(st.one_of(deliveries.c.id, "ids"))
+)
 _MARKED = ("attempt", "epoch", "date_at", "address", "name", "dkim_keys")
 _mark_one = (
     sa.update(deliveries)
     .where(deliveries.c.id == sa.bindparam("_id"))
     .values(
-        state=DeliveryState.SENDING,
+        state=sa.literal_column(f"'{DeliveryState.SENDING}'"),
         claimed_at=sa.bindparam("_now"),
         **{name: sa.bindparam(f"_{name}") for name in _MARKED},
     )
@@ -204,6 +200,5 @@ _mark_one = (
 
 
 def _mark(conn: sa.Connection, taken: Sequence[Claimed], now: datetime) -> None:
-    if taken:
-        rows = [{"_id": one.id, "_now": now} | {f"_{name}": getattr(one, name) for name in _MARKED} for one in taken]
-        conn.execute(_mark_one, rows)
+    rows = [{"_id": one.id, "_now": now} | {f"_{name}": getattr(one, name) for name in _MARKED} for one in taken]
+    st.many(conn, _mark_one, rows)

@@ -122,14 +122,9 @@ def record(conn: sa.Connection, outcomes: Iterable[Recorded], now: datetime) -> 
     by_id = {outcome.delivery_id: outcome for outcome in outcomes}
     if not by_id:
         return set()
-    d = deliveries.c
-    # Locked in one order, so that two workers never wait for each other.
-    query = sa.select(d.id, d.epoch, d.ambiguous, d.subscription_id, d.to_seq).order_by(d.id).with_for_update()
-    query = query.where(st.one_of(d.id, by_id), st.among(d.state, [DeliveryState.SENDING]))
-    rows = [row for row in conn.execute(query) if row.epoch == by_id[row.id].epoch]
+    rows = [row for row in conn.execute(_sending, {"ids": list(by_id)}) if row.epoch == by_id[row.id].epoch]
     changes = [_change(by_id[row.id], row.ambiguous, now) for row in rows]
-    if changes:
-        conn.execute(_record_one, changes)
+    st.many(conn, _record_one, changes)
     reached = {change["_id"] for change in changes if change["_state"] in _REACHED}
     _move_cursors(conn, ((row.subscription_id, row.to_seq) for row in rows if row.id in reached))
     return {row.id for row in rows}
@@ -221,11 +216,25 @@ def listing(
     ]
 
 
+# Made once, because they run for every message.
+_sending = (
+    sa.select(*(deliveries.c[name] for name in ("id", "epoch", "ambiguous", "subscription_id", "to_seq")))
+    .where(st.one_of(deliveries.c.id, "ids"), st.among(deliveries.c.state, [DeliveryState.SENDING]))
+    .order_by(deliveries.c.id)  # locked in one order, so that two workers never wait for each other
+    .with_for_update()
+)
 _CHANGED = ("state", "reason", "next_at", "ambiguous", "reply_code", "reply_text", "finished_at")
 _record_one = (
     sa.update(deliveries)
     .where(deliveries.c.id == sa.bindparam("_id"))
     .values({name: sa.bindparam(f"_{name}") for name in _CHANGED})
+)
+
+
+_move_cursor = (
+    sa.update(subscriptions)
+    .where(subscriptions.c.id == sa.bindparam("_id"), subscriptions.c.cursor < sa.bindparam("_to_seq"))
+    .values(cursor=sa.bindparam("_to_seq"))
 )
 
 
@@ -252,8 +261,4 @@ def _move_cursors(conn: sa.Connection, reached: Iterable[tuple[int | None, int]]
     for subscription_id, to_seq in reached:
         if subscription_id is not None:
             furthest[subscription_id] = max(to_seq, furthest.get(subscription_id, 0))
-    if furthest:
-        s = subscriptions.c
-        behind = (s.id == sa.bindparam("_id"), s.cursor < sa.bindparam("_to_seq"))
-        moves = [{"_id": id_, "_to_seq": to_seq} for id_, to_seq in sorted(furthest.items())]
-        conn.execute(sa.update(subscriptions).where(*behind).values(cursor=sa.bindparam("_to_seq")), moves)
+    st.many(conn, _move_cursor, [{"_id": id_, "_to_seq": to_seq} for id_, to_seq in sorted(furthest.items())])

@@ -1,0 +1,235 @@
+"""How fast the outbox sends beside Postfix's own client, and how fast it claims with a million deliveries queued.
+
+`uv run python -m tests.bench.bench_outbox send` needs `smtp-sink` and `smtp-source` (Debian: `apt install postfix`);
+`uv run python -m tests.bench.bench_outbox claims [--database postgresql://…]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import resource
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from publisher.mail import outbox
+from publisher.mail.message import SLOT_UNSUBSCRIBE, SegmentHeaders, encode_segment
+from publisher.mail.smtp import Transport
+from publisher.model import DeliveryState, Format, IssueState
+from publisher.store import claims, deliveries
+from publisher.store.database import Connection, Database
+from publisher.store.tables import Instant, issues, segments
+from publisher.tokens import Keyring
+
+NOW = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
+SIZE = 45_000
+KEYRING = Keyring([bytes(range(32))])
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["send", "claims"])
+    parser.add_argument("--messages", type=int, default=5_000)
+    parser.add_argument("--queued", type=int, default=1_000_000)
+    parser.add_argument("--connections", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--database", default="", help="an empty PostgreSQL database; else SQLite")
+    parser.add_argument(
+        "--folder", type=Path, default=None, help="where SQLite is; else the folder for temporary files"
+    )
+    parser.add_argument("--profile", action="store_true", help="print where the time of the first round goes")
+    chosen = parser.parse_args()
+    if chosen.what == "claims":
+        measure_claims(chosen)
+    else:
+        measure_sending(chosen)
+
+
+def measure_sending(chosen: argparse.Namespace) -> None:
+    """Alternate Postfix's client and ours against the same sink; print the rate of each round and the medians."""
+    theirs, ours, work = [], [], []
+    for number in range(chosen.rounds):
+        with sink() as port:
+            theirs.append(smtp_source(port, chosen))
+            rate, seconds = publisher(port, chosen, profile=chosen.profile and not number)
+            ours.append(rate)
+            work.append(seconds)
+        print(
+            f"round {number + 1}: smtp-source {theirs[-1]:.0f}/s, publisher {ours[-1]:.0f}/s, "
+            f"{work[-1] * 1e3:.3f} ms of processor a message"
+        )
+    ratio = statistics.median(ours) / statistics.median(theirs)
+    print(
+        f"median: smtp-source {statistics.median(theirs):.0f}/s, publisher {statistics.median(ours):.0f}/s: {ratio:.2f}"
+    )
+
+
+@contextmanager
+def sink() -> Iterator[int]:
+    """Run Postfix's SMTP sink on a free port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    program = shutil.which("smtp-sink", path=f"{os.environ['PATH']}:/usr/sbin") or sys.exit(
+        "smtp-sink is not installed"
+    )
+    user = ["-u", "nobody"] if os.geteuid() == 0 else []
+    running = subprocess.Popen([program, *user, f"127.0.0.1:{port}", "1000"])
+    try:
+        for _ in range(100):
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield port
+    finally:
+        running.terminate()
+        running.wait()
+
+
+def smtp_source(port: int, chosen: argparse.Namespace) -> float:
+    """Return the messages a second of Postfix's client, which keeps its connections (-d) as we do."""
+    program = shutil.which("smtp-source", path=f"{os.environ['PATH']}:/usr/sbin") or sys.exit("no smtp-source")
+    settings = ["-d", "-s", str(chosen.connections), "-m", str(chosen.messages), "-l", str(SIZE)]
+    begin = time.perf_counter()
+    subprocess.run([program, *settings, "-f", "a@x.org", "-t", "b@x.org", f"127.0.0.1:{port}"], check=True)
+    return float(chosen.messages / (time.perf_counter() - begin))
+
+
+def publisher(port: int, chosen: argparse.Namespace, *, profile: bool) -> tuple[float, float]:
+    """Return our messages a second, durable ledger included, and the seconds of processor each took us."""
+    with queue(chosen, chosen.messages) as database:
+        epoch = database.write(lambda conn: deliveries.new_epoch(conn, NOW))
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        begin = time.perf_counter()
+        story = outbox.run(
+            database,
+            lambda: Transport("127.0.0.1", port, security="plain", hello_name="mail.example.org"),
+            keyring=KEYRING,
+            epoch=epoch,
+            connections=chosen.connections,
+            clock=lambda: datetime.now(UTC),
+            dice=lambda: 0.5,
+            stop=asyncio.Event(),
+        )
+        if profile:
+            import cProfile
+            import pstats
+
+            profiler = cProfile.Profile()
+            report = profiler.runcall(asyncio.run, story)
+            pstats.Stats(profiler).sort_stats("tottime").print_stats(35)
+        else:
+            report = asyncio.run(story)
+        seconds = time.perf_counter() - begin
+        now = resource.getrusage(resource.RUSAGE_SELF)
+        assert report == outbox.OutboxReport(sent=chosen.messages), report
+    processor = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
+    return chosen.messages / seconds, processor / chosen.messages
+
+
+def measure_claims(chosen: argparse.Namespace) -> None:
+    """Claim and record everything in batches of as many as there are connections; print the rate of each tenth."""
+    with queue(chosen, chosen.queued) as database:
+        epoch = database.write(lambda conn: deliveries.new_epoch(conn, NOW))
+        after, moment, tenth = None, NOW + timedelta(hours=1), max(1, chosen.queued // 10)
+        done, begin = 0, time.perf_counter()
+        rates: list[float] = []
+        reading = 0.0
+        while True:
+            start = time.perf_counter()
+            found = database.read(
+                lambda conn, after=after: claims.upcoming(conn, epoch=epoch, now=moment, limit=256, after=after)  # type: ignore[misc]  # a default argument
+            )
+            reading += time.perf_counter() - start
+            if not found.candidates:
+                break
+            after = found.last
+            for first in range(0, len(found.candidates), 64):
+                batch = found.candidates[first : first + 64]
+                taken = database.write(lambda conn, batch=batch: claims.take(conn, batch, moment))  # type: ignore[misc]  # as above
+                assert len(taken) == len(batch)
+            done += len(found.candidates)
+            if done // tenth > len(rates):
+                now = time.perf_counter()
+                rates.append(tenth / (now - begin))
+                begin = now
+                print(
+                    f"{done:>9} claimed, {rates[-1]:.0f}/s in this tenth (reading {reading:.1f} s so far)", flush=True
+                )
+
+
+@contextmanager
+def queue(chosen: argparse.Namespace, count: int) -> Iterator[Database]:
+    """Open a new database with one issue and `count` deliveries queued."""
+    folder = Path(tempfile.mkdtemp(prefix="publisher-bench-", dir=chosen.folder))
+    try:
+        with Database.open(chosen.database, data_dir=folder) as database:
+            database.write(lambda conn: fill(conn, count))
+            yield database
+    finally:
+        shutil.rmtree(folder)
+
+
+def fill(conn: Connection, count: int) -> None:
+    """Store an issue of one segment of 45 KB and its readers."""
+    if conn.dialect.name == "postgresql":
+        conn.exec_driver_sql("TRUNCATE issues, subscribers, workers CASCADE")
+    paragraphs = "<p>Two days of talks, and both sides name a date; readers ask what it means. </p>\n"
+    html = f'{paragraphs * (SIZE // 2 // len(paragraphs) - 20)}<a href="{SLOT_UNSUBSCRIBE}">Leave</a>'
+    text = f"{'Two days of talks, and both sides name a date for more.' * (SIZE // 2 // 57)}\n{SLOT_UNSUBSCRIBE}\n"
+    headers = SegmentHeaders(
+        from_name="Weekly",
+        from_address="news@example.org",
+        subject="The week",
+        language="en",
+        list_name="Weekly",
+        list_id="weekly.example.org",
+    )
+    head, body = encode_segment(headers=headers, text=text, html=html)
+    settings = {"from_address": "news@example.org", "public_url": "https://news.example.org"}
+    issue = {"id": 1, "ref": "r", "newsletter": "n", "frequency": "w", "slot": "s", "state": IssueState.SENDING}
+    conn.execute(sa.insert(issues).values(**issue, to_seq=0, settings=settings, created_at=NOW))
+    segment = {"id": 1, "issue_id": 1, "key": "en", "language": "en", "format": Format.HTML, "subject": "The week"}
+    conn.execute(sa.insert(segments).values(**segment, is_web=False, html=html, text=text, head=head, body=body))
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count)"
+    now, until = sa.bindparam("now", NOW, Instant), sa.bindparam("until", NOW + timedelta(days=3650), Instant)
+    if conn.dialect.name == "postgresql":
+        conn.exec_driver_sql("SET LOCAL statement_timeout = 0")
+    for statement in (
+        (
+            "INSERT INTO subscribers (id, address, address_key, name, languages, timezone, format, created_at) "
+            f"{numbers} SELECT i, 'reader' || i || '@example.net', 'reader' || i || '@example.net', 'Reader ' || i, "
+            "'[]', 'UTC', 'html', :now FROM n"
+        ),
+        (
+            "INSERT INTO subscriptions (id, subscriber_id, newsletter, frequency, state, start_seq, cursor, created_at) "
+            f"{numbers} SELECT i, i, 'n', 'w', 'confirmed', 0, 0, :now FROM n"
+        ),
+        (
+            "INSERT INTO deliveries (id, issue_id, subscription_id, subscriber_id, segment_id, state, reason, to_seq, "
+            "due_at, expires_at, next_at, attempt, ambiguous, message_id) "
+            f"{numbers} SELECT i, 1, i, i, 1, '{DeliveryState.QUEUED}', '', 0, :now, :until, :now, 0, 0, "
+            "'<r.' || (100000000000000 + i) || 'x@example.org>' FROM n"
+        ),
+    ):
+        bound = [parameter for parameter in (now, until) if f":{parameter.key}" in statement]
+        conn.execute(sa.text(statement).bindparams(*bound, count=count))
+
+
+if __name__ == "__main__":
+    main()
