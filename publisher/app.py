@@ -20,6 +20,7 @@ from publisher.config import Config, Newsletter, sending_problems
 from publisher.control import Progress
 from publisher.errors import BusyError, ConfigurationError, NotFoundError, RefusedError, SourceError, StoreError
 from publisher.feeds.announce import Announcer
+from publisher.feeds.spec import NEWSLETTER_PREFIX
 from publisher.http import Fetcher
 from publisher.mail import outbox
 from publisher.mail.inbox import Inbox
@@ -492,6 +493,9 @@ class App:
             except BaseException:
                 self._broken_off = True
                 raise
+        if report.sent or report.failed or report.uncertain or report.expired:
+            # An issue may just have become sent, and so an entry of its newsletter's feed.
+            await self.feeds([f"{NEWSLETTER_PREFIX}{newsletter.slug}" for newsletter in self.config.newsletters])
         return asdict(report)
 
     # Readers

@@ -103,6 +103,7 @@ async def test_the_feeds_page_counts_what_each_feed_holds(client: httpx2.AsyncCl
         ("Security", 1, "19 November 2026"),
         ("English", 2, "20 November 2026"),
         ("Русский", 1, "20 November 2026"),
+        ("The week", 1, rows[-1][2]),
     ]
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from babel import Locale, UnknownLocaleError
 
 from publisher import links
-from publisher.config import Category, Config, Feed, Selection, in_language
+from publisher.config import Category, Config, Feed, Newsletter, Selection, in_language
 from publisher.text import one_line
 
 Format = Literal["rss", "atom", "json"]
@@ -27,6 +27,8 @@ MEDIA_TYPES: dict[Format, str] = {
 
 REFRESH = timedelta(minutes=15)
 """How often a reader should look: the same in ttl, sy:* and Cache-Control, because readers take the longest (FR-H6)."""
+
+NEWSLETTER_PREFIX = "newsletter-"
 
 DEFAULT_LIMIT = 50
 DEFAULT_WINDOW = timedelta(days=7)
@@ -108,6 +110,22 @@ def _built_in(config: Config) -> Iterator[FeedSpec]:
         slug = f"language-{language.lower()}"
         name = _language_name(language)
         yield _spec(config, slug, "language", language=language, name=name, selection=Selection(languages=(language,)))
+    for newsletter in config.newsletters:
+        yield _newsletter(config, newsletter)
+
+
+def _newsletter(config: Config, newsletter: Newsletter) -> FeedSpec:
+    language = config.site.default_language
+    return _spec(
+        config,
+        f"{NEWSLETTER_PREFIX}{newsletter.slug}",
+        "newsletter",
+        language=language,
+        name=in_language(newsletter.title, language, language),
+        description=in_language(newsletter.description, language, language),
+        page_url=links.newsletter(config, newsletter.slug, language),
+        former=tuple(f"{NEWSLETTER_PREFIX}{old}" for old in newsletter.former),
+    )
 
 
 def _category(config: Config, category: Category) -> FeedSpec:

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, Response
 from publisher import links
 from publisher.config import Config
 from publisher.feeds import FeedSpec, feeds_of, opml
+from publisher.feeds.spec import NEWSLETTER_PREFIX
 from publisher.files import packaged
 from publisher.text import direction
 from publisher.web import Parts
@@ -102,6 +103,9 @@ class Chrome:
             return self.parts.renderer.words(words.language).gettext("All articles")
         if spec.kind == "category":
             return words.category(spec.slug)["title"]
+        if spec.kind == "newsletter":
+            slug = spec.slug.removeprefix(NEWSLETTER_PREFIX)
+            return next((words.pick(n.title) for n in self.config.newsletters if n.slug == slug), spec.title)
         return language_name(spec.language) if spec.kind == "language" else spec.title
 
     def html(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -40,6 +41,7 @@ CONTENT_TYPES: dict[str, str] = {
     form: MEDIA_TYPES[form] if form == "json" else f"{MEDIA_TYPES[form]}; charset=utf-8" for form in FORMATS
 } | {"opml": "text/x-opml; charset=utf-8"}
 
+_READING = frozenset({"GET", "HEAD"})
 _PREFIX = "/feeds/"
 _ENDINGS = tuple(f".{form}" for form in CONTENT_TYPES)
 # A slug, the month of an archive, a format: nothing to climb with, nothing a file system reads in its own way.
@@ -53,6 +55,9 @@ _PLAUSIBLE_AHEAD = timedelta(days=1)
 
 MEMORY = 32 * 2**20
 """Bytes of feeds kept in memory: some 200 feeds with their packed forms, and the archives that are being walked."""
+
+# Seconds for which a file is taken to be the one just seen: under load the question would be a third of the answer.
+_TRUSTED = 0.01
 
 _FIRST_BUILD_SECONDS = 30  # more than building the feeds of any publication took
 
@@ -120,35 +125,39 @@ def representation(
     )
 
 
-def respond(method: str, headers: Iterable[tuple[bytes, bytes]], found: Representation, now: datetime) -> Response:
-    """Decide the answer to a request for a feed (FR-H1 to H10). Header names are in lower case, as ASGI has them."""
-    if method != "GET" and method != "HEAD":
+def respond(method: str, asked: Mapping[bytes, bytes], found: Representation, now: datetime) -> Response:
+    """Decide the answer to a request for a feed (FR-H1 to H10); `asked` are its header fields, see `fields_of`."""
+    if method not in _READING:
         return not_allowed()
-    accepted = none_match = since = None
-    for name, value in headers:
-        # Several lines of one field are one list (RFC 9110 §5.3).
-        if name == b"accept-encoding":
-            accepted = value if accepted is None else accepted + b", " + value
-        elif name == b"if-none-match":
-            none_match = value if none_match is None else none_match + b", " + value
-        elif name == b"if-modified-since":
-            since = value
-    coding = coding_for(accepted, found.codings)
+    coding = coding_for(asked.get(b"accept-encoding"), found.codings)
     if coding is None:
         return _text(406, f"This feed comes as {', '.join(found.codings)}.", _VARY)
     form = found.forms[coding]
     # If-None-Match decides alone when it is there (RFC 9110 §13.1.3).
+    none_match = asked.get(b"if-none-match")
     if none_match is not None:
         known = found.tags.get(none_match) or _known(none_match, found, form)
         if known is not None:
             return 304, known.unchanged, b""
-    elif since is not None and (since == found.last_modified or _unchanged_since(since, found, now)):
+    elif (since := asked.get(b"if-modified-since")) is not None and (
+        since == found.last_modified or _unchanged_since(since, found, now)
+    ):
         return 304, form.unchanged, b""
     if found.modified_at > now:
         # RFC 9110 §8.8.2.1: never later than the answer itself, or clients would hold on to it for ever.
         today = (b"last-modified", _http_date(now))
         return 200, [today if field[0] == b"last-modified" else field for field in form.headers], form.body
     return 200, form.headers, form.body
+
+
+def fields_of(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
+    """Return header fields by name, in lower case as ASGI has them; several lines are one list (RFC 9110 §5.3)."""
+    fields = dict(headers)
+    if len(fields) < len(headers):
+        fields = {}
+        for name, value in headers:
+            fields[name] = fields[name] + b", " + value if name in fields else value
+    return fields
 
 
 def not_allowed() -> Response:
@@ -186,7 +195,8 @@ def too_often(seconds: int) -> Response:
 class FeedsApp:
     """Answers for feeds, archives and lists of feeds below `/feeds/`, and hands everything else on to `app`.
 
-    A file is read when it is first asked for and again when another has taken its place, which one `stat` shows.
+    A file is read when it is first asked for and again when another has taken its place, which one `stat` shows;
+    `ticks` are seconds of any clock that only goes forward.
     """
 
     def __init__(
@@ -200,6 +210,7 @@ class FeedsApp:
         limit: Limit | None = None,
         clients: Clients | None = None,
         memory: int = MEMORY,
+        ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app = app
         self._folder = folder
@@ -208,6 +219,7 @@ class FeedsApp:
         self._polls = polls or Polls()
         self._limit = limit or Limit(0)
         self._clients = clients or Clients()
+        self._ticks = ticks
         self._kept = _Kept(memory)
         self._loading = anyio.Lock()
 
@@ -227,32 +239,27 @@ class FeedsApp:
             await self._app(scope, receive, send)
             return
         method, name = scope["method"], scope["path"][len(_PREFIX) :]
-        found = self._kept.get(name, self._routes()) or await self._find(name)
+        found = self._kept.get(name, self._routes(), self._ticks()) or await self._find(name)
         if isinstance(found, Representation):
-            now = self._clock()
-            status, headers, body = respond(method, scope["headers"], found, now)
+            now, asked = self._clock(), fields_of(scope["headers"])
+            status, headers, body = respond(method, asked, found, now)
             if status < 400:
-                status, headers, body = self._counted(scope, name, now, (status, headers, body))
+                if (agent := asked.get(b"user-agent")) is not None:
+                    self._polls.count(name, agent, now)
+                if status == 200 and method == "GET" and (seconds := self._pause(scope, name, asked, now)):
+                    status, headers, body = too_often(seconds)
         else:
-            status, headers, body = found if method in ("GET", "HEAD") else not_allowed()
+            status, headers, body = found if method in _READING else not_allowed()
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
 
-    def _counted(self, scope: Scope, name: str, now: datetime, answer: Response) -> Response:
-        """Note the poll, and refuse a download to a client that had too many."""
-        conditional, forwarded = False, b""
-        for field, value in scope["headers"]:
-            if field == b"user-agent":
-                self._polls.count(name, value, now)
-            elif field in (b"if-none-match", b"if-modified-since"):
-                conditional = True
-            elif field == b"x-forwarded-for":
-                forwarded = forwarded + b"," + value if forwarded else value
-        if answer[0] == 200 and scope["method"] == "GET" and scope["client"]:
-            client = self._clients.address(scope["client"][0], forwarded)
-            if seconds := self._limit.wait(client, name, FREE_ANSWER if conditional else 1.0, now):
-                return too_often(seconds)
-        return answer
+    def _pause(self, scope: Scope, name: str, asked: Mapping[bytes, bytes], now: datetime) -> int:
+        """Return for how many seconds the client, which downloaded the feed so often, must wait; 0: not at all."""
+        if not scope["client"]:
+            return 0
+        client = self._clients.address(scope["client"][0], asked.get(b"x-forwarded-for", b""))
+        conditional = b"if-none-match" in asked or b"if-modified-since" in asked
+        return self._limit.wait(client, name, FREE_ANSWER if conditional else 1.0, now)
 
     async def _find(self, name: str) -> Representation | Response:
         match = _NAME.match(name)
@@ -264,7 +271,7 @@ class FeedsApp:
         if match["slug"] in routes.gone:
             return gone()
         async with self._loading:  # a feed that changed is read once, however many ask for it at that moment
-            if (kept := self._kept.get(name, routes)) is not None:
+            if (kept := self._kept.get(name, routes, self._ticks())) is not None:
                 return kept
             file = await anyio.to_thread.run_sync(write.read, self._folder / name)
             if file is None:
@@ -272,8 +279,26 @@ class FeedsApp:
             cache_control = ARCHIVE_CACHE_CONTROL if match["month"] else CACHE_CONTROL
             made = representation(file, CONTENT_TYPES[match["form"]], routes.links.get(name, ""), cache_control)
             if routes is self._routes():  # else its headers may be those of yesterday
-                self._kept.put(name, os.fspath(self._folder / name), file.identity, made)
+                self._kept.put(name, _Held(os.fspath(self._folder / name), file.identity, made, self._ticks()))
             return made
+
+
+@dataclass(slots=True)
+class _Held:
+    """A feed in memory, the file it was read from, and when it was last seen to be the same."""
+
+    path: str
+    identity: write.Identity
+    made: Representation
+    seen: float
+
+    def is_there(self) -> bool:
+        """Whether the file is still the one that was read."""
+        try:
+            found = os.stat(self.path)  # noqa: PTH116 - a Path would cost more than the call itself
+        except OSError:
+            return False
+        return write.Identity(found.st_ino, found.st_mtime_ns, found.st_size) == self.identity
 
 
 class _Kept:
@@ -283,43 +308,40 @@ class _Kept:
         self._memory = memory
         self.size = 0
         self._routes = NOWHERE
-        self._files: OrderedDict[str, tuple[str, write.Identity, Representation]] = OrderedDict()
+        self._files: OrderedDict[str, _Held] = OrderedDict()
 
-    def get(self, name: str, routes: Routes) -> Representation | None:
+    def get(self, name: str, routes: Routes, tick: float) -> Representation | None:
         """Return the feed if it is here and its file has not changed; other routes mean other headers."""
         if routes is not self._routes:
             self._files.clear()
             self.size, self._routes = 0, routes
-        kept = self._files.get(name)
-        if kept is None:
+        held = self._files.get(name)
+        if held is None:
             return None
-        path, identity, made = kept
-        try:
-            there = os.stat(path)  # noqa: PTH116 - a Path would cost more than the call itself
-        except OSError:
-            self._drop(name)
-            return None
-        if there.st_mtime_ns != identity.mtime_ns or there.st_ino != identity.inode or there.st_size != identity.size:
-            self._drop(name)
-            return None
-        self._files.move_to_end(name)
-        return made
+        if tick - held.seen > _TRUSTED:
+            if not held.is_there():
+                self._drop(name)
+                return None
+            held.seen = tick
+            self._files.move_to_end(name)
+        return held.made
 
     @property
     def names(self) -> tuple[str, ...]:
         """What is here, the one asked for last at the end."""
         return tuple(self._files)
 
-    def put(self, name: str, path: str, identity: write.Identity, made: Representation) -> None:
+    def put(self, name: str, held: _Held) -> None:
+        """Keep a feed, and let go of those asked for longest ago when there is no room."""
         self._drop(name)
-        self._files[name] = path, identity, made
-        self.size += made.size
+        self._files[name] = held
+        self.size += held.made.size
         while self.size > self._memory:
             self._drop(next(iter(self._files)))
 
     def _drop(self, name: str) -> None:
-        if (kept := self._files.pop(name, None)) is not None:
-            self.size -= kept[2].size
+        if (held := self._files.pop(name, None)) is not None:
+            self.size -= held.made.size
 
 
 def _known(none_match: bytes, found: Representation, form: Form) -> Form | None:

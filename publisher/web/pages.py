@@ -15,8 +15,8 @@ from starlette.types import ASGIApp
 
 from publisher import links
 from publisher.config import Newsletter
-from publisher.feeds import FeedSpec, feeds_of, folder, opml
-from publisher.feeds.spec import REFRESH
+from publisher.feeds import FeedSpec, feeds_of, folder, newsletters, opml
+from publisher.feeds.spec import NEWSLETTER_PREFIX, REFRESH
 from publisher.files import packaged
 from publisher.model import Article, IssueState
 from publisher.store import articles, issues
@@ -140,17 +140,14 @@ class Pages(Chrome):
             raise HTTPException(404)
         gettext = self.parts.renderer.words(words.language).gettext
         about = await self._feed(words, spec)
-        selection = spec.selection
-        found = await self.parts.database.aread(
-            lambda conn: articles.for_feed(
-                conn,
-                categories=selection.categories,
-                languages=selection.languages,
-                authors=selection.authors,
-                sources=selection.sources,
-                limit=LATEST,
+        past = []
+        found: list[Article] = []
+        if spec.kind == "newsletter":
+            past = (await self._newsletter(words, self._newsletter_of(spec)))["issues"]
+        else:
+            found = await self.parts.database.aread(
+                lambda conn: articles.for_feed(conn, **_selected(spec), limit=LATEST)
             )
-        )
         page = self.page(
             request,
             words,
@@ -165,6 +162,7 @@ class Pages(Chrome):
             replace(page, title=f"{about['title']}: {gettext('feed')}"),
             feed=about,
             articles=[words.article(article) for article in found],
+            issues=past,
             feeds_url=f"/feeds/?lang={words.language}",
         )
 
@@ -310,29 +308,32 @@ class Pages(Chrome):
             "issues": past,
         }
 
+    def _newsletter_of(self, spec: FeedSpec) -> Newsletter:
+        slug = spec.slug.removeprefix(NEWSLETTER_PREFIX)
+        return next(newsletter for newsletter in self.config.newsletters if newsletter.slug == slug)
+
     async def _feed(self, words: Words, spec: FeedSpec) -> dict[str, Any]:
-        selection = spec.selection
-        count, newest = await self.parts.database.aread(
-            lambda conn: articles.totals(
-                conn,
-                categories=selection.categories,
-                languages=selection.languages,
-                authors=selection.authors,
-                sources=selection.sources,
+        if spec.kind == "newsletter":
+            slug = self._newsletter_of(spec).slug
+            sent = await self.parts.database.aread(
+                lambda conn: newsletters.sent_issues(conn, slug, words.language, spec.limit)
             )
-        )
+            count, newest = len(sent), sent[0][0].sent_at if sent else None
+        else:
+            count, newest = await self.parts.database.aread(lambda conn: articles.totals(conn, **_selected(spec)))
         gettext = self.parts.renderer.words(words.language).gettext
         says = {
             "all": gettext("Every article, in all languages."),
             "category": gettext("Every article of this category."),
             "language": gettext("Every article in this language."),
+            "newsletter": gettext("Every issue of this newsletter, as it was sent."),
         }
         return {
             "title": self.feed_title(words, spec),
             "says": says.get(spec.kind) or spec.description,
             "category": spec.slug if spec.kind == "category" else "",
             "url": f"/feeds/{spec.slug}?lang={words.language}",
-            "more_url": words.category(spec.slug)["url"] if spec.kind == "category" else "",
+            "more_url": spec.page_url if spec.kind in ("category", "newsletter") else "",
             "minutes": REFRESH.seconds // 60,
             "count": count,
             "newest": words.date(newest) if newest else "",
@@ -346,6 +347,16 @@ class Pages(Chrome):
                 for e, kind in MEDIA_TYPES.items()
             ],
         }
+
+
+def _selected(spec: FeedSpec) -> dict[str, tuple[str, ...]]:
+    chosen = spec.selection
+    return {
+        "categories": chosen.categories,
+        "languages": chosen.languages,
+        "authors": chosen.authors,
+        "sources": chosen.sources,
+    }
 
 
 def one_per_story(found: Iterable[Article], language: str) -> list[Article]:

@@ -107,7 +107,7 @@ async def test_after_a_day_a_hub_is_given_up(sqlite_database: Database) -> None:
 
 # The whole app
 
-FEEDS = ("all", "economy", "security", "language-en", "language-ru")
+FEEDS = ("all", "economy", "security", "language-en", "language-ru", "newsletter-weekly")
 ENGLISH_SECURITY = ("all", "language-en", "security")
 
 
@@ -151,14 +151,14 @@ async def test_pings_wait_for_live_bytes_and_never_hold_up_publishing(tmp_path: 
             await app.collect()
             assert hub.posts == []
             assert (tmp_path / "data" / "site" / "feeds" / "all.atom.gz").exists()
-            assert (await app.announcer.tell()).failed == 15
+            assert (await app.announcer.tell()).failed == 18
             for ping in await app.database.aread(hub_pings.waiting):  # half a minute passes
                 await app.database.awrite(partial(hub_pings.failed, ping=ping, problem="", next_at=NOW))
         hub.topics()
         hub.status = b"200 OK"
         async with await App.open(config, fetcher=Fetcher(["127.0.0.1"])) as app:
             await asyncio.wait_for(app.announcer.wait(), 5)  # what is due does not wait for a change
-            assert (await app.announcer.tell()).told == 15
+            assert (await app.announcer.tell()).told == 18
         assert hub.topics() == addresses(*FEEDS)
 
 

@@ -1,0 +1,56 @@
+"""A newsletter as a feed: its entries are its sent issues."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from datetime import UTC
+
+from publisher import links
+from publisher.config import Config
+from publisher.feeds.entry import Entry
+from publisher.feeds.spec import FeedSpec
+from publisher.markup import sanitise
+from publisher.model import Issue, IssueState
+from publisher.store import issues
+from publisher.store.database import Connection
+from publisher.store.issues import WebSegment
+from publisher.text import clean, excerpt, one_line
+
+_BODY = re.compile(r"<body[^>]*>(.*)</body>", re.IGNORECASE | re.DOTALL)
+
+
+def sent_issues(conn: Connection, newsletter: str, language: str, limit: int) -> list[tuple[Issue, WebSegment]]:
+    """Return the newest sent issues with the page that nobody's links are on; never one that is still being sent."""
+    found = []
+    for issue in issues.listing(conn, newsletter=newsletter, states=(IssueState.SENT,), limit=limit):
+        page = issues.web_segment(conn, issue.id, language)
+        if page is not None and issue.sent_at is not None:
+            found.append((issue, page))
+    return found
+
+
+def entry_of_issue(issue: Issue, page: WebSegment, spec: FeedSpec, config: Config) -> Entry:
+    """Return what the newsletter's feed shows of an issue."""
+    if issue.sent_at is None:
+        raise ValueError(f"the issue {issue.ref} has not been sent")
+    when = issue.sent_at.astimezone(UTC).replace(microsecond=0)
+    address = links.issue(config, issue.ref, page.language)
+    body = _BODY.search(page.html)
+    return Entry(
+        # The ref is random, minted and stored once, so the id made of it is for ever the issue's own (FR-X5).
+        id=uuid.uuid5(uuid.NAMESPACE_OID, issue.ref).urn,
+        url=address,
+        title=one_line(page.subject) or spec.title,
+        html=sanitise(clean(body[1] if body else page.html), address) if spec.content == "full" else "",
+        summary=excerpt(clean(page.text)),
+        published_at=when,
+        updated_at=when,
+        language=page.language,
+        authors=(),
+        tags=(),
+        status="",
+        image=None,
+        credit="",
+        enclosures=(),
+    )
