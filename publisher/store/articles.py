@@ -21,7 +21,7 @@ from publisher.store.ingestion import (
     source_summaries,
     withdraw,
 )
-from publisher.store.numbering import VISIBLE, current_seq, number_visible
+from publisher.store.numbering import VISIBLE, current_seq, number_changes, number_visible
 from publisher.store.tables import article_authors, article_categories, articles
 
 __all__ = [
@@ -103,6 +103,27 @@ def for_feed(
     return load(conn, query.order_by(*_NEWEST_FIRST).limit(limit))
 
 
+def withdrawn(
+    conn: sa.Connection,
+    *,
+    categories: Iterable[str] = (),
+    languages: Iterable[str] = (),
+    authors: Iterable[str] = (),
+    sources: Iterable[str] = (),
+    limit: int = 500,
+) -> list[tuple[str, datetime]]:
+    """Return guid and moment of the articles last taken back after they had been visible; filters as in `for_feed`."""
+    a = articles.c
+    query = (
+        _select(categories, languages, authors, sources)
+        .where(a.state == ArticleState.WITHDRAWN, a.seq.is_not(None), a.withdrawn_at.is_not(None))
+        .with_only_columns(a.guid, a.withdrawn_at)
+    )
+    return [
+        (row.guid, row.withdrawn_at) for row in conn.execute(query.order_by(a.withdrawn_at.desc(), a.guid).limit(limit))
+    ]
+
+
 def totals(
     conn: sa.Connection,
     *,
@@ -166,6 +187,7 @@ def release_due(conn: sa.Connection, now: datetime, *, oldest: datetime | None =
         done += conn.scalars(late.returning(a.id))
     done += conn.scalars(due.values(state=ArticleState.PUBLISHED, state_reason="").returning(a.id))
     number_visible(conn)
+    number_changes(conn, done)
     return sorted(done)
 
 
@@ -189,6 +211,7 @@ def release(
         statement = sa.update(articles).where(st.one_of(a.id, ids), which).values(cleared | {"state": new_state})
         done.update(conn.scalars(statement.returning(a.id)))
     number_visible(conn)
+    number_changes(conn, done)
     return [article_id for article_id in dict.fromkeys(ids) if article_id in done]
 
 

@@ -25,8 +25,8 @@ from publisher.model import (
 from publisher.store import statements as st
 from publisher.store import stories
 from publisher.store.article_values import attach, columns_of, ref_of
-from publisher.store.numbering import current_seq, number_visible
-from publisher.store.tables import Instant, Words, article_keys, articles, sources
+from publisher.store.numbering import current_seq, number_changes, number_visible
+from publisher.store.tables import Instant, Words, article_authors, article_categories, article_keys, articles, sources
 
 _RECENT = timedelta(days=30)  # what a source's usual number of new articles is measured over
 _NEWS = (ArticleState.PUBLISHED, ArticleState.HELD)  # the others are not mailed, so they are no measure of it
@@ -107,6 +107,7 @@ def apply(
 ) -> Applied:
     """Store what was decided about a collection, and the source's memory: neither is there without the other."""
     restated = _restated(conn, decision.changed)
+    moved = _moved(conn, source, decision.changed)
     new = _insert(conn, source, decision.new, now)
     _update(conn, source, decision.changed, now)
     withdrawn = _withdraw(conn, decision.withdrawn, now)
@@ -115,6 +116,7 @@ def apply(
     attach(conn, source, drafts)
     stories.link(conn, drafts, restated)
     numbered = number_visible(conn)
+    number_changes(conn, drafts, moved=moved)
     brought = sum(item.state in _NEWS for item in decision.new)
     _remember(conn, source, kind, collected, decision, brought, now)
     return Applied(
@@ -286,6 +288,7 @@ def withdraw(conn: sa.Connection, ids: Sequence[int], *, reason: str, by: str = 
     named = st.one_of(a.id, ids)
     statement = sa.update(articles).where(named, a.state != ArticleState.WITHDRAWN).values(changes)
     done = set(conn.scalars(statement.returning(a.id)))
+    number_changes(conn, done)
     if by == "operator":
         taken_over = sa.update(articles).where(named, a.withdrawn_by == "source")
         conn.execute(taken_over.values(withdrawn_by=by, state_reason=reason))
@@ -298,6 +301,26 @@ def _restated(conn: sa.Connection, changed: Sequence[ChangedArticle]) -> set[int
     ids = [item.id for item in changed]
     before = dict(conn.execute(sa.select(a.id, a.translation_of).where(st.one_of(a.id, ids))).all())
     return {item.id for item in changed if before.get(item.id) != item.draft.translation_of}
+
+
+def _moved(conn: sa.Connection, source: str, changed: Sequence[ChangedArticle]) -> bool:
+    """Whether one of the changed articles leaves a feed or the month it stood in: then nothing shows where it was."""
+    a, c, w = articles.c, article_categories.c, article_authors.c
+    ids = [item.id for item in changed]
+    rows = conn.execute(sa.select(a.id, a.source, a.language, a.published_at).where(st.one_of(a.id, ids)))
+    before = {row.id: (row.source, row.language, row.published_at) for row in rows}
+    categories: dict[int, set[str]] = defaultdict(set)
+    authors: dict[int, set[str]] = defaultdict(set)
+    for article_id, category in conn.execute(sa.select(c.article_id, c.category).where(st.one_of(c.article_id, ids))):
+        categories[article_id].add(category)
+    for article_id, author in conn.execute(sa.select(w.article_id, w.author_key).where(st.one_of(w.article_id, ids))):
+        authors[article_id].add(author)
+    return any(
+        before.get(item.id) != (source, item.draft.language, item.published_at)
+        or not categories[item.id] <= set(item.draft.categories)
+        or not authors[item.id] <= {author.name.casefold() for author in item.draft.authors}
+        for item in changed
+    )
 
 
 def _remember(

@@ -1,6 +1,8 @@
-"""The number each article gets when readers can first see it: what cursors count in."""
+"""The number an article gets when readers can first see it, which cursors count in, and that of its last change."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import sqlalchemy as sa
 
@@ -9,12 +11,14 @@ from publisher.store import statements as st
 from publisher.store.tables import Id, articles, meta
 
 _KEY = "seq"
+_CHANGED = "changed"
+_MOVED = "moved"
 VISIBLE = [state for state in ArticleState if state.visible]
 
 
 def current_seq(conn: sa.Connection) -> int:
     """Return the last number given; 0 when there is no article yet."""
-    return int(conn.scalar(sa.select(meta.c.value).where(meta.c.key == _KEY)) or 0)
+    return _value(conn, _KEY)
 
 
 def number_visible(conn: sa.Connection) -> int:
@@ -27,7 +31,7 @@ def number_visible(conn: sa.Connection) -> int:
     count = conn.scalar(sa.select(sa.func.count()).select_from(articles).where(*waiting)) or 0
     if not count:
         return 0
-    last = _advance(conn, count)
+    last = _advance(conn, _KEY, count)
     order = sa.func.row_number().over(order_by=(articles.c.published_at, articles.c.guid))
     ranked = sa.select(articles.c.id, order.label("place")).where(*waiting).subquery("ranked")
     conn.execute(
@@ -38,8 +42,36 @@ def number_visible(conn: sa.Connection) -> int:
     return count
 
 
-def _advance(conn: sa.Connection, count: int) -> int:
-    insert = st.insert(conn, meta).values(key=_KEY, value=str(count))
+def number_changes(conn: sa.Connection, ids: Iterable[int], *, moved: bool = False) -> None:
+    """Note that articles changed in a way that feeds may show: all get one number, higher than any before.
+
+    `moved`: one of them may have left a feed without a trace, because its categories, authors, language, source or date
+    are others now. The counter's row stays locked until the transaction ends, so no lower number comes to light later.
+    """
+    if not (ids := list(ids)):
+        return
+    number = _advance(conn, _CHANGED, 1)
+    conn.execute(sa.update(articles).where(st.one_of(articles.c.id, ids)).values(changed=number))
+    if moved:
+        st.upsert(conn, meta, [{"key": _MOVED, "value": str(number)}], keys=["key"])
+
+
+def last_change(conn: sa.Connection) -> int:
+    """Return the number of the last change; 0 when there was none."""
+    return _value(conn, _CHANGED)
+
+
+def last_move(conn: sa.Connection) -> int:
+    """Return the number of the last change by which an article may have left a feed; 0 when there was none."""
+    return _value(conn, _MOVED)
+
+
+def _value(conn: sa.Connection, key: str) -> int:
+    return int(conn.scalar(sa.select(meta.c.value).where(meta.c.key == key)) or 0)
+
+
+def _advance(conn: sa.Connection, key: str, count: int) -> int:
+    insert = st.insert(conn, meta).values(key=key, value=str(count))
     more = sa.cast(sa.cast(meta.c.value, Id) + count, sa.Text)
     return int(
         conn.execute(

@@ -116,7 +116,7 @@ def _text(name: str, **options: Any) -> sa.Column[str]:  # noqa: ANN401 - Column
 
 
 meta = _table("meta", _text("key", primary_key=True), _text("value"))
-"""Single values: `seq` (the last number given), `instance` (random id), `last_seen_at` …"""
+"""Single values: `seq` (the last number given), `changed` (likewise, of changes), `instance` (random id) …"""
 
 sources = _table(
     "sources",
@@ -160,6 +160,7 @@ articles = _table(
     _text("withdrawn_by", nullable=True),  # source | operator; a source never undoes an operator
     sa.Column("withdrawn_at", Instant),
     sa.Column("seq", Id, unique=True),
+    sa.Column("changed", Id, nullable=False, default=0, index=True),  # number of its last change that a feed may show
     _text("html"),  # last, because SQLite walks through a long value to reach what comes after it
     sa.Index(None, "content_hash"),
     sa.Index(None, "story"),
@@ -218,6 +219,14 @@ feed_files = _table(
     _text("feed_id"),  # the lasting Atom id of the feed (FR-X6), the same in its three formats
     _text("etag"),
     sa.Column("modified_at", Instant, nullable=False),  # when the bytes last changed
+)
+
+feed_states = _table(
+    "feed_states",
+    _text("feed", primary_key=True),  # all
+    _text("fingerprint"),  # of all that decides its bytes beside the articles
+    sa.Column("changed", Id, nullable=False),  # every change of an article up to this number is in its files
+    sa.Column("next_at", Instant),  # when it shows something else though nothing changed; NULL: never
 )
 
 feed_pollers = _table(

@@ -49,6 +49,7 @@ def upgrade() -> None:
         sa.Column("withdrawn_by", Words, nullable=True),
         sa.Column("withdrawn_at", Instant, nullable=True),
         sa.Column("seq", Id, nullable=True),
+        sa.Column("changed", Id, nullable=False),
         sa.Column("html", Words, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_articles")),
         sa.UniqueConstraint("guid", name=op.f("uq_articles_guid")),
@@ -56,6 +57,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("seq", name=op.f("uq_articles_seq")),
         sqlite_strict=True,
     )
+    op.create_index(op.f("ix_articles_changed"), "articles", ["changed"])
     op.create_index(op.f("ix_articles_content_hash"), "articles", ["content_hash"])
     op.create_index(op.f("ix_articles_slug"), "articles", ["slug"])
     op.create_index(op.f("ix_articles_source"), "articles", ["source"])
@@ -92,6 +94,15 @@ def upgrade() -> None:
         sa.Column("subscribers", sa.Integer(), nullable=False),
         sa.Column("seen_at", Instant, nullable=False),
         sa.PrimaryKeyConstraint("name", "poller", name=op.f("pk_feed_pollers")),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "feed_states",
+        sa.Column("feed", Words, nullable=False),
+        sa.Column("fingerprint", Words, nullable=False),
+        sa.Column("changed", Id, nullable=False),
+        sa.Column("next_at", Instant, nullable=True),
+        sa.PrimaryKeyConstraint("feed", name=op.f("pk_feed_states")),
         sqlite_strict=True,
     )
     op.create_table(
