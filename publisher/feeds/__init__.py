@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 from publisher.config import Config, in_language
 from publisher.errors import NotFoundError
 from publisher.feeds import limits, newsletters, opml, write
+from publisher.feeds.around import NOTHING, Around, Tombstone, recent
 from publisher.feeds.build import atom, rss
-from publisher.feeds.entry import Entry, entry_of
+from publisher.feeds.entry import Entry, entry_id, entry_of
 from publisher.feeds.jsonfeed import jsonfeed
 from publisher.feeds.spec import FORMATS, MEDIA_TYPES, NEWSLETTER_PREFIX, FeedSpec, Format, feed_id, feeds_of
 from publisher.model import Article, Skipped
@@ -89,8 +90,10 @@ def publish(db: Database, config: Config, now: datetime, *, only: Iterable[str] 
     return _joined(done)
 
 
-def build_feed(spec: FeedSpec, lasting_id: str, articles: Iterable[Article], config: Config) -> Built:
-    """Return a feed in all its formats, newest article first, ties by id (FR-X7).
+def build_feed(
+    spec: FeedSpec, lasting_id: str, articles: Iterable[Article], config: Config, withdrawn: Sequence[Tombstone] = ()
+) -> Built:
+    """Return a feed in all its formats, newest article first, ties by id (FR-X7), and say which were taken back.
 
     An article that cannot be shown is left out of every format and named. Raises what the builder raised when the
     feed cannot be built even without such articles.
@@ -104,18 +107,19 @@ def build_feed(spec: FeedSpec, lasting_id: str, articles: Iterable[Article], con
             left_out.append(Skipped(f"{spec.slug}: {article.guid}", f"{type(error).__name__}: {error}"))
     entries.sort(key=lambda entry: entry.id)
     entries.sort(key=lambda entry: entry.published_at, reverse=True)
+    around = Around(tombstones=recent(withdrawn, [entry.updated_at for entry in entries]))
     try:
-        files = _documents(spec, lasting_id, entries)
+        files = _documents(spec, lasting_id, entries, around)
     except Exception:  # noqa: BLE001 - look for the article that did it; raised again below when it is none (FR-X3)
         bad = {entry.id: reason for entry in entries if (reason := _fault(spec, lasting_id, entry))}
         left_out += [Skipped(f"{spec.slug}: {guid}", reason) for guid, reason in bad.items()]
-        files = _documents(spec, lasting_id, [entry for entry in entries if entry.id not in bad])
+        files = _documents(spec, lasting_id, [entry for entry in entries if entry.id not in bad], around)
     return Built(files, tuple(left_out))
 
 
-def _documents(spec: FeedSpec, lasting_id: str, entries: list[Entry]) -> Mapping[str, bytes]:
+def _documents(spec: FeedSpec, lasting_id: str, entries: list[Entry], around: Around = NOTHING) -> Mapping[str, bytes]:
     def write_all(shown: Sequence[Entry]) -> dict[str, bytes]:
-        return {spec.file(form): BUILDERS[form](spec, lasting_id, shown) for form in FORMATS}
+        return {spec.file(form): BUILDERS[form](spec, lasting_id, shown, around) for form in FORMATS}
 
     return limits.fitted(entries, spec.max_bytes, write_all)
 
@@ -138,7 +142,7 @@ def _publish_one(
     else:
         # The store holds back what is dated ahead; no reader can cope with it, so no slip gets through (FR-X8).
         due = [article for article in _articles(db, spec) if article.published_at <= now]
-        built = build_feed(spec, lasting_id, due, config)
+        built = build_feed(spec, lasting_id, due, config, db.read(partial(_withdrawn, spec=spec)))
 
     changed, unchanged, to_record = [], [], []
     for name, body in built.files.items():
@@ -183,6 +187,18 @@ def _articles(db: Database, spec: FeedSpec) -> Sequence[Article]:
         if len(shown) < number or len(articles) < number or number >= most:
             return shown
         number = min(number * 4, most)
+
+
+def _withdrawn(conn: Connection, spec: FeedSpec) -> list[Tombstone]:
+    selection = spec.selection
+    found = stored_articles.withdrawn(
+        conn,
+        categories=selection.categories,
+        languages=selection.languages,
+        authors=selection.authors,
+        sources=selection.sources,
+    )
+    return [Tombstone(entry_id(guid), when.astimezone(UTC).replace(microsecond=0)) for guid, when in found]
 
 
 def _newest(conn: Connection, spec: FeedSpec, number: int) -> list[Article]:

@@ -16,6 +16,7 @@ from feedgen.feed import FeedGenerator
 from lxml import etree
 
 from publisher import __version__
+from publisher.feeds.around import NOTHING, Around
 from publisher.feeds.entry import Entry
 from publisher.feeds.spec import MEDIA_TYPES, REFRESH, FeedSpec, Format
 from publisher.model import Enclosure
@@ -27,9 +28,11 @@ _FEED: Any = FeedGenerator  # feedgen states no types
 EMPTY_SINCE = datetime(2000, 1, 1, tzinfo=UTC)
 """`updated` of an Atom feed without articles: the format demands a moment, and "now" would change the bytes."""
 
+AT = "http://purl.org/atompub/tombstones/1.0"
 ATOM = "http://www.w3.org/2005/Atom"
 CONTENT = "http://purl.org/rss/1.0/modules/content/"
 DC = "http://purl.org/dc/elements/1.1/"
+FH = "http://purl.org/syndication/history/1.0"
 MEDIA = "http://search.yahoo.com/mrss/"
 SY = "http://purl.org/rss/1.0/modules/syndication/"
 XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
@@ -40,16 +43,16 @@ XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 _LOCALE = threading.Lock()
 
 
-def rss(spec: FeedSpec, feed_id: str, entries: Sequence[Entry]) -> bytes:
+def rss(spec: FeedSpec, feed_id: str, entries: Sequence[Entry], around: Around = NOTHING) -> bytes:
     """Return the RSS 2.0 document of a feed, entries in the order given; the same values give the same bytes."""
-    generator = _generator(spec, feed_id, entries, "rss")
+    generator = _generator(spec, feed_id, entries, "rss", around)
     with _LOCALE:
         return _styled(bytes(generator.rss_str()), spec)
 
 
-def atom(spec: FeedSpec, feed_id: str, entries: Sequence[Entry]) -> bytes:
+def atom(spec: FeedSpec, feed_id: str, entries: Sequence[Entry], around: Around = NOTHING) -> bytes:
     """Return the Atom document of a feed, entries in the order given; the same values give the same bytes."""
-    return _styled(bytes(_generator(spec, feed_id, entries, "atom").atom_str()), spec)
+    return _styled(bytes(_generator(spec, feed_id, entries, "atom", around).atom_str()), spec)
 
 
 def _styled(document: bytes, spec: FeedSpec) -> bytes:
@@ -61,9 +64,10 @@ def _styled(document: bytes, spec: FeedSpec) -> bytes:
     return declaration + end + instruction.encode() + rest
 
 
-def updated_at(entries: Sequence[Entry]) -> datetime:
+def updated_at(entries: Sequence[Entry], around: Around = NOTHING) -> datetime:
     """Return when a feed last had news: never the time of building, which would change the bytes (FR-X4)."""
-    return max((entry.updated_at for entry in entries), default=EMPTY_SINCE)
+    changes = [entry.updated_at for entry in entries] + [stone.when for stone in around.tombstones]
+    return max(changes, default=EMPTY_SINCE)
 
 
 def rfc822(when: datetime) -> str:
@@ -77,10 +81,16 @@ class FeedExtension(BaseExtension):
     entries: Sequence[Entry] = ()
     form: Format = "rss"
     hubs: Sequence[str] = ()
+    around: Around = NOTHING
 
     def extend_ns(self) -> dict[str, str]:
         """Declare only what this format uses: a namespace without elements is noise to validators."""
-        return {"media": MEDIA} if self.form == "atom" else {"dc": DC, "media": MEDIA, "sy": SY}
+        spaces = {"media": MEDIA} if self.form == "atom" else {"dc": DC, "media": MEDIA, "sy": SY}
+        if self.around.archive:
+            spaces["fh"] = FH
+        if self.around.tombstones and self.form == "atom":
+            spaces["at"] = AT
+        return spaces
 
     def extend_rss(self, rss: etree._Element) -> etree._Element:
         """Write the dates and the pace; runs before the items are appended, so all of it stands before them (FR-R3)."""
@@ -88,19 +98,35 @@ class FeedExtension(BaseExtension):
         for date in channel.findall("lastBuildDate"):
             channel.remove(date)
         if self.entries:
-            _child(channel, "lastBuildDate", rfc822(updated_at(self.entries)))
+            _child(channel, "lastBuildDate", rfc822(updated_at(self.entries, self.around)))
             _child(channel, "pubDate", rfc822(max(entry.published_at for entry in self.entries)))
         # The same pace as ttl and Cache-Control. feedgen's own extension misspells both (D8).
         _child(channel, f"{{{SY}}}updatePeriod", "hourly")
         _child(channel, f"{{{SY}}}updateFrequency", str(round(3600 / REFRESH.total_seconds())))
-        for hub in self.hubs:  # feedgen writes rel=self and drops every other link (D3)
-            etree.SubElement(channel, f"{{{ATOM}}}link", href=hub, rel="hub")
+        if self.around.archive:
+            etree.SubElement(channel, f"{{{FH}}}archive")
+        for rel, href in self.links():  # feedgen writes rel=self and drops every other link (D3)
+            etree.SubElement(channel, f"{{{ATOM}}}link", href=href, rel=rel)
         return rss
 
+    def links(self) -> list[tuple[str, str]]:
+        """Return the further links of the document, by their relation (FR-W1, RFC 5005 §4)."""
+        around = self.around
+        pages = (
+            ("current", around.current),
+            ("prev-archive", around.prev_archive),
+            ("next-archive", around.next_archive),
+        )
+        return [("hub", hub) for hub in self.hubs] + [(rel, f"{base}.{self.form}") for rel, base in pages if base]
+
     def extend_atom(self, feed: etree._Element) -> etree._Element:
-        """Write the links to the hubs; runs before the entries are appended."""
-        for hub in self.hubs:
-            etree.SubElement(feed, "link", rel="hub", href=hub)
+        """Write the further links, and what was taken back; runs before the entries are appended."""
+        if self.around.archive:
+            etree.SubElement(feed, f"{{{FH}}}archive")
+        for rel, href in self.links():
+            etree.SubElement(feed, "link", rel=rel, href=href)
+        for stone in self.around.tombstones:
+            etree.SubElement(feed, f"{{{AT}}}deleted-entry", ref=stone.id, when=stone.when.isoformat())
         return feed
 
 
@@ -147,20 +173,22 @@ class EntryExtension(BaseExtension):
         return element
 
 
-def _generator(spec: FeedSpec, feed_id: str, entries: Sequence[Entry], form: Format) -> Any:  # noqa: ANN401 - likewise
+def _generator(spec: FeedSpec, feed_id: str, entries: Sequence[Entry], form: Format, around: Around) -> Any:  # noqa: ANN401 - likewise
     generator: Any = _FEED()
     generator.register_extension("publisher", FeedExtension, EntryExtension)
     generator.publisher.entries = entries
     generator.publisher.form = form
-    generator.publisher.hubs = spec.hubs
+    # Nobody waits for news of an archive document, so it names no hub.
+    generator.publisher.hubs = () if around.own else spec.hubs
+    generator.publisher.around = around
     generator.id(feed_id)
     generator.title(spec.title)
     generator.description(spec.description)
     # The last link becomes the link of the RSS channel (D2), so the page comes last.
-    generator.link(href=spec.url(form), rel="self", type=MEDIA_TYPES[form])
+    generator.link(href=f"{around.own}.{form}" if around.own else spec.url(form), rel="self", type=MEDIA_TYPES[form])
     generator.link(href=spec.page_url, rel="alternate", type="text/html")
     generator.language(spec.language)
-    generator.updated(updated_at(entries))
+    generator.updated(updated_at(entries, around))
     generator.author({"name": spec.publication, "uri": spec.publication_url})
     generator.generator(GENERATOR if form == "atom" else f"{GENERATOR} {__version__}", version=__version__)
     generator.docs("https://www.rssboard.org/rss-specification")

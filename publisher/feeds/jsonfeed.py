@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from publisher import __version__
+from publisher.feeds.around import NOTHING, Around
 from publisher.feeds.entry import Entry
 from publisher.feeds.spec import FeedSpec
 from publisher.model import Author, Enclosure
@@ -15,18 +16,22 @@ from publisher.model import Author, Enclosure
 VERSION = "https://jsonfeed.org/version/1.1"
 
 
-def jsonfeed(spec: FeedSpec, feed_id: str, entries: Sequence[Entry]) -> bytes:
-    """Return the JSON Feed of a feed in UTF-8, entries in the order given; the same values give the same bytes."""
+def jsonfeed(spec: FeedSpec, feed_id: str, entries: Sequence[Entry], around: Around = NOTHING) -> bytes:
+    """Return the JSON Feed of a feed in UTF-8, entries in the order given; the same values give the same bytes.
+
+    The format has no word for what was taken back: such an article is simply there no more.
+    """
     document = {
         "version": VERSION,
         "title": spec.title,
         "home_page_url": spec.page_url,
-        "feed_url": spec.url("json"),
+        "feed_url": f"{around.own}.json" if around.own else spec.url("json"),
+        "next_url": f"{around.prev_archive}.json" if around.prev_archive else "",
         "description": spec.description,
         "language": spec.language,
         "authors": [{"name": spec.publication, "url": spec.publication_url}],
         "icon": spec.logo,
-        "hubs": [{"type": "WebSub", "url": hub} for hub in spec.hubs],
+        "hubs": [] if around.own else [{"type": "WebSub", "url": hub} for hub in spec.hubs],
         "_publisher": {"id": feed_id, "generator": f"Publisher {__version__}"},
         "items": [_item(entry, spec) for entry in entries],
     }

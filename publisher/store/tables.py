@@ -170,10 +170,12 @@ articles = _table(
 )
 
 _HELD = sa.text("state = 'held'")
+_WITHDRAWN = sa.text("state = 'withdrawn'")
 _VISIBLE = sa.text("state IN ('published', 'baseline')")
 
 # Partial, and no index begins with the state: given one, SQLite sorts all that is visible to find the newest fifty.
 sa.Index("ix_articles_held", articles.c.published_at, sqlite_where=_HELD, postgresql_where=_HELD)
+sa.Index("ix_articles_withdrawn", articles.c.withdrawn_at, sqlite_where=_WITHDRAWN, postgresql_where=_WITHDRAWN)
 sa.Index(
     "ix_articles_visible",  # the order of feeds and pages
     articles.c.published_at.desc(),

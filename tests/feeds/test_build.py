@@ -528,7 +528,7 @@ def test_an_article_that_one_builder_refuses_is_left_out_of_all(
     """FR-X3, FR-X5: the three formats never differ in what they hold."""
     atom = BUILDERS["atom"]
 
-    def picky(spec: FeedSpec, feed_id: str, entries: list[Entry]) -> bytes:
+    def picky(spec: FeedSpec, feed_id: str, entries: list[Entry], *more: object) -> bytes:
         if any(entry.title == "odd" for entry in entries):
             raise ValueError("no odd titles")
         return atom(spec, feed_id, entries)
@@ -545,7 +545,7 @@ def test_when_no_article_is_to_blame_the_failure_is_told(
 ) -> None:
     """FR-X3: the caller keeps the last good file."""
 
-    def broken(spec: FeedSpec, feed_id: str, entries: list[Entry]) -> bytes:
+    def broken(spec: FeedSpec, feed_id: str, entries: list[Entry], *more: object) -> bytes:
         raise ValueError("out of order")
 
     monkeypatch.setitem(BUILDERS, "rss", broken)

@@ -191,7 +191,7 @@ def test_one_bad_article_costs_only_itself(db: Database, config: Config, monkeyp
     store(db, Decision(new=(new(1), new(2, title="odd"))))
     rss = BUILDERS["rss"]
 
-    def picky(spec: FeedSpec, feed_id: str, entries: list[Entry]) -> bytes:
+    def picky(spec: FeedSpec, feed_id: str, entries: list[Entry], *more: object) -> bytes:
         if any(entry.title == "odd" for entry in entries):
             raise ValueError("odd")
         return rss(spec, feed_id, entries)
@@ -211,7 +211,7 @@ def test_a_feed_that_cannot_be_built_keeps_its_last_good_file(
     good = (folder(config) / "all.atom").read_bytes()
     atom = BUILDERS["atom"]
 
-    def broken(spec: FeedSpec, feed_id: str, entries: list[Entry]) -> bytes:
+    def broken(spec: FeedSpec, feed_id: str, entries: list[Entry], *more: object) -> bytes:
         if spec.slug == "all":
             raise RuntimeError("out of order")
         return atom(spec, feed_id, entries)

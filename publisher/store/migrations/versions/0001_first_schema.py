@@ -68,6 +68,13 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'held'"),
         postgresql_where=sa.text("state = 'held'"),
     )
+    op.create_index(
+        "ix_articles_withdrawn",
+        "articles",
+        ["withdrawn_at"],
+        sqlite_where=sa.text("state = 'withdrawn'"),
+        postgresql_where=sa.text("state = 'withdrawn'"),
+    )
     op.create_index(op.f("ix_articles_story"), "articles", ["story"])
     op.create_index(op.f("ix_articles_translation_of"), "articles", ["translation_of"])
     op.create_index(
