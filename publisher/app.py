@@ -23,8 +23,11 @@ from publisher.feeds.announce import Announcer
 from publisher.feeds.spec import NEWSLETTER_PREFIX
 from publisher.http import Fetcher
 from publisher.mail import outbox
+from publisher.mail.compose import Composer
+from publisher.mail.dkim import Signer
 from publisher.mail.inbox import Inbox
 from publisher.mail.smtp import Transport
+from publisher.mail.steps import Policy, Step
 from publisher.model import ArticleState, SlotOutcome
 from publisher.render import Renderer
 from publisher.slots import Slot
@@ -81,7 +84,10 @@ class App:
         self.keyring = _keyring(config)
         self.inbox = Inbox(config.data_dir / "inbox") if config.smtp.embedded else None
         self.announcer = Announcer(database, config, fetcher or Fetcher(), now)
+        self.signer = Signer.load(config)
         self.epoch = 0
+        self.backlog: list[Step] = []
+        """What became of deliveries, as far as it could not be written yet (J4)."""
         self.stop = asyncio.Event()
         self.woken = asyncio.Event()
         """Set when there may be deliveries to send."""
@@ -142,7 +148,7 @@ class App:
         def begin(conn: Connection) -> int:
             dead = deliveries.running_epochs(conn)
             if dead:
-                recovered = deliveries.recover(conn, dead, policy="retry", now=moment)
+                recovered = deliveries.recover(conn, dead, policy=self.config.smtp.on_uncertain, now=moment)
                 log.warning("recovered", deferred=recovered.deferred, uncertain=recovered.uncertain)
                 for epoch in dead:
                     deliveries.stop_epoch(conn, epoch, moment)
@@ -152,9 +158,10 @@ class App:
 
     async def _end_epoch(self) -> None:
         """Settle what sending left on the wire when it was broken off, and note that this worker has ended."""
-        moment = now()
+        await outbox.settle(self.database, self.backlog, clock=now)
+        moment, policy = now(), self.config.smtp.on_uncertain
         left = await self.database.awrite(
-            lambda conn: deliveries.recover(conn, [self.epoch], policy="retry", now=moment)
+            lambda conn: deliveries.recover(conn, [self.epoch], policy=policy, now=moment)
         )
         if left.deferred or left.uncertain:
             log.warning("sending was broken off", deferred=left.deferred, uncertain=left.uncertain)
@@ -482,14 +489,20 @@ class App:
                 report = await outbox.run(
                     self.database,
                     self.transport,
-                    keyring=self.keyring,
+                    composer=Composer(
+                        self.keyring, signer=self.signer, bounce_domain=self.config.smtp.bounce_domain
+                    ),
                     epoch=self.epoch,
                     connections=self.config.smtp.connections,
                     clock=now,
                     dice=random.random,
                     stop=self.stop,
                     progress=progress,
+                    policy=Policy(on_uncertain=self.config.smtp.on_uncertain),
+                    backlog=self.backlog,
                 )
+            except (StoreError, BusyError):
+                raise  # nothing is in doubt: what is known waits in the backlog, and the next run begins with it
             except BaseException:
                 self._broken_off = True
                 raise

@@ -14,6 +14,7 @@ import pytest
 
 from publisher.errors import StoreError
 from publisher.mail import outbox
+from publisher.mail.compose import Composer
 from publisher.mail.message import SLOT_UNSUBSCRIBE, SegmentHeaders, encode_segment, message_id
 from publisher.mail.outbox import OutboxReport
 from publisher.mail.smtp import Timeouts, Transport
@@ -155,7 +156,7 @@ class Office:
         return await outbox.run(
             self.db,
             self.transport(server, timeouts),
-            keyring=KEYRING,
+            composer=Composer(KEYRING),
             epoch=self.epoch,
             connections=connections,
             clock=self.clock,
@@ -293,7 +294,7 @@ async def test_who_leaves_while_an_issue_is_being_sent_gets_nothing(office: Offi
         await outbox.run(
             office.db,
             office.transport(server),
-            keyring=KEYRING,
+            composer=Composer(KEYRING),
             epoch=office.epoch,
             connections=1,
             clock=office.clock,

@@ -233,6 +233,8 @@ class Smtp(Table):
     connections: int = Field(default=4, ge=1, le=64, strict=True)
     embedded: Flag = False
     """Deliver into the embedded inbox instead of the world; for trying out."""
+    on_uncertain: Literal["retry", "hold"] = "retry"
+    """Where a crash or broken connection left open whether a mail arrived: send it once more, or leave it to you."""
     bounce_domain: Annotated[str, AfterValidator(values.domain)] = ""
     """Domain of envelope senders, one address per delivery; empty: the newsletter's `from_address`."""
 

@@ -6,12 +6,11 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from publisher.mail.smtp import Envelope
-from publisher.model import Attempt, Claimed
+from publisher.mail.compose import Parcel
+from publisher.model import Claimed
 from publisher.store import claims, deliveries
 from publisher.store.claims import Position
 from publisher.store.database import Database
@@ -28,17 +27,6 @@ FRESH = timedelta(minutes=1)
 
 KEPT_SEGMENTS = 64
 """Segments kept in memory: an issue has few, and their readers come in any order."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parcel:
-    """A delivery ready to be claimed and sent."""
-
-    claimed: Claimed
-    envelope: Envelope
-    message: bytes
-    refusal: Attempt | None = None
-    """Why no message could be made for this reader; the delivery fails with it."""
 
 
 Compose = Callable[[Claimed, SegmentBytes], Parcel]

@@ -12,16 +12,14 @@ from datetime import datetime
 from typing import Protocol
 
 from publisher.errors import PublisherError
-from publisher.mail.ahead import Ahead, Parcel
+from publisher.mail.ahead import Ahead
 from publisher.mail.clerk import Clerk
-from publisher.mail.message import personalise
+from publisher.mail.compose import Composer, Parcel
 from publisher.mail.smtp import Envelope
 from publisher.mail.steps import USUAL, Policy, Step, next_step
 from publisher.model import Attempt, Claimed, DeliveryState, Outcome
 from publisher.store import deliveries, issues
 from publisher.store.database import Database
-from publisher.store.deliveries import SegmentBytes
-from publisher.tokens import Keyring, unsubscribe_url
 
 GRACE = 30.0
 """Seconds that messages under way may take after a stop; what has no answer then is recovered as after a crash."""
@@ -69,11 +67,16 @@ class OutboxReport:
     """Why sending stopped before everything due was tried; "" when it was."""
 
 
+async def settle(db: Database, backlog: list[Step], *, clock: Callable[[], datetime]) -> None:
+    """Write outcomes that an earlier run could not write. Raises StoreError or BusyError when that still fails."""
+    await Clerk(db, clock=clock, may_claim=lambda: False, backlog=backlog).flush()
+
+
 async def run(
     db: Database,
     transport: Callable[[], Transport],
     *,
-    keyring: Keyring,
+    composer: Composer,
     epoch: int,
     connections: int,
     clock: Callable[[], datetime],
@@ -97,39 +100,11 @@ async def run(
     run_ = _Run(db, transport, epoch, clock, dice, stop, progress, policy, [] if backlog is None else backlog)
     await run_.prepare()
     with ThreadPoolExecutor(COMPOSERS, thread_name_prefix="publisher-compose") as threads:
-        composer = _Composer(keyring)
         ahead = Ahead(db, composer.compose, epoch=epoch, clock=clock, threads=threads, want=2 * connections + 8)
         async with ahead:
             workers = [asyncio.create_task(run_.work(ahead)) for _ in range(connections)]
             await run_.attend(workers, grace)
     return await run_.finish()
-
-
-class _Composer:
-    """Makes each reader's message out of the segment's bytes."""
-
-    def __init__(self, keyring: Keyring) -> None:
-        self._keyring = keyring
-
-    def compose(self, claimed: Claimed, segment: SegmentBytes) -> Parcel:
-        """Return the parcel of a delivery; one reader's data must not stop the others (E3)."""
-        settings = segment.settings
-        message, refusal = b"", None
-        try:
-            message = personalise(
-                segment.head,
-                segment.body,
-                address=claimed.address,
-                name=claimed.name,
-                date=claimed.date_at,
-                message_id=claimed.message_id,
-                unsubscribe_url=unsubscribe_url(
-                    settings["public_url"], self._keyring.unsubscribe_token(claimed.subscription_id)
-                ),
-            )
-        except ValueError as error:
-            refusal = Attempt(outcome=Outcome.REFUSED, code=None, text=str(error), phase="message")
-        return Parcel(claimed, Envelope(settings["from_address"], claimed.address, len(message)), message, refusal)
 
 
 class _Run:
@@ -155,6 +130,7 @@ class _Run:
         self._total = 0
         self._held = ""
         self._broken: BaseException | None = None
+        self._given_up = False
 
     @property
     def _going(self) -> bool:
@@ -202,6 +178,7 @@ class _Run:
             working = asyncio.create_task(asyncio.wait(workers))
             await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.wait({working}, timeout=grace)
+            self._given_up = not working.done()
         finally:
             stopped.cancel()
             for worker in workers:
@@ -239,7 +216,8 @@ class _Run:
             try:
                 attempt = await door.send(envelope.mail_from, envelope.rcpt_to, parcel.message, behind=behind)
             except asyncio.CancelledError:
-                self._clerk.keep(self._step(parcel.claimed, _GIVEN_UP))
+                if self._given_up:  # else the run itself was broken off, and what was under way is for `recover`
+                    self._clerk.keep(self._step(parcel.claimed, _GIVEN_UP))
                 raise
         step = self._step(parcel.claimed, attempt)
         self._held = self._held or step.hold

@@ -25,6 +25,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from publisher.mail import outbox
+from publisher.mail.compose import Composer
 from publisher.mail.message import SLOT_UNSUBSCRIBE, SegmentHeaders, encode_segment
 from publisher.mail.smtp import Transport
 from publisher.model import DeliveryState, Format, IssueState
@@ -119,7 +120,7 @@ def publisher(port: int, chosen: argparse.Namespace, *, profile: bool) -> tuple[
         story = outbox.run(
             database,
             lambda: Transport("127.0.0.1", port, security="plain", hello_name="mail.example.org"),
-            keyring=KEYRING,
+            composer=Composer(KEYRING),
             epoch=epoch,
             connections=chosen.connections,
             clock=lambda: datetime.now(UTC),
@@ -217,7 +218,8 @@ def fill(conn: Connection, count: int) -> None:
             "'[]', 'UTC', 'html', :now FROM n"
         ),
         (
-            "INSERT INTO subscriptions (id, subscriber_id, newsletter, frequency, state, start_seq, cursor, created_at) "
+            "INSERT INTO subscriptions (id, subscriber_id, newsletter, frequency, state, start_seq, cursor, "
+            "created_at) "
             f"{numbers} SELECT i, i, 'n', 'w', 'confirmed', 0, 0, :now FROM n"
         ),
         (

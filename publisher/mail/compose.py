@@ -1,0 +1,75 @@
+"""Making each reader's message out of the bytes that a segment's readers share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from publisher.mail.dkim import Prepared, Signer
+from publisher.mail.message import own_lines, splice
+from publisher.mail.smtp import Envelope
+from publisher.model import Attempt, Claimed, Outcome
+from publisher.store.deliveries import SegmentBytes
+from publisher.tokens import Keyring, bounce_address, unsubscribe_url
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A delivery ready to be claimed and sent."""
+
+    claimed: Claimed
+    envelope: Envelope
+    message: bytes
+    refusal: Attempt | None = None
+    """Why no message could be made for this reader; the delivery fails with it."""
+
+
+class Composer:
+    """Makes messages; safe to use from several threads. The same delivery gives the same bytes on every attempt."""
+
+    def __init__(self, keyring: Keyring, *, signer: Signer | None = None, bounce_domain: str = "") -> None:
+        """Remember what signs and where bounces go; `bounce_domain` "" sends them to the newsletter's address."""
+        self._keyring, self._signer, self._bounce_domain = keyring, signer, bounce_domain
+        self._prepared: tuple[SegmentBytes, Prepared] | None = None
+
+    def compose(self, claimed: Claimed, segment: SegmentBytes) -> Parcel:
+        """Return the parcel of a delivery; one reader's data must not stop the others (E3)."""
+        settings = segment.settings
+        if claimed.dkim_keys is None:
+            claimed = replace(claimed, dkim_keys=self._signer.keys if self._signer else "")
+        mail_from = settings["from_address"]
+        if self._bounce_domain:
+            mail_from = bounce_address(self._keyring.bounce_token(claimed.id), self._bounce_domain)
+        message, refusal = b"", None
+        try:
+            message = self._message(claimed, segment)
+        except ValueError as error:
+            refusal = Attempt(outcome=Outcome.REFUSED, code=None, text=str(error), phase="message")
+        return Parcel(claimed, Envelope(mail_from, claimed.address, len(message)), message, refusal)
+
+    def _message(self, claimed: Claimed, segment: SegmentBytes) -> bytes:
+        leave = unsubscribe_url(
+            segment.settings["public_url"], self._keyring.unsubscribe_token(claimed.subscription_id)
+        )
+        own = own_lines(
+            address=claimed.address,
+            name=claimed.name,
+            date=claimed.date_at,
+            message_id=claimed.message_id,
+            unsubscribe_url=leave,
+        )
+        body = splice(segment.body, leave)
+        signature = b""
+        if self._signer and claimed.dkim_keys:
+            signature = self._signer.sign(
+                self._prepare(self._signer, segment), own, body, date=claimed.date_at, keys=claimed.dkim_keys
+            )
+        return b"".join((signature, own, segment.head, b"\r\n", body))
+
+    def _prepare(self, signer: Signer, segment: SegmentBytes) -> Prepared:
+        """Return what all signatures of a segment share; readers of one segment mostly come one after another."""
+        known = self._prepared
+        if known is None or known[0] is not segment:
+            from_address = segment.settings["from_address"]
+            known = (segment, signer.prepare(segment.head, segment.body, from_address=from_address))
+            self._prepared = known
+        return known[1]
