@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import dkim
 import pytest
 
-from publisher import __version__, cli
+from publisher import __version__, cli, config
 from publisher.errors import NotFoundError, PublisherError
+from publisher.mail.dkim import Signer
 from publisher.store.lock import DirectoryLock
 from tests.publications import BORDER, write_publication
 
@@ -188,6 +192,47 @@ def test_check_as_json_lists_every_problem(publisher: Command) -> None:
     found = json.loads(out)
     assert (code, found["ok"]) == (3, False)
     assert {problem["key"] for problem in found["problems"]} >= {"site.titel", "site.url"}
+
+
+def test_a_new_key_signs_as_its_record_says(publisher: Command, tmp_path: Path) -> None:
+    """Issue 4: the command prints what the DNS must say, and the key works as soon as it is named."""
+    done = publisher.json("dkim-key", "new", "--selector", "first")
+    path = tmp_path / "data" / "dkim" / "first.pem"
+    assert done["file"] == str(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    (record,) = done["records"]
+    assert (record["name"], record["type"]) == ("first._domainkey.ledger.example", "TXT")
+    publisher.file.write_text(
+        publisher.file.read_text(encoding="utf-8") + f'\n[dkim]\nselector = "first"\nkey_file = "{path}"\n',
+        encoding="utf-8",
+    )
+    assert publisher("check")[0] == 0
+    signer = Signer.load(config.load(publisher.file, {}))
+    assert signer is not None
+    message = b"From: a@ledger.example\r\nDate: now\r\n\r\nx\r\n"
+    signed = signer.signed(message, from_address="a@ledger.example", date=datetime(2025, 11, 24, tzinfo=UTC))
+    assert dkim.verify(signed, dnsfunc=lambda name, timeout=5: record["value"].encode())  # type: ignore[no-untyped-call]  # dkimpy's
+    path.chmod(0o644)
+    code, _, err = publisher("check")
+    assert (code, "can be read or replaced by others" in err) == (3, True)
+
+
+def test_a_new_key_comes_with_what_to_do_with_it(publisher: Command, tmp_path: Path) -> None:
+    file = tmp_path / "second.pem"
+    code, out, _ = publisher("dkim-key", "new", "--type", "ed25519", "--selector", "e1", "--out", str(file))
+    assert code == 0
+    assert re.search(
+        r'^e1\._domainkey\.ledger\.example\. IN TXT \( "v=DKIM1; k=ed25519; p=[A-Za-z0-9+/]{43}=" \)$',
+        out,
+        re.MULTILINE,
+    )
+    assert out.endswith(f'[dkim]\ned25519_selector = "e1"\ned25519_key_file = "{file}"\n')
+    code, _, err = publisher("dkim-key", "new", "--out", str(file))
+    assert (code, "is not replaced" in err) == (4, True)
+    code, out, _ = publisher("dkim-key", "new")
+    strings = re.findall(r'"([^"]*)"', out.partition("2. ")[0])
+    assert ([len(text) <= 255 for text in strings], "".join(strings)[:18]) == ([True, True], "v=DKIM1; k=rsa; p=")
+    assert publisher("dkim-key", "new", "--selector", "a b")[0] == 1
 
 
 def test_init_writes_a_publication_that_runs_at_once(publisher: Command, tmp_path: Path) -> None:

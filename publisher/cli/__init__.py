@@ -23,11 +23,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from publisher import __version__, config, control, reports, sample, scaffold
 from publisher.app import App, check_templates, now, plan_slots, silent
-from publisher.cli import show
+from publisher.cli import keys, show
 from publisher.cli.show import err, out
 from publisher.config import Config
 from publisher.control import Progress as Told
 from publisher.errors import BusyError, ConfigurationError, NotFoundError, PublisherError
+from publisher.mail.dkim import Kind, Signer
 from publisher.service import Listening, Service, signals
 from publisher.store.database import Connection, Database
 from publisher.store.lock import DirectoryLock
@@ -45,6 +46,8 @@ articles_cli = typer.Typer(no_args_is_help=True, help="Articles, and the ones he
 cli.add_typer(subscribers_cli, name="subscribers")
 cli.add_typer(sources_cli, name="sources")
 cli.add_typer(articles_cli, name="articles")
+dkim_cli = typer.Typer(no_args_is_help=True, help="Keys that sign mail.")
+cli.add_typer(dkim_cli, name="dkim-key")
 
 T = TypeVar("T")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -125,6 +128,7 @@ def check(as_json: Json = False) -> None:
     try:
         loaded = config.load(path, os.environ)
         check_templates(loaded)
+        Signer.load(loaded)
     except ConfigurationError as error:
         if as_json:
             show.as_json({"ok": False, "problems": [show.problem_value(p) for p in error.problems], "warnings": []})
@@ -391,6 +395,19 @@ def subscribers_import(
 ) -> None:
     """Add the readers of a CSV file: all of them or, when any row is wrong, none."""
     show.value(_do("import_subscribers", {"rows": read_rows(file)}), as_json, show.added)
+
+
+@dkim_cli.command("new")
+def dkim_key_new(
+    selector: Annotated[str, typer.Option("--selector", help="Its name in the DNS; default: after the month.")] = "",
+    kind: Annotated[Kind, typer.Option("--type", help="rsa, or ed25519 for a second signature.")] = "rsa",
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="File to write; default: in the data directory.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a key that signs mail (DKIM), and print the DNS record that lets the world check it."""
+    show.value(keys.new(_load(), kind=kind, selector=selector, file=out_file, now=now()), as_json, keys.show)
 
 
 def read_rows(file: Path) -> list[dict[str, str]]:

@@ -1,0 +1,66 @@
+"""New keys for signing mail, and what the DNS and the configuration must say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from rich.markup import escape
+
+from publisher.cli.show import out
+from publisher.config import Config
+from publisher.config.values import selector as checked
+from publisher.errors import PublisherError
+from publisher.mail import dkim
+
+
+def new(config: Config, *, kind: dkim.Kind, selector: str, file: Path | None, now: datetime) -> dict[str, Any]:
+    """Make a key, write it to `file` and return its records: a JSON value.
+
+    Without a selector it is called after the month, without a file it goes into the data directory.
+    Raises RefusedError when the file exists, PublisherError for a selector that the DNS cannot have.
+    """
+    try:
+        name = checked(selector) or f"{'p' if kind == 'rsa' else 'e'}{now:%Y%m}"
+    except ValueError as error:
+        raise PublisherError(f"--selector {error}") from None
+    path = (file or config.data_dir / "dkim" / f"{name}.pem").absolute()
+    key = dkim.new_key(kind)
+    dkim.write_key(path, key.pem)
+    prefix = "ed25519_" if kind == "ed25519" else ""
+    return {
+        "file": str(path),
+        "type": kind,
+        "selector": name,
+        "records": [
+            {"name": f"{name}._domainkey.{domain}", "type": "TXT", "value": key.record} for domain in _domains(config)
+        ],
+        "settings": {f"{prefix}selector": name, f"{prefix}key_file": str(path)},
+    }
+
+
+def show(done: Mapping[str, Any]) -> None:
+    """Say what to do with a new key: first the DNS, then the configuration."""
+
+    def line(text: str = "") -> None:
+        out.print(escape(text), soft_wrap=True)
+
+    line(f"wrote {done['file']}\n")
+    line("1. Put this into the DNS (one TXT record; its strings are read as one text):\n")
+    for record in done["records"]:
+        strings = " ".join(f'"{text}"' for text in dkim.txt_strings(record["value"]))
+        line(f"{record['name']}. IN TXT ( {strings} )\n")
+    line("2. When the world can see it, put this into the configuration:\n")
+    line("[dkim]")
+    for key, value in done["settings"].items():
+        line(f'{key} = "{value}"')
+
+
+def _domains(config: Config) -> list[str]:
+    """Return the domains that sign: the chosen one, else those of the newsletters, else the publication's."""
+    own = [newsletter.from_address.rpartition("@")[2].lower() for newsletter in config.newsletters]
+    site = [urlsplit(config.site.url).hostname or ""]
+    return list(dict.fromkeys([config.dkim.domain] if config.dkim.domain else own or site))
