@@ -10,7 +10,7 @@ from pathlib import Path
 
 from publisher.config import Config, in_language
 from publisher.errors import NotFoundError
-from publisher.feeds import limits, newsletters, opml, write
+from publisher.feeds import incremental, limits, newsletters, opml, write
 from publisher.feeds.around import NOTHING, Around, Tombstone, recent
 from publisher.feeds.build import atom, rss
 from publisher.feeds.entry import Entry, entry_id, entry_of
@@ -18,9 +18,10 @@ from publisher.feeds.jsonfeed import jsonfeed
 from publisher.feeds.spec import FORMATS, MEDIA_TYPES, NEWSLETTER_PREFIX, FeedSpec, Format, feed_id, feeds_of
 from publisher.model import Article, Skipped
 from publisher.store import articles as stored_articles
-from publisher.store import feed_files
+from publisher.store import feed_files, feed_states
 from publisher.store.database import Connection, Database
 from publisher.store.feed_files import FeedFile
+from publisher.store.feed_states import FeedState
 
 __all__ = [
     "FORMATS",
@@ -71,23 +72,69 @@ def folder(config: Config) -> Path:
 
 
 def publish(db: Database, config: Config, now: datetime, *, only: Iterable[str] | None = None) -> FeedsReport:
-    """Build every feed, or those named in `only`, and write the files whose bytes changed.
+    """Build the feeds that may have changed, or those named in `only` in any case; write files whose bytes changed.
 
-    Raises NotFoundError when `only` names a feed that does not exist.
+    What decides is stored: the number of the last change each feed has in its files. So it makes no difference whether
+    the process was restarted, or killed between storing and building. Raises NotFoundError when `only` names a feed
+    that does not exist.
     """
     specs = feeds_of(config)
     chosen = specs if only is None else _named(specs, only)
-    known = {file.name: file for file in db.read(feed_files.listing)}
-    done: list[FeedsReport] = []
+    found = db.read(partial(_look, specs=chosen, config=config))
+    known, done, states = found.files, list[FeedsReport](), list[FeedState]()
     for spec in chosen:
+        fingerprint, state = found.fingerprints[spec.slug], found.states.get(spec.slug)
+        due = only is not None or incremental.is_due(spec, state, fingerprint, found.news, now)
         try:
-            done.append(_publish_one(db, config, spec, known, now))
+            if not due and state is not None and _intact(config, spec, known):
+                done.append(FeedsReport(unchanged=tuple(spec.file(form) for form in FORMATS)))
+                next_at = state.next_at
+            else:
+                report, next_at = _publish_one(db, config, spec, known, now)
+                done.append(report)
+            fresh = FeedState(feed=spec.slug, fingerprint=fingerprint, changed=found.news.changed, next_at=next_at)
+            if fresh != state:
+                states.append(fresh)
         except Exception as error:  # noqa: BLE001 - whatever fails in one feed, the others are built and it stays as it was (FR-X3, J19)
             done.append(FeedsReport(failed=(Skipped(spec.slug, f"{type(error).__name__}: {error}"),)))
+    # Only now: what was not written, or not all of it, is built again by the next run.
+    if states:
+        db.write(lambda conn: feed_states.put(conn, states))
     if only is None:
         done.append(_publish_list(db, config, specs, known.get(opml.FILE), now))
         done.append(FeedsReport(removed=_remove_others(folder(config), specs)))
     return _joined(done)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the store knew before anything was built."""
+
+    files: Mapping[str, FeedFile]
+    states: Mapping[str, FeedState]
+    news: incremental.News
+    fingerprints: Mapping[str, str]
+
+
+def _look(conn: Connection, specs: Sequence[FeedSpec], config: Config) -> _Found:
+    states = feed_states.listing(conn)
+    following = [states[spec.slug].changed for spec in specs if spec.slug in states]
+    fingerprints = {}
+    for spec in specs:
+        sent = feed_states.sent_issues(conn, _newsletter(spec)) if spec.kind == "newsletter" else ""
+        fingerprints[spec.slug] = incremental.fingerprint(spec, config, str(sent))
+    return _Found(
+        files={file.name: file for file in feed_files.listing(conn)},
+        states=states,
+        news=incremental.news(conn, min(following, default=0)),
+        fingerprints=fingerprints,
+    )
+
+
+def _intact(config: Config, spec: FeedSpec, known: Mapping[str, FeedFile]) -> bool:
+    """Whether all files of a feed lie there as they were written, as far as their times tell."""
+    files = [(folder(config) / name, known.get(name)) for name in map(spec.file, FORMATS)]
+    return all(file is not None and write.intact(path, file.modified_at) for path, file in files)
 
 
 def build_feed(
@@ -135,13 +182,17 @@ def _fault(spec: FeedSpec, lasting_id: str, entry: Entry) -> str:
 
 def _publish_one(
     db: Database, config: Config, spec: FeedSpec, known: Mapping[str, FeedFile], now: datetime
-) -> FeedsReport:
+) -> tuple[FeedsReport, datetime | None]:
+    """Build and write a feed; return also when it will show something else, though no article changes."""
+    next_at = None
     lasting_id = _lasting_id(config, spec, known)
     if spec.kind == "newsletter":
         built = _of_issues(db, config, spec, lasting_id)
     else:
         # The store holds back what is dated ahead; no reader can cope with it, so no slip gets through (FR-X8).
-        due = [article for article in _articles(db, spec) if article.published_at <= now]
+        articles = _articles(db, spec)
+        next_at = min((article.published_at for article in articles if article.published_at > now), default=None)
+        due = [article for article in articles if article.published_at <= now]
         built = build_feed(spec, lasting_id, due, config, db.read(partial(_withdrawn, spec=spec)))
 
     changed, unchanged, to_record = [], [], []
@@ -157,23 +208,26 @@ def _publish_one(
     # Remembered first: interrupted here, the next run finds the file still old and writes it with the same time.
     if to_record:
         db.write(lambda conn: _remember(conn, to_record))
-    for file in changed:
-        write.write(folder(config) / file.name, built.files[file.name], file.modified_at)
-    return FeedsReport(
+    write.write_all([(folder(config) / file.name, built.files[file.name], file.modified_at) for file in changed])
+    report = FeedsReport(
         built=(spec.slug,),
         changed=tuple(file.name for file in changed),
         unchanged=tuple(unchanged),
         left_out=built.left_out,
     )
+    return report, next_at
 
 
 def _of_issues(db: Database, config: Config, spec: FeedSpec, lasting_id: str) -> Built:
     """Return the feed of a newsletter: its sent issues, newest first."""
-    slug = spec.slug.removeprefix(NEWSLETTER_PREFIX)
-    sent = db.read(lambda conn: newsletters.sent_issues(conn, slug, spec.language, spec.limit))
+    sent = db.read(lambda conn: newsletters.sent_issues(conn, _newsletter(spec), spec.language, spec.limit))
     entries = [newsletters.entry_of_issue(issue, page, spec, config) for issue, page in sent]
     entries.sort(key=lambda entry: (entry.published_at, entry.id), reverse=True)
     return Built(_documents(spec, lasting_id, entries), ())
+
+
+def _newsletter(spec: FeedSpec) -> str:
+    return spec.slug.removeprefix(NEWSLETTER_PREFIX)
 
 
 def _articles(db: Database, spec: FeedSpec) -> Sequence[Article]:

@@ -9,8 +9,9 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from publisher.model import IssueState
 from publisher.store import statements as st
-from publisher.store.tables import article_authors, article_categories, articles, feed_states
+from publisher.store.tables import article_authors, article_categories, articles, feed_states, issues
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,3 +81,11 @@ def touched(conn: sa.Connection, after: int, *, limit: int) -> list[Touched] | N
         )
         for row in rows
     ]
+
+
+def sent_issues(conn: sa.Connection, newsletter: str) -> tuple[int, datetime | None]:
+    """Return how many issues of a newsletter were sent and when the last was: this changes whenever its feed does."""
+    i = issues.c
+    query = sa.select(sa.func.count(), sa.func.max(i.sent_at))
+    count, last = conn.execute(query.where(i.newsletter == newsletter, i.state == IssueState.SENT)).one()
+    return count, last

@@ -230,10 +230,10 @@ def test_a_folder_that_cannot_be_written_is_told_and_made_good_later(
     publish(db, config, NOW)
     store(db, Decision(new=(new(1),)))
 
-    def full(path: Path, body: bytes, modified_at: datetime) -> None:
+    def full(files: list[tuple[Path, bytes, datetime]]) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(write, "write", full)
+    monkeypatch.setattr(write, "write_all", full)
     report = publish(db, config, LATER, only=["all"])
     assert report.failed == (Skipped("all", "OSError: [Errno 28] No space left on device"),)
     assert items(config, "all.json") == []
