@@ -29,6 +29,11 @@ _ASSIGN = re.compile(r"\s*([\w-]+)\s*=(.*)", re.DOTALL)
 _FOR = re.compile(r"\s*([\w-]+)\s+in\s+([\w.-]+)\s*")
 _ARGUMENT = re.compile(r"\s*(?:\"([^\"]*)\"|'([^']*)'|([\w.-]+))\s*")
 _FILTER = re.compile(r"\s*(\w+)\s*(?::(.*))?", re.DOTALL)
+# Where an address begins, and the rest of one.
+_ADDRESS_BEGINS = re.compile(
+    r"""(?:\]\(\s*<?|^[ \t>]*\[[^\]\n]{1,200}\]:\s*<?|\b(?:href|src)\s*=\s*["'])\Z""", re.IGNORECASE | re.MULTILINE
+)
+_ADDRESS_GOES_ON = re.compile(r"""/(?:\{\{[^{}]{0,500}\}\}|[^\s()<>"'{])*""")
 _PIPE = re.compile(r"""\|(?=(?:[^"']|"[^"]*"|'[^']*')*\Z)""")
 
 
@@ -48,7 +53,8 @@ def liquid(
       "2017-03-02-x", or "#".
     - `{{ site.url }}`, `{{ page.title }}` and `{{ "/docs/" | relative_url }}` are written out, `assign` and `for` over
       a list known here are followed. Filters: split, slugify, prepend, append, relative_url, absolute_url.
-    - Every other tag and output goes; so does a loop over something unknown.
+    - Every other tag and output goes; so does a loop over something unknown. An address that begins with something
+      unknown becomes "#": what is left of it would be another page.
     """
     known: dict[str, Value] = {f"site.{name}": value for name, value in site.items()}
     for name, value in (page or {}).items():
@@ -74,7 +80,14 @@ class _Reduction:
             name = token["tag"]
             if name is None:
                 output = token["output"]
-                done.append(_literal(token.group()) if output is None else self._text(output))
+                value = None if output is None else self._value(output)
+                if output is None:
+                    done.append(_literal(token.group()))
+                elif value is None and (rest := _rest_of_address(text, token)):
+                    done.append("#")
+                    position += len(rest)
+                else:
+                    done.append(value if isinstance(value, str) else "")
             elif name in _BLOCKS and name not in missing:
                 end = re.compile(r"\{%-?\s*end" + name + r"\s*-?%\}").search(text, position)
                 if end is None:
@@ -106,10 +119,6 @@ class _Reduction:
         if loop is None or items is None or isinstance(items, str):
             return ""
         return "".join(_Reduction({**self.known, loop[1]: item}, self.link).reduce(content) for item in items)
-
-    def _text(self, expression: str) -> str:
-        value = self._value(expression)
-        return value if isinstance(value, str) else ""
 
     def _value(self, expression: str) -> Value:
         """Return what an expression stands for, None when it needs something unknown."""
@@ -148,6 +157,13 @@ class _Reduction:
                 return f"{site}{base}/{value.lstrip('/')}"
             case _:
                 return None
+
+
+def _rest_of_address(text: str, token: re.Match[str]) -> str:
+    """Return what follows an output that begins an address, empty where it does not."""
+    begins = _ADDRESS_BEGINS.search(text[max(0, token.start() - 300) : token.start()])
+    rest = _ADDRESS_GOES_ON.match(text, token.end()) if begins else None
+    return rest.group() if rest else ""
 
 
 def _literal(code: str) -> str:
