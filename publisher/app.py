@@ -440,6 +440,7 @@ class App:
         except ValueError as error:
             raise RefusedError(f"{to!r}: {error}") from error
         await self.prepare_sending()
+        moment = now()
         mail = await asyncio.to_thread(
             digests.trial_mail,
             self.database,
@@ -447,12 +448,15 @@ class App:
             newsletter,
             address,
             renderer=self.renderers[newsletter.slug],
-            now=now(),
+            now=moment,
             ids=hexadecimal,
         )
+        message, sender = mail.message, newsletter.from_address
+        if self.signer is not None:
+            message = await asyncio.to_thread(self.signer.signed, message, from_address=sender, date=moment)
         transport = self.transport()
         try:
-            attempt = await transport.send(newsletter.from_address, address, mail.message)
+            attempt = await transport.send(sender, address, message)
         finally:
             await transport.close()
         return {"to": address, "subject": mail.segment.subject, "outcome": attempt.outcome, "reply": attempt.text}
@@ -489,9 +493,7 @@ class App:
                 report = await outbox.run(
                     self.database,
                     self.transport,
-                    composer=Composer(
-                        self.keyring, signer=self.signer, bounce_domain=self.config.smtp.bounce_domain
-                    ),
+                    composer=Composer(self.keyring, signer=self.signer, bounce_domain=self.config.smtp.bounce_domain),
                     epoch=self.epoch,
                     connections=self.config.smtp.connections,
                     clock=now,
