@@ -16,7 +16,7 @@ PACKAGE = ROOT / "publisher"
 
 # From the ground up; a module may import from its own floor and the floors below. The longest matching name decides.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("publisher", "publisher.model", "publisher.errors"),
+    ("publisher", "publisher.model", "publisher.errors", "publisher.faults"),
     (
         "publisher.text",
         "publisher.markup",

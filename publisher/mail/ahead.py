@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from functools import partial
 
+from publisher import faults
 from publisher.mail.compose import Parcel
 from publisher.model import Claimed
 from publisher.store import claims, deliveries
@@ -97,6 +98,7 @@ class Ahead:
         while await self._read():
             chunk = [self._rows.popleft() for _ in range(min(CHUNK, len(self._rows)))]
             parcels = await self._composed(chunk)
+            faults.point("ahead.composed")
             self._ready.extend(parcels)
             self._news.set()
             while len(self._ready) >= self._want:
@@ -118,6 +120,7 @@ class Ahead:
                     share=self._share,
                 )
             )
+            faults.point("ahead.read")
             self._after = found.last
             fresh = [candidate for candidate in found.candidates if candidate.id not in self._known]
             self._known.update(candidate.id for candidate in fresh)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from publisher import addresses
+from publisher import addresses, faults
 from publisher.mail.steps import Step
 from publisher.model import Claimed
 from publisher.store import claims, deliveries, subscribers
@@ -82,11 +82,15 @@ class Clerk:
         done = [*self._backlog, *(turn.done for turn in turns if turn.done)]
         following = [turn.following for turn in turns if turn.following]
         now = self._clock()
+        faults.point("clerk.begin")
 
         def work(conn: Connection) -> tuple[set[int], set[int]]:
             written = _record(conn, done, now)
+            faults.point("clerk.recorded")
             # Asked here and not before waiting for the writer: meanwhile somebody may have said stop.
-            return written, claims.take(conn, following, now) if self._may_claim() else set()
+            taken = claims.take(conn, following, now) if self._may_claim() else set()
+            faults.point("clerk.taken")
+            return written, taken
 
         try:
             written, taken = await self._db.awrite(work)
@@ -98,6 +102,7 @@ class Clerk:
             if not isinstance(error, Exception):
                 raise
             return
+        faults.point("clerk.committed")
         del self._backlog[:kept]
         for turn in turns:
             if not turn.said.done():

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from publisher import faults
 from publisher.errors import PublisherError
 from publisher.mail.ahead import Ahead
 from publisher.mail.clerk import Clerk
@@ -139,6 +140,7 @@ class _Run:
     async def prepare(self) -> None:
         """Write what an earlier run could not, and learn how much there is to do."""
         await self._clerk.flush()
+        faults.point("outbox.finishing")
         now = self._clock()
         # Claims that were committed although it seemed not: no body was written for them.
         await self._db.awrite(lambda conn: deliveries.give_back(conn, self._epoch, now))
@@ -156,6 +158,7 @@ class _Run:
                     self._count(done, said.written)
                     done = None
                 if parcel and said.stands:
+                    faults.point("outbox.claimed")
                     following = ahead.pop() if self._going else None
                     done = await self._deliver(door, parcel, following)
                 else:
@@ -219,6 +222,7 @@ class _Run:
                 if self._given_up:  # else the run itself was broken off, and what was under way is for `recover`
                     self._clerk.keep(self._step(parcel.claimed, _GIVEN_UP))
                 raise
+        faults.point("outbox.attempted")
         step = self._step(parcel.claimed, attempt)
         self._held = self._held or step.hold
         return step

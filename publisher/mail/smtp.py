@@ -13,6 +13,7 @@ from typing import Literal
 
 import aiosmtplib
 
+from publisher import faults
 from publisher.config import Smtp
 from publisher.mail.dialogue import Answer, BrokenError, Dialogue, readable, take_over
 from publisher.mail.replies import classify
@@ -164,6 +165,7 @@ class Transport:
                 self._dialogue = await self._connect()
             except _NotConnectedError as fault:
                 return _attempt(fault.phase, fault.code, fault.text)
+            faults.point("smtp.connected")
             self._sent, self._since = 0, asyncio.get_running_loop().time()
         refusal = self._unsuitable(envelope)
         if refusal:
@@ -212,6 +214,7 @@ class Transport:
                 refused = await self._open(dialogue, envelope)
             if refused is not None:
                 return refused
+            faults.point("smtp.opened")
             phase = "body"
             content = _stuffed(message)
             early = await dialogue.body(content, self._timeouts.block)
@@ -219,11 +222,14 @@ class Transport:
                 dialogue.abort()  # half a message is on the way: there is no orderly way back
                 return _unaccepted(phase, early)
             riding = self._riding(behind)
+            faults.point("smtp.before-dot")
             dot, *ahead = dialogue.finish(content, riding, 4 if riding else 1)
             phase = "dot"
+            faults.point("smtp.after-dot")
             if behind is not None and riding:
                 self._ahead = _Opened(behind, tuple(ahead))
             answer = await dialogue.hear(dot, self._timeouts.dot)
+            faults.point("smtp.answered")
         except BrokenError as fault:
             return _attempt(phase, None, str(fault))
         if answer.code // 100 == 3:
