@@ -119,10 +119,10 @@ class _Found:
 def _look(conn: Connection, specs: Sequence[FeedSpec], config: Config) -> _Found:
     states = feed_states.listing(conn)
     following = [states[spec.slug].changed for spec in specs if spec.slug in states]
-    fingerprints = {}
+    fingerprints, common = {}, incremental.common(config)
     for spec in specs:
         sent = feed_states.sent_issues(conn, _newsletter(spec)) if spec.kind == "newsletter" else ""
-        fingerprints[spec.slug] = incremental.fingerprint(spec, config, str(sent))
+        fingerprints[spec.slug] = incremental.fingerprint(spec, common, str(sent))
     return _Found(
         files={file.name: file for file in feed_files.listing(conn)},
         states=states,

@@ -64,10 +64,14 @@ def takes(selection: Selection, article: Touched) -> bool:
     )
 
 
-def fingerprint(spec: FeedSpec, config: Config, more: str = "") -> str:
+def common(config: Config) -> str:
+    """Return what decides the bytes of all feeds: the program, and the settings that entries are made with."""
+    return repr((FORMAT, __version__, config.site, config.categories, config.web.public_url))
+
+
+def fingerprint(spec: FeedSpec, common: str, more: str = "") -> str:
     """Return the hash of all that decides the bytes of a feed beside its articles.
 
     `more` stands for entries that are no articles.
     """
-    settings = (config.site, config.categories, config.web.public_url)
-    return sha256(f"{FORMAT}\n{__version__}\n{spec!r}\n{settings!r}\n{more}".encode()).hexdigest()[:32]
+    return sha256(f"{common}\n{spec!r}\n{more}".encode()).hexdigest()[:32]

@@ -104,9 +104,11 @@ def write_all(files: Iterable[tuple[Path, bytes, datetime]]) -> None:
 
 def intact(path: Path, modified_at: datetime) -> bool:
     """Whether the file at `path` and its compressed forms are there with the time they were given; none is read."""
-    time = _nanoseconds(modified_at)
-    found = (identity(Path(f"{path}{suffix}")) for suffix in ("", *SUFFIXES.values()))
-    return all(one is not None and one.mtime_ns == time for one in found)
+    time, name = _nanoseconds(modified_at), os.fspath(path)
+    try:  # asked for every feed file at every run: a Path for each would cost more than the question
+        return all(os.stat(f"{name}{suffix}").st_mtime_ns == time for suffix in ("", *SUFFIXES.values()))  # noqa: PTH116
+    except FileNotFoundError:
+        return False
 
 
 def remove(path: Path) -> None:
