@@ -116,7 +116,7 @@ def withdrawn(
     a = articles.c
     query = (
         _select(categories, languages, authors, sources)
-        .where(a.state == ArticleState.WITHDRAWN, a.seq.is_not(None), a.withdrawn_at.is_not(None))
+        .where(st.among(a.state, [ArticleState.WITHDRAWN]), a.seq.is_not(None), a.withdrawn_at.is_not(None))
         .with_only_columns(a.guid, a.withdrawn_at)
     )
     return [
