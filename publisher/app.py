@@ -41,6 +41,10 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 _SEEN_EVERY = timedelta(seconds=60)  # spec delivery §5.4
 
 
+RESENT_FOR = timedelta(days=1)
+"""How long a delivery that an operator sends again may be tried."""
+
+
 def now() -> datetime:
     """Return the current moment in UTC; the one place where the clock is read."""
     return datetime.now(UTC)
@@ -174,6 +178,7 @@ class App:
             "feeds": self.feeds,
             "dispatch": self.dispatch,
             "send": self.send,
+            "resend": self.resend,
             "release": self.release,
             "withdraw": self.withdraw,
             "add_subscriber": self.add_subscriber,
@@ -512,6 +517,17 @@ class App:
             # An issue may just have become sent, and so an entry of its newsletter's feed.
             await self.feeds([f"{NEWSLETTER_PREFIX}{newsletter.slug}" for newsletter in self.config.newsletters])
         return asdict(report)
+
+    async def resend(self, ids: Sequence[int], *, progress: Progress = silent) -> dict[str, Any]:
+        """Let uncertain or failed deliveries be sent once more: whoever got the first copy gets a second."""
+        progress("looking", 0, len(ids))
+        moment = now()
+        again = await self.database.awrite(
+            lambda conn: deliveries.resend(conn, ids, now=moment, until=moment + RESENT_FOR)
+        )
+        if again:
+            self.woken.set()
+        return {"waiting": again, "refused": sorted(set(ids) - set(again))}
 
     # Readers
 

@@ -10,7 +10,7 @@ from publisher import links, slots
 from publisher.config import Config
 from publisher.digests import Planned
 from publisher.errors import NotFoundError
-from publisher.model import Article, ArticleState, SubscriptionState
+from publisher.model import Article, ArticleState, DeliveryState, SubscriptionState
 from publisher.store import articles, deliveries, feed_files, issues, meta, subscribers
 from publisher.store.database import Connection
 
@@ -96,6 +96,44 @@ def subscriber_list(
             "suppressed": row.suppressed,
         }
         for row in subscribers.listing(conn, newsletter=newsletter, state=chosen)
+    ]
+
+
+def delivery_list(
+    conn: Connection, *, states: Iterable[str] = (), issue: str | None = None, limit: int = 50
+) -> list[dict[str, Any]]:
+    """Return deliveries with the server's words. Raises NotFoundError for a state or issue that does not exist."""
+    try:
+        chosen = [DeliveryState(state) for state in states]
+    except ValueError as error:
+        raise NotFoundError(f"{error}; the states are {', '.join(DeliveryState)}") from error
+    refs: dict[int, str] = {}
+    issue_id = None
+    if issue is not None:
+        found = issues.get(conn, ref=issue)
+        if found is None:
+            raise NotFoundError(f"there is no issue {issue!r}; `publisher status` shows the latest")
+        issue_id = found.id
+    rows = deliveries.listing(conn, issue_id=issue_id, states=chosen, limit=limit)
+    for row in rows:
+        if row.issue_id not in refs and (one := issues.get(conn, id=row.issue_id)):
+            refs[row.issue_id] = one.ref
+    return [
+        {
+            "id": row.id,
+            "issue": refs[row.issue_id],
+            "address": row.address,
+            "state": row.state,
+            "reason": row.reason,
+            "attempts": row.attempt,
+            "unknown": row.ambiguous,
+            "message_id": row.message_id,
+            "reply_code": row.reply_code,
+            "reply": row.reply_text,
+            "next_at": _iso(row.next_at) if row.state is DeliveryState.DEFERRED else None,
+            "finished_at": _iso(row.finished_at),
+        }
+        for row in rows
     ]
 
 

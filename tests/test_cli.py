@@ -17,7 +17,7 @@ import pytest
 from publisher import __version__, cli
 from publisher.errors import NotFoundError, PublisherError
 from publisher.store.lock import DirectoryLock
-from tests.publications import BORDER, write_publication
+from tests.publications import BORDER, write_article, write_publication
 
 
 class Command:
@@ -114,6 +114,50 @@ def test_articles_are_listed_withdrawn_and_released(publisher: Command) -> None:
     assert publisher.json("articles", "list", "--state", "withdrawn") == []
 
 
+def test_lists_are_for_pipes_too(
+    publisher: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One row, one line, however long it is; and days as the publication counts them, which is east of Greenwich."""
+    address = f"{'a' * 60}@{'long-name.' * 6}reader.example"
+    publisher("subscribers", "add", address, "--consent", "form")
+    write_article(tmp_path, "midnight.md", f"---\ntitle: {'Long ' * 30}\ndate: 2026-11-18\n---\nText.\n")
+    publisher("collect")
+    monkeypatch.setattr(sys, "argv", ["publisher", "--config", str(publisher.file), "subscribers", "list"])
+    monkeypatch.setenv("COLUMNS", "60")
+    cli.main()
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["Address", address]
+    listed = publisher("articles", "list")[1].splitlines()
+    assert len(listed) == 5
+    assert listed[-1].split()[1] == "2026-11-18"
+
+
+def test_adding_a_reader_again_resets_no_choice(publisher: Command) -> None:
+    assert publisher(*ANNA, "--categories", "economy")[1] == "readers: 1 added\n"
+    assert publisher(*ANNA)[1] == "readers: 0 added; 1 subscribed already\n"
+    assert publisher.json("subscribers", "list")[0]["categories"] == ["economy"]
+    changed = publisher(*ANNA, "--categories", "security")[1]
+    assert changed == "readers: 0 added; 1 subscribed already, choice changed\n"
+    assert publisher.json("subscribers", "list")[0]["categories"] == ["security"]
+
+
+def test_a_test_mail_is_no_dry_run(publisher: Command) -> None:
+    code, out, err = publisher("dispatch", "weekly", "--dry-run", "--to", "me@reader.example")
+    assert (code, out) == (2, "")
+    assert "choose one" in err
+
+
+def test_status_says_that_a_service_runs_by_an_older_configuration(publisher: Command) -> None:
+    assert publisher.json("status")["service"] == {"pid": None, "edited_since": False}
+    data = publisher.file.parent.parent / "data"
+    with DirectoryLock(data):
+        (data / "control.sock").touch()
+        os.utime(publisher.file, (1, 1))
+        assert "edited since" not in publisher("status")[1]
+        os.utime(data / "control.sock", (2, 2))
+        os.utime(publisher.file, (3, 3))
+        assert "edited since" in publisher("status")[1]
+
+
 def test_plan_says_when_and_why_not(publisher: Command) -> None:
     publisher(*ANNA)
     first, second = publisher.json("plan", "weekly", "--count", "2")
@@ -135,6 +179,7 @@ def test_a_csv_file_adds_its_readers_once(publisher: Command, tmp_path: Path) ->
     )
     assert publisher.json("subscribers", "import", str(file)) == {
         "added": 2,
+        "changed": 0,
         "unchanged": 1,
         "left": 0,
         "suppressed": 0,
@@ -266,3 +311,24 @@ def test_articles_written_while_the_service_is_down_are_mailed_after_it_returns(
     os.utime(path, (1, 1))
     publisher("collect")
     assert publisher.json("dispatch", "weekly", "--dry-run")["articles"] == 1
+
+
+def test_deliveries_are_listed_with_the_servers_words_and_only_doubtful_ones_sent_again(publisher: Command) -> None:
+    """P1: what became of each mail; sent is sent."""
+    publisher(*ANNA)
+    publisher("collect")
+    publisher("dispatch", "weekly")
+    publisher("send")
+    [row] = publisher.json("deliveries", "list", "--state", "sent")
+    assert (row["id"], row["address"], row["attempts"], row["unknown"], row["reply_code"]) == (
+        1,
+        "anna@reader.example",
+        1,
+        0,
+        250,
+    )
+    assert publisher.json("deliveries", "list", "--state", "uncertain", "--issue", row["issue"]) == []
+    assert publisher("deliveries", "list", "--state", "lost")[0] == 2
+    assert publisher("deliveries", "list", "--issue", "none")[0] == 2
+    assert publisher.json("deliveries", "resend", "1", "7") == {"waiting": [], "refused": [1, 7]}
+    assert publisher("deliveries", "resend", "1")[1] == "left as they are, being neither uncertain nor failed: 1\n"

@@ -21,7 +21,7 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from publisher import __version__, config, control, reports, sample, scaffold
+from publisher import __version__, config, control, reports, sample, scaffold, slots
 from publisher.app import App, check_templates, now, plan_slots, silent
 from publisher.cli import keys, show
 from publisher.cli.show import err, out
@@ -43,6 +43,8 @@ cli = typer.Typer(
 subscribers_cli = typer.Typer(no_args_is_help=True, help="Readers and what they chose.")
 sources_cli = typer.Typer(no_args_is_help=True, help="Where articles come from.")
 articles_cli = typer.Typer(no_args_is_help=True, help="Articles, and the ones held back.")
+deliveries_cli = typer.Typer(no_args_is_help=True, help="Mails to readers: what became of each.")
+cli.add_typer(deliveries_cli, name="deliveries")
 cli.add_typer(subscribers_cli, name="subscribers")
 cli.add_typer(sources_cli, name="sources")
 cli.add_typer(articles_cli, name="articles")
@@ -256,6 +258,8 @@ def dispatch(
     as_json: Json = False,
 ) -> None:
     """Compose an issue now, by hand, and queue a delivery for each of its readers; `publisher send` sends them."""
+    if dry_run and to is not None:
+        raise typer.BadParameter("--dry-run sends nothing, --to sends a test: choose one")
     done = _do("dispatch", {"newsletter": newsletter, "dry_run": dry_run, "to": to})
     show.value(done, as_json, show.tested if to else show.dispatched)
     if to and done["outcome"] != "accepted":
@@ -287,8 +291,18 @@ def status(as_json: Json = False) -> None:
     """Show what the service holds and does."""
     loaded = _load()
     done = _read(loaded, lambda conn: reports.status(loaded, conn, now()))
-    done["service"] = {"pid": DirectoryLock.holder_of(loaded.data_dir)}
+    pid = DirectoryLock.holder_of(loaded.data_dir)
+    done["service"] = {"pid": pid, "edited_since": bool(pid) and _edited_since_start(loaded)}
     show.value(done, as_json, show.status)
+
+
+def _edited_since_start(loaded: Config) -> bool:
+    """Whether the configuration was edited since the service began to listen: it read the old one."""
+    try:
+        started = (loaded.data_dir / control.SOCKET).stat().st_mtime
+        return any(file.stat().st_mtime > started for file in loaded.files)
+    except OSError:  # it just stopped, or is only starting
+        return False
 
 
 # Sources, articles, readers
@@ -319,7 +333,7 @@ def articles_list(
             loaded, conn, states=state or (), source=source, category=category, limit=limit
         ),
     )
-    show.value(found, as_json, show.articles)
+    show.value(found, as_json, lambda done: show.articles(done, slots.zone_named(loaded.site.timezone)))
 
 
 @articles_cli.command("release")
@@ -344,6 +358,31 @@ def articles_withdraw(
 ) -> None:
     """Take articles back: out of feeds, pages and coming issues, whatever their source says later."""
     show.value(_do("withdraw", {"refs": refs, "reason": reason}), as_json, lambda d: show.moved("withdrawn", d))
+
+
+@deliveries_cli.command("list")
+def deliveries_list(
+    state: Annotated[
+        list[str] | None,
+        typer.Option("--state", help="queued, sending, sent, deferred, failed, uncertain, suppressed, expired."),
+    ] = None,
+    issue: Annotated[str | None, typer.Option("--issue", help="Ref of the issue, as `status` shows it.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1)] = 50,
+    as_json: Json = False,
+) -> None:
+    """List deliveries with the server's words; `--state uncertain` shows what waits for your decision."""
+    loaded = _load()
+    found = _read(loaded, lambda conn: reports.delivery_list(conn, states=state or (), issue=issue, limit=limit))
+    show.value(found, as_json, show.deliveries)
+
+
+@deliveries_cli.command("resend")
+def deliveries_resend(
+    ids: Annotated[list[int], typer.Argument(metavar="ID...", help="Numbers as `deliveries list` shows them.")],
+    as_json: Json = False,
+) -> None:
+    """Send uncertain or failed deliveries once more; who got the first copy gets a second."""
+    show.value(_do("resend", {"ids": ids}), as_json, show.resent)
 
 
 @subscribers_cli.command("list")

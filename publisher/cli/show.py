@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
@@ -134,6 +136,7 @@ def added(done: Mapping[str, Any]) -> None:
     """Say what became of the rows of an import."""
     words = {
         "added": "added",
+        "changed": "subscribed already, choice changed",
         "unchanged": "subscribed already",
         "left": "had left, and stay out",
         "suppressed": "may not be mailed",
@@ -157,6 +160,8 @@ def status(done: Mapping[str, Any]) -> None:
     """Say how the service stands."""
     pid = done["service"]["pid"]
     _line(f"service: {f'running, pid {pid}' if pid else 'not running'}")
+    if done["service"]["edited_since"]:
+        _line("  the configuration was edited since it started; restart it, what follows is by the new one")
     counts = ", ".join(f"{count} {state}" for state, count in done["articles"].items() if count)
     _line(f"articles: {counts or 'none yet'}")
     for source in done["sources"]:
@@ -188,19 +193,37 @@ def sources(done: Sequence[Mapping[str, Any]]) -> None:
             _line(f"  {problem['path']}: {problem['reason']}")
 
 
-def articles(done: Sequence[Mapping[str, Any]]) -> None:
-    """List articles."""
+def articles(done: Sequence[Mapping[str, Any]], zone: ZoneInfo) -> None:
+    """List articles, by the publication's own calendar."""
     table = _table("Ref", "Published", "State", "Lang", "Category", "Title")
     for article in done:
         table.add_row(
             article["ref"],
-            article["published_at"][:10],
+            f"{datetime.fromisoformat(article['published_at']).astimezone(zone):%Y-%m-%d}",
             article["state"],
             article["language"],
             article["categories"][0],
             escape(article["title"]),
         )
-    out.print(table)
+    _print_table(table)
+
+
+def deliveries(done: Sequence[Mapping[str, Any]]) -> None:
+    """List deliveries; the server's words are shown as they are, never as markup."""
+    table = _table("Id", "Issue", "Address", "State", "Attempts", "Reason")
+    for row in done:
+        cells = (str(row["id"]), row["issue"], row["address"] or "", row["state"], str(row["attempts"]), row["reason"])
+        table.add_row(*(escape(cell) for cell in cells))
+    _print_table(table)
+
+
+def resent(done: Mapping[str, Any]) -> None:
+    """Say which deliveries wait again."""
+    if done["waiting"]:
+        _line(f"to be sent again: {', '.join(str(number) for number in done['waiting'])}")
+    if done["refused"]:
+        numbers = ", ".join(str(number) for number in done["refused"])
+        _line(f"left as they are, being neither uncertain nor failed: {numbers}")
 
 
 def subscribers(done: Sequence[Mapping[str, Any]]) -> None:
@@ -215,7 +238,7 @@ def subscribers(done: Sequence[Mapping[str, Any]]) -> None:
             ", ".join(row["languages"]),
             "all" if row["categories"] is None else ", ".join(row["categories"]),
         )
-    out.print(table)
+    _print_table(table)
 
 
 def demo(done: Mapping[str, Any], directory: Path, loaded: Config) -> None:
@@ -237,6 +260,11 @@ def _table(*names: str) -> Table:
     for name in names:
         table.add_column(name, overflow="fold")
     return table
+
+
+def _print_table(table: Table) -> None:
+    """Print a table: as wide as the terminal, and in a pipe or a file with every row on a line of its own."""
+    out.print(table, width=None if out.is_terminal else 10_000, crop=False)
 
 
 def _source(source: Mapping[str, Any]) -> str:

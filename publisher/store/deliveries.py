@@ -169,6 +169,30 @@ def give_back(conn: sa.Connection, epoch: int, now: datetime) -> int:
     return conn.execute(statement.values(changes)).rowcount
 
 
+def resend(conn: sa.Connection, ids: Iterable[int], *, now: datetime, until: datetime) -> list[int]:
+    """Let uncertain or failed deliveries wait once more, because an operator wants it; returns those that now do.
+
+    The bytes stay those of the first attempt. `until` is when they expire; an uncertain outcome is the last again.
+    Whoever left or was suppressed meanwhile is found at the claim.
+    """
+    d = deliveries.c
+    again = st.among(d.state, [DeliveryState.UNCERTAIN, DeliveryState.FAILED])
+    changes = {
+        "state": DeliveryState.DEFERRED,
+        "reason": "to be sent again, by the operator",
+        "epoch": None,
+        "next_at": now,
+        "expires_at": sa.case((d.expires_at > until, d.expires_at), else_=sa.literal(until, Instant)),
+        "finished_at": None,
+    }
+    statement = sa.update(deliveries).where(st.one_of(d.id, ids), again, d.subscription_id.is_not(None))
+    rows = conn.execute(statement.values(changes).returning(d.id, d.issue_id)).all()
+    over = st.one_of(issues.c.id, {row.issue_id for row in rows})
+    reopened = sa.update(issues).where(over, issues.c.state == IssueState.SENT)
+    conn.execute(reopened.values(state=IssueState.SENDING, sent_at=None))
+    return sorted(row.id for row in rows)
+
+
 def waiting(conn: sa.Connection) -> Waiting:
     """Return what the outbox has before it."""
     d = deliveries.c

@@ -425,3 +425,27 @@ def test_the_ledger_is_searched_by_its_partial_indexes(database: Database) -> No
         assert used == [["waiting"], ["sending"], ["open"]]
     else:  # while the table is small, any of the partial ones does
         assert all(set(names) & {"waiting", "sending", "open"} for names in used)
+
+
+def test_an_operator_may_send_what_is_uncertain_or_failed_once_more(database: Database, epoch: int) -> None:
+    """§5.2: the same bytes, the same life of two unknown outcomes; what is sent or waits stays as it is."""
+    prepared(database, "ada", "bob", "eve", "joe", expires_at=NOW + HOUR)
+    ada, bob, eve, _ = claim(database, epoch)
+    record(database, outcome(ada, UNCERTAIN, ambiguous=True), outcome(bob, FAILED), outcome(eve))
+    until = NOW + DAY
+    again = database.write(lambda conn: deliveries.resend(conn, [1, 2, 3, 4, 99], now=NOW + 2 * HOUR, until=until))
+    assert again == [1, 2]
+    first, second = claim(database, epoch, now=NOW + 2 * HOUR)
+    assert first == replace(ada, attempt=2, expires_at=until, ambiguous=1)
+    record(database, outcome(first, DEFERRED, next_at=NOW, ambiguous=True), outcome(second))
+    assert [state for state, _ in ledger(database)] == [UNCERTAIN, SENT, SENT, SENDING]
+
+
+def test_sending_again_opens_the_issue_again(database: Database, epoch: int) -> None:
+    """An issue that was finished is being sent until its last delivery has ended."""
+    prepared(database, "ada")
+    [ada] = claim(database, epoch)
+    record(database, outcome(ada, UNCERTAIN))
+    assert database.write(lambda conn: issues.finish(conn, NOW)) == [1]
+    database.write(lambda conn: deliveries.resend(conn, [1], now=NOW, until=NOW + DAY))
+    assert len(claim(database, epoch)) == 1
