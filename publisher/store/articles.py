@@ -45,6 +45,7 @@ __all__ = [
     "withdraw",
 ]
 
+_MANY = 500  # articles, of which sorting is no burden; walking to them would be one
 _NEWEST_FIRST = (articles.c.published_at.desc(), articles.c.guid)
 
 
@@ -99,7 +100,9 @@ def for_feed(
     Each list given must be met, by one of its values; an empty one takes all. Language `ru` takes `ru-BY` too; authors
     are compared by name in any case.
     """
-    query = _select(categories, languages, authors, sources).where(st.among(articles.c.state, VISIBLE))
+    categories, authors = list(categories), list(authors)
+    probe = _frequent(conn, categories, authors)
+    query = _select(categories, languages, authors, sources, probe=probe).where(st.among(articles.c.state, VISIBLE))
     return load(conn, query.order_by(*_NEWEST_FIRST).limit(limit))
 
 
@@ -115,7 +118,7 @@ def withdrawn(
     """Return guid and moment of the articles last taken back after they had been visible; filters as in `for_feed`."""
     a = articles.c
     query = (
-        _select(categories, languages, authors, sources)
+        _select(categories, languages, authors, sources, probe=True)
         .where(st.among(a.state, [ArticleState.WITHDRAWN]), a.seq.is_not(None), a.withdrawn_at.is_not(None))
         .with_only_columns(a.guid, a.withdrawn_at)
     )
@@ -220,13 +223,16 @@ def _select(
     languages: Iterable[str] = (),
     authors: Iterable[str] = (),
     sources: Iterable[str] = (),
+    *,
+    probe: bool = False,
 ) -> sa.Select[Any]:
+    """Select articles; `probe`: look whether each one read has a category, instead of reading all that have it."""
     a = articles.c
     query = sa.select(articles)
     if categories := list(categories):
-        query = query.where(_has(article_categories, "category", categories))
+        query = query.where(_has(article_categories, "category", categories, probe=probe))
     if authors := [author.casefold() for author in authors]:
-        query = query.where(_has(article_authors, "author_key", authors))
+        query = query.where(_has(article_authors, "author_key", authors, probe=probe))
     if languages := [language.lower() for language in languages]:
         language = sa.func.lower(a.language)
         regional = [language.startswith(f"{wanted}-", autoescape=True) for wanted in languages]
@@ -236,6 +242,27 @@ def _select(
     return query
 
 
-def _has(table: sa.Table, column: str, values: list[str]) -> sa.ColumnElement[bool]:
+def _has(table: sa.Table, column: str, values: list[str], *, probe: bool) -> sa.ColumnElement[bool]:
     """Whether an article has one of `values`; a semi-join, so that an article with two of them counts once."""
+    if probe:
+        return sa.exists().where(table.c.article_id == articles.c.id, table.c[column].in_(values))
     return articles.c.id.in_(sa.select(table.c.article_id).where(table.c[column].in_(values)))
+
+
+def _frequent(conn: sa.Connection, categories: list[str], authors: list[str]) -> bool:
+    """Whether so many articles have these that the newest are found sooner by walking from the newest than by sorting.
+
+    SQLite cannot know: of 100,000 articles, the newest 51 of an author with 10,000 took 220 ms sorted, 11 ms walked.
+    """
+    chosen = (
+        (article_categories.c.category, categories),
+        (article_authors.c.author_key, [author.casefold() for author in authors]),
+    )
+    sizes = [
+        conn.scalar(
+            sa.select(sa.func.count()).select_from(sa.select(key).where(key.in_(names)).limit(_MANY).subquery())
+        )
+        for key, names in chosen
+        if names
+    ]
+    return bool(sizes) and all((size or 0) >= _MANY for size in sizes)
