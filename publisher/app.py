@@ -23,9 +23,11 @@ from publisher.feeds.announce import Announcer
 from publisher.feeds.spec import NEWSLETTER_PREFIX
 from publisher.http import Fetcher
 from publisher.mail import outbox
+from publisher.mail.breaker import Breaker
 from publisher.mail.compose import Composer
 from publisher.mail.dkim import Signer
 from publisher.mail.inbox import Inbox
+from publisher.mail.outbox import OutboxReport
 from publisher.mail.smtp import Transport
 from publisher.mail.steps import Policy, Step
 from publisher.model import ArticleState, SlotOutcome
@@ -92,6 +94,9 @@ class App:
         self.epoch = 0
         self.backlog: list[Step] = []
         """What became of deliveries, as far as it could not be written yet (J4)."""
+        self.breaker = Breaker(config.smtp.connections)
+        self.resting = ""
+        """Why nothing is sent until an operator says `publisher send`; "" when it is."""
         self.stop = asyncio.Event()
         self.woken = asyncio.Event()
         """Set when there may be deliveries to send."""
@@ -156,6 +161,7 @@ class App:
                 log.warning("recovered", deferred=recovered.deferred, uncertain=recovered.uncertain)
                 for epoch in dead:
                     deliveries.stop_epoch(conn, epoch, moment)
+            self.resting = meta.get(conn, reports.SENDING_RESTS) or ""
             return deliveries.new_epoch(conn, moment)
 
         self.epoch = await self.database.awrite(begin)
@@ -485,10 +491,18 @@ class App:
             )
         return Transport.from_config(smtp, hello_name=hello)
 
-    async def send(self, *, progress: Progress = silent) -> dict[str, Any]:
-        """Send what is due until nothing is, or until told to stop."""
+    async def send(self, *, by_hand: bool = True, progress: Progress = silent) -> dict[str, Any]:
+        """Send what is due until nothing is, or until told to stop.
+
+        `by_hand`: an operator wants it, whatever made sending rest.
+        """
         await self.prepare_sending()
         async with self._sending:
+            if by_hand:
+                await self._rest("")
+            elif self.resting:
+                waiting = await self.database.aread(deliveries.waiting)
+                return asdict(OutboxReport(waiting=waiting.open, held=self.resting, lasting=True))
             if self._broken_off:
                 # Nothing of ours is on the wire any more, so what stood there is settled as after a crash.
                 await self._end_epoch()
@@ -507,16 +521,29 @@ class App:
                     progress=progress,
                     policy=Policy(on_uncertain=self.config.smtp.on_uncertain),
                     backlog=self.backlog,
+                    breaker=self.breaker,
                 )
             except (StoreError, BusyError):
                 raise  # nothing is in doubt: what is known waits in the backlog, and the next run begins with it
             except BaseException:
                 self._broken_off = True
                 raise
+            if report.lasting:
+                await self._rest(report.held)
+        for reason in report.paused:
+            log.error("issue paused", reason=reason)
         if report.sent or report.failed or report.uncertain or report.expired:
             # An issue may just have become sent, and so an entry of its newsletter's feed.
             await self.feeds([f"{NEWSLETTER_PREFIX}{newsletter.slug}" for newsletter in self.config.newsletters])
         return asdict(report)
+
+    async def _rest(self, reason: str) -> None:
+        """Note why nothing is to be sent until an operator wants it, also after a restart; "" that it may be."""
+        if reason != self.resting:
+            if not reason:
+                self.breaker = Breaker(self.config.smtp.connections)
+            await self.database.awrite(lambda conn: meta.put(conn, reports.SENDING_RESTS, reason))
+            self.resting = reason
 
     async def resend(self, ids: Sequence[int], *, progress: Progress = silent) -> dict[str, Any]:
         """Let uncertain or failed deliveries be sent once more: whoever got the first copy gets a second."""

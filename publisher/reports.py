@@ -17,6 +17,9 @@ from publisher.store.database import Connection
 LAST_SEEN = "last_seen_at"
 """Where the database keeps when the service was last alive."""
 
+SENDING_RESTS = "sending_rests"
+"""Where it keeps why nothing is sent until an operator wants it; empty when it is."""
+
 
 def source_list(config: Config, conn: Connection) -> list[dict[str, Any]]:
     """Return every configured source, collected or not, with every skipped file and its reason (DESIGN §6)."""
@@ -169,6 +172,7 @@ def status(config: Config, conn: Connection, now: datetime) -> dict[str, Any]:
         "outbox": {
             "waiting": waiting.open,
             "next_at": _iso(waiting.next_at),
+            "rests": meta.get(conn, SENDING_RESTS) or None,
             "reasons": [{"reason": reason, "deliveries": count} for reason, count in deliveries.reasons(conn)],
         },
         "clock": slots.clock_problem(last_seen(conn), now) or None,

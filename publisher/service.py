@@ -191,7 +191,7 @@ class Service:
             self.app.woken.clear()
             pause = TICK.total_seconds()
             try:
-                problem = (await self.app.send())["held"]
+                problem = (await self.app.send(by_hand=False))["held"]
                 waiting = await self.app.database.aread(deliveries.waiting)
                 if waiting.next_at is not None:
                     pause = min(pause, max(0.5, (waiting.next_at - now()).total_seconds()))
@@ -220,7 +220,8 @@ class Service:
 
     async def _save_polls(self) -> None:
         """Store what pollers said of their readers since the last time."""
-        pollers, moment = self.parts.polls.take(), now()
+        moment = now()
+        pollers = self.parts.polls.take(moment)
         if pollers:
             try:
                 await self.app.database.awrite(lambda conn: feed_pollers.put(conn, pollers, moment))

@@ -160,11 +160,11 @@ async def test_a_crash_after_the_dot_repeats_the_same_bytes_once(office: Office)
 async def test_a_server_that_takes_the_dot_and_hangs_up_gets_two_copies_at_most(office: Office) -> None:
     """H14: tried once more after the pause, then uncertain and left to the operator."""
     async with smtp_server(Script(dot=["close"] * 24)) as server:
-        assert await office.send(server) == OutboxReport(deferred=12, waiting=12)
+        assert await office.send(server, connections=6) == OutboxReport(deferred=12, waiting=12)
         office.clock.now += timedelta(hours=1)
-        assert await office.send(server) == OutboxReport(uncertain=12)
+        assert await office.send(server, connections=6) == OutboxReport(uncertain=12)
         office.clock.now += timedelta(hours=1)
-        assert await office.send(server) == OutboxReport()
+        assert await office.send(server, connections=6) == OutboxReport()
         check_ledgers(office, server.received)
         assert len(server.received) == 24
     assert set(office.states().values()) == {S.UNCERTAIN}
@@ -209,6 +209,53 @@ async def test_a_transport_at_fault_keeps_the_queue(office: Office, script: Scri
         script.mail.clear()
         assert (await office.send(server)).sent == 12
         check_ledgers(office, server.received)
+
+
+async def test_many_unknown_outcomes_in_a_minute_rest_the_transport(office: Office) -> None:
+    """§5.2, H24: more than twice as many as there are connections; the others stay as they are."""
+    async with smtp_server(Script(dot=["close"] * 24)) as server:
+        report = await office.send(server)
+        assert report.held.startswith(("7 mails", "8 mails", "9 mails"))
+        assert report.deferred <= 9
+        assert len(server.received) == report.deferred
+        check_ledgers(office, server.received)
+
+
+async def test_a_server_that_knows_nobody_costs_few_readers(office: Office) -> None:
+    """H9: ten addresses at most, then it rests until somebody looks."""
+    async with smtp_server(Script(rcpt=["550 5.1.1 no such user"] * 99)) as server:
+        report = await office.send(server)
+        assert report.lasting
+        assert "addresses do not exist" in report.held
+        assert report.suppressed <= 10
+        assert report.waiting == 12 - report.suppressed
+
+
+async def test_refused_as_a_sender_five_times_in_a_row_it_rests(office: Office) -> None:
+    """Spec mail §1.7, policy: nobody is suppressed for it."""
+    async with smtp_server(Script(rcpt=["550 5.7.1 blocked, see our list"] * 99)) as server:
+        report = await office.send(server)
+        assert (report.suppressed, report.lasting) == (0, False)
+        assert report.held.startswith("we are refused as a sender: 550 5.7.1 blocked")
+        assert 5 <= report.failed <= 7
+
+
+async def test_an_issue_that_three_domains_refuse_is_paused(office: Office) -> None:
+    """H20: for what it says, with nobody accepting it; the others wait, their addresses are not scored."""
+
+    def spread(conn: Connection) -> None:
+        for row in deliveries.listing(conn):
+            address = f"r{row.id}@host{row.id}.example"
+            conn.exec_driver_sql("UPDATE deliveries SET address = ? WHERE id = ?", (address, row.id))
+
+    office.db.write(spread)
+    async with smtp_server(Script(dot=["554 5.6.0 we do not like what it says"] * 99)) as server:
+        report = await office.send(server)
+        assert (report.held, report.suppressed) == ("", 0)
+        assert len(report.paused) == 1
+        assert "refuse what the issue says: 554" in report.paused[0]
+        assert 3 <= report.failed <= 5
+    assert office.issue_state() is IssueState.PAUSED
 
 
 async def test_stop_finishes_what_is_under_way_and_claims_no_more(office: Office) -> None:

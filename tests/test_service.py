@@ -275,3 +275,19 @@ def run(file: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run one command in a process of its own."""
     command = [sys.executable, "-m", "publisher", "--config", str(file), *words]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+async def test_sending_that_would_do_harm_rests_until_an_operator_wants_it(tmp_path: Path) -> None:
+    """H9: also after a restart, and status says why."""
+    config = load_publication(tmp_path)
+    reason = "10 of the last 12 addresses do not exist, says the server: 550 5.1.1 unknown"
+    async with await App.open(config) as app:
+        await app._rest(reason)
+    async with await App.open(config) as app:
+        told = await app.database.aread(partial(reports.status, config, now=now()))
+        assert told["outbox"]["rests"] == reason
+        resting = await app.send(by_hand=False)
+        assert (resting["held"], resting["lasting"]) == (reason, True)
+        assert (await app.send())["held"] == ""
+        told = await app.database.aread(partial(reports.status, config, now=now()))
+        assert told["outbox"]["rests"] is None

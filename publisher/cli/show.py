@@ -120,8 +120,13 @@ def tested(done: Mapping[str, Any]) -> None:
 
 def sent(done: Mapping[str, Any]) -> None:
     """Say what the outbox did."""
-    counts = ", ".join(f"{count} {name}" for name, count in done.items() if isinstance(count, int) and count)
+    numbers = {name: count for name, count in done.items() if isinstance(count, int) and not isinstance(count, bool)}
+    counts = ", ".join(f"{count} {name}" for name, count in numbers.items() if count)
     _line(f"outbox: {counts or 'nothing due'}")
+    if done["held"]:
+        _line(f"  stopped: {done['held']}")
+    for reason in done["paused"]:
+        _line(f"  issue paused: {reason}")
 
 
 def moved(word: str, done: Mapping[str, Any]) -> None:
@@ -177,6 +182,8 @@ def status(done: Mapping[str, Any]) -> None:
         counts = ", ".join(f"{count} {state}" for state, count in issue["deliveries"].items())
         _line(f"issue {issue['ref']} {issue['newsletter']} {issue['slot']}: {issue['state']}; {counts}")
     _line(f"outbox: {done['outbox']['waiting']} waiting")
+    if done["outbox"]["rests"]:
+        _line(f"  SENDING RESTS until you say `publisher send`: {done['outbox']['rests']}")
     for entry in done["outbox"]["reasons"]:
         _line(f"  {entry['deliveries']} wait after {entry['reason']}")
     if done["clock"]:
@@ -264,7 +271,7 @@ def _table(*names: str) -> Table:
 
 def _print_table(table: Table) -> None:
     """Print a table: as wide as the terminal, and in a pipe or a file with every row on a line of its own."""
-    out.print(table, width=None if out.is_terminal else 10_000, crop=False)
+    (out if out.is_terminal else Console(highlight=False, width=10_000)).print(table)
 
 
 def _source(source: Mapping[str, Any]) -> str:

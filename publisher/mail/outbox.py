@@ -14,6 +14,7 @@ from typing import Protocol
 from publisher import faults
 from publisher.errors import PublisherError
 from publisher.mail.ahead import Ahead
+from publisher.mail.breaker import Alarm, Breaker
 from publisher.mail.clerk import Clerk
 from publisher.mail.compose import Composer, Parcel
 from publisher.mail.smtp import Envelope
@@ -66,6 +67,10 @@ class OutboxReport:
     """Deliveries still open."""
     held: str = ""
     """Why sending stopped before everything due was tried; "" when it was."""
+    lasting: bool = False
+    """Whether it should rest until an operator says otherwise."""
+    paused: tuple[str, ...] = ()
+    """Why issues were paused, one sentence for each."""
 
 
 async def settle(db: Database, backlog: list[Step], *, clock: Callable[[], datetime]) -> None:
@@ -86,6 +91,7 @@ async def run(
     progress: Progress | None = None,
     policy: Policy = USUAL,
     backlog: list[Step] | None = None,
+    breaker: Breaker | None = None,
     grace: float = GRACE,
 ) -> OutboxReport:
     """Send what is due until nothing is, until told to stop, or until the transport is unfit.
@@ -98,7 +104,9 @@ async def run(
     Raises StoreError or BusyError when the ledger cannot be written; then, too, nothing more is sent. Outcomes that are
     known but not written stay in `backlog`; give the same list to the next run, which begins by writing them.
     """
-    run_ = _Run(db, transport, epoch, clock, dice, stop, progress, policy, [] if backlog is None else backlog)
+    kept = [] if backlog is None else backlog
+    breaker = breaker or Breaker(connections)
+    run_ = _Run(db, transport, epoch, clock, dice, stop, progress, policy, kept, breaker)
     await run_.prepare()
     with ThreadPoolExecutor(COMPOSERS, thread_name_prefix="publisher-compose") as threads:
         ahead = Ahead(db, composer.compose, epoch=epoch, clock=clock, threads=threads, want=2 * connections + 8)
@@ -122,6 +130,7 @@ class _Run:
         progress: Progress | None,
         policy: Policy,
         backlog: list[Step],
+        breaker: Breaker,
     ) -> None:
         self._db, self._transport = db, transport
         self._epoch, self._clock, self._dice = epoch, clock, dice
@@ -130,6 +139,9 @@ class _Run:
         self._counts: Counter[str] = Counter()
         self._total = 0
         self._held = ""
+        self._lasting = False
+        self._paused: list[str] = []
+        self._breaker = breaker
         self._broken: BaseException | None = None
         self._given_up = False
 
@@ -199,7 +211,13 @@ class _Run:
         now = self._clock()
         await self._db.awrite(lambda conn: issues.finish(conn, now))
         waiting = await self._db.aread(deliveries.waiting)
-        return OutboxReport(**self._counts, waiting=waiting.open, held=self._held)
+        return OutboxReport(
+            **self._counts,
+            waiting=waiting.open,
+            held=self._held,
+            lasting=self._lasting,
+            paused=tuple(self._paused),
+        )
 
     def _count(self, step: Step, written: bool) -> None:
         state = step.record.state
@@ -225,7 +243,18 @@ class _Run:
         faults.point("outbox.attempted")
         step = self._step(parcel.claimed, attempt)
         self._held = self._held or step.hold
+        if alarm := self._breaker.note(parcel.claimed, attempt, self._clock()):
+            await self._raise(alarm)
         return step
+
+    async def _raise(self, alarm: Alarm) -> None:
+        """Stop what an alarm says: an issue, or everything."""
+        if alarm.issue_id is None:
+            self._held, self._lasting = self._held or alarm.reason, self._lasting or alarm.lasting
+            return
+        issue_id = alarm.issue_id
+        if await self._db.awrite(lambda conn: issues.pause(conn, issue_id)):
+            self._paused.append(alarm.reason)
 
     def _step(self, claimed: Claimed, attempt: Attempt) -> Step:
         return next_step(attempt, claimed, now=self._clock(), policy=self._policy, chance=self._dice())
