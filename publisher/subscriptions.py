@@ -44,6 +44,8 @@ class Wish:
     frequency: str
     categories: tuple[str, ...] | None
     consent: str
+    stated: frozenset[str]
+    """The columns that held something; the others are defaults."""
 
 
 def add_readers(
@@ -71,7 +73,7 @@ def add_readers(
         raise RefusedError("nothing was added:\n" + "\n".join(problems[:_SHOWN]) + more)
 
     def work(conn: Connection) -> dict[str, Any]:
-        counts = {"added": 0, "unchanged": 0, "left": 0, "suppressed": 0}
+        counts = {"added": 0, "changed": 0, "unchanged": 0, "left": 0, "suppressed": 0}
         for number, wish in enumerate(wishes, start=1):
             counts[_subscribe(conn, wish, method, now)] += 1
             if number % 100 == 0:
@@ -96,13 +98,16 @@ def _subscribe(conn: Connection, wish: Wish, method: str, now: datetime) -> str:
         format=wish.format,
         now=now,
     )
-    before = {s.newsletter: s.state for s in subscribers.subscriptions_of(conn, person)}.get(wish.newsletter)
+    before = {s.newsletter: s for s in subscribers.subscriptions_of(conn, person)}.get(wish.newsletter)
+    # Naming somebody again without saying more resets nothing that they chose.
+    frequency = wish.frequency if before is None or "frequency" in wish.stated else before.frequency
+    categories = wish.categories if before is None or "categories" in wish.stated else before.categories
     after = subscribers.subscribe(
         conn,
         person,
         newsletter=wish.newsletter,
-        frequency=wish.frequency,
-        categories=wish.categories,
+        frequency=frequency,
+        categories=categories,
         state=SubscriptionState.CONFIRMED,
         method=method,
         proof=wish.consent,
@@ -110,7 +115,9 @@ def _subscribe(conn: Connection, wish: Wish, method: str, now: datetime) -> str:
     )
     if after.state is SubscriptionState.UNSUBSCRIBED:
         return "left"
-    return "unchanged" if before is SubscriptionState.CONFIRMED else "added"
+    if before is None or before.state is not SubscriptionState.CONFIRMED:
+        return "added"
+    return "unchanged" if after == before else "changed"
 
 
 def understand(config: Config, row: Mapping[str, Any]) -> Wish:
@@ -145,6 +152,7 @@ def understand(config: Config, row: Mapping[str, Any]) -> Wish:
         frequency=frequency,
         categories=categories or None,
         consent=cells["consent"],
+        stated=frozenset(column for column, cell in cells.items() if cell),
     )
 
 
