@@ -23,9 +23,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from publisher.mail import outbox
 from publisher.mail.compose import Composer
+from publisher.mail.dkim import Key, Signer
 from publisher.mail.message import SLOT_UNSUBSCRIBE, SegmentHeaders, encode_segment
 from publisher.mail.smtp import Transport
 from publisher.model import DeliveryState, Format, IssueState
@@ -51,6 +53,7 @@ def main() -> None:
     parser.add_argument(
         "--folder", type=Path, default=None, help="where SQLite is; else the folder for temporary files"
     )
+    parser.add_argument("--signed", action="store_true", help="sign each message, RSA of 2048 bits")
     parser.add_argument("--profile", action="store_true", help="print where the time of the first round goes")
     chosen = parser.parse_args()
     if chosen.what == "claims":
@@ -115,12 +118,13 @@ def publisher(port: int, chosen: argparse.Namespace, *, profile: bool) -> tuple[
     """Return our messages a second, durable ledger included, and the seconds of processor each took us."""
     with queue(chosen, chosen.messages) as database:
         epoch = database.write(lambda conn: deliveries.new_epoch(conn, NOW))
+        signer = Signer([Key.of("bench", rsa.generate_private_key(public_exponent=65537, key_size=2048))])
         used = resource.getrusage(resource.RUSAGE_SELF)
         begin = time.perf_counter()
         story = outbox.run(
             database,
             lambda: Transport("127.0.0.1", port, security="plain", hello_name="mail.example.org"),
-            composer=Composer(KEYRING),
+            composer=Composer(KEYRING, signer=signer if chosen.signed else None),
             epoch=epoch,
             connections=chosen.connections,
             clock=lambda: datetime.now(UTC),
