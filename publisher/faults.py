@@ -36,7 +36,7 @@ def arm(text: str) -> None:
 
 def point(name: str) -> None:
     """Die here if that was asked for."""
-    global _left
+    global _left  # noqa: PLW0603 - a crash is an affair of the whole process
     if _armed == name:
         _left -= 1
         if _left == 0:
