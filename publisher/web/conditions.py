@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -11,7 +11,7 @@ from functools import lru_cache
 _TAG = re.compile(r'(?:W/)?"([^"]*)"|([^\s,"]+)')
 # What proxies and we ourselves append to a tag for a coding; Apache adds "-gzip" inside the quotes and never takes it
 # off again (bz 45023).
-_DECORATION = re.compile(r"(?:[-;]+(?:gzip|br|zstd|deflate|df|gz|zst))+\Z")
+_DECORATION = re.compile(r"[-;]+(?:gzip|br|zstd|deflate|df|gz|zst)\Z")
 _QUALITY = re.compile(r"(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\Z")
 _USUAL = 200  # bytes of an Accept-Encoding; only shorter ones are remembered, so nobody can fill the memory
 
@@ -47,16 +47,19 @@ def choose_coding(accepted: str | None, offered: Iterable[str]) -> str | None:
     return best if quality(best) > 0 else None
 
 
-def same_bytes(if_none_match: str, etag: str) -> str | None:
-    """Return the tag of a If-None-Match field that names the bytes of `etag`, None when none does.
+def known_tag(if_none_match: str, ours: Collection[str]) -> str | None:
+    """Return which of our entity tags (without quotes) an If-None-Match field names; None when it names none.
 
-    Lists, `*`, weak tags, tags decorated by proxies and tags that lost their quotes are understood (FR-H3).
+    Lists, weak tags, tags decorated by proxies and tags that lost their quotes are understood (FR-H3); `*` is no tag.
     """
     for match in _TAG.finditer(if_none_match):
         opaque = match[1] if match[1] is not None else match[2]
-        if opaque == "*" and match[1] is None:
-            return "*"
-        if opaque and _DECORATION.sub("", opaque) == etag:
+        while opaque not in ours:
+            plain = _DECORATION.sub("", opaque)
+            if plain == opaque:
+                break
+            opaque = plain
+        else:
             return str(opaque)
     return None
 

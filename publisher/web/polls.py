@@ -12,8 +12,11 @@ from math import ceil
 
 from publisher.store.feed_pollers import Poller
 
-# "16 subscribers", "1 subscriber", and "users 3" as Yahoo wrote it.
-_SUBSCRIBERS = re.compile(r"\b(\d{1,8}) (?:subscriber|reader)s?\b", re.IGNORECASE)
+# "16 subscribers", "1 subscriber".
+_SUBSCRIBERS = re.compile(r"\b(\d{1,8}) subscribers?\b")
+COUNTED = b" subscriber"
+"""In a User-Agent: who says nothing of the kind need not be counted."""
+
 # One feed may be fetched under two of the poller's own numbers; Google's rule is to add them up.
 _FEED_ID = re.compile(r"\bfeed-?id[:=] ?([0-9a-z]{1,40})", re.IGNORECASE)
 # Old ones hide behind "Mozilla/5.0 (compatible; inoreader.com; …)".
@@ -27,7 +30,6 @@ _HOUR = 3600.0  # seconds: a full bucket; the credit of a client is time, so tha
 _MOST_CLIENTS = 20_000  # about 5 MB; who is forgotten starts with a full bucket again
 
 
-@lru_cache(maxsize=2048)
 def poller_of(user_agent: bytes) -> tuple[str, int] | None:
     """Return the poller and the number of readers it fetches for; None for a User-Agent that states none (FR-H15)."""
     text = user_agent[:_LONGEST].decode("latin-1")
@@ -41,25 +43,23 @@ def poller_of(user_agent: bytes) -> tuple[str, int] | None:
 
 
 class Polls:
-    """Counts readers behind pollers in memory; `take` hands over what is new, to be stored."""
+    """Notes in memory who polls; `take` hands over what is new, to be stored."""
 
     def __init__(self) -> None:
-        self._latest: dict[tuple[str, str], tuple[int, datetime]] = {}
+        self._agents: dict[tuple[str, bytes], None] = {}
 
-    def count(self, name: str, user_agent: bytes, now: datetime) -> None:
-        """Note a poll of a feed file."""
-        found = poller_of(user_agent) if len(user_agent) <= _LONGEST else None
-        if found is not None:
-            key = name, found[0]
-            if key in self._latest or len(self._latest) < _MOST_WAITING:
-                self._latest[key] = found[1], now
+    def count(self, name: str, user_agent: bytes) -> None:
+        """Note a poll of a feed file; what the poller says is read later, not while it waits."""
+        if COUNTED in user_agent and len(user_agent) <= _LONGEST and len(self._agents) < _MOST_WAITING:
+            self._agents[name, user_agent] = None
 
-    def take(self) -> list[Poller]:
-        """Return what was noted since the last time."""
-        latest, self._latest = self._latest, {}
+    def take(self, now: datetime) -> list[Poller]:
+        """Return what pollers said since the last time, each with its last word."""
+        agents, self._agents = self._agents, {}
+        latest = {(name, found[0]): found[1] for name, agent in agents if (found := poller_of(agent))}
         return [
-            Poller(name=name, poller=poller, subscribers=subscribers, seen_at=seen_at)
-            for (name, poller), (subscribers, seen_at) in latest.items()
+            Poller(name=name, poller=poller, subscribers=subscribers, seen_at=now)
+            for (name, poller), subscribers in latest.items()
         ]
 
 
@@ -72,18 +72,20 @@ class Limit:
     def __init__(self, per_hour: int, most_clients: int = _MOST_CLIENTS) -> None:
         self._per_hour = per_hour
         self._most = most_clients
-        self._buckets: OrderedDict[tuple[str, str], tuple[float, datetime]] = OrderedDict()
+        self._buckets: OrderedDict[tuple[str, str], tuple[float, float]] = OrderedDict()
 
-    def wait(self, client: str | None, name: str, cost: float, now: datetime) -> int:
-        """Take from the client's bucket; 0: it may have the feed; else the seconds after which it may."""
+    def wait(self, client: str | None, name: str, cost: float, tick: float) -> int:
+        """Take from the client's bucket; 0: it may have the feed; else the seconds after which it may.
+
+        `tick` is the time in seconds by a clock that only goes forward.
+        """
         if not self._per_hour or client is None:
             return 0
         key, price = (client, name), cost * _HOUR / self._per_hour
-        credit, before = self._buckets.get(key, (_HOUR, now))
-        passed = max(0.0, (now - before).total_seconds())  # a clock that was set back takes nothing away
-        credit = min(_HOUR, credit + passed)
+        credit, before = self._buckets.get(key, (_HOUR, tick))
+        credit = min(_HOUR, credit + tick - before)
         enough = credit >= price
-        self._buckets[key] = (credit - price if enough else credit), now
+        self._buckets[key] = (credit - price if enough else credit), tick
         self._buckets.move_to_end(key)
         if len(self._buckets) > self._most:
             self._buckets.popitem(last=False)
