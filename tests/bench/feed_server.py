@@ -1,8 +1,8 @@
 """What serving feeds costs: answers per second of the feed server as a share of a bare ASGI app with the same bytes.
 
 `uv run python -m tests.bench.feed_server [--seconds N] [--rounds N]`: prints medians and ratios for 200 (plain and
-packed) and 304. Both run on the same uvicorn settings, each in a process of its own, asked in short turns by the same client,
-so that what else the machine does meets both.
+packed) and 304. Both run on the same uvicorn settings, each in a process of its own, asked in short turns by the same
+client, so that what else the machine does meets both.
 """
 
 from __future__ import annotations
