@@ -54,7 +54,7 @@ def article_list(
     try:
         chosen = [ArticleState(state) for state in states]
     except ValueError as error:
-        raise NotFoundError(f"{error}; the states are {', '.join(ArticleState)}") from error
+        raise NotFoundError(f"there is no such state; the states are {', '.join(ArticleState)}") from error
     found = articles.listing(conn, states=chosen, source=source, category=category, limit=limit)
     return [article_value(config, article) for article in found]
 
@@ -85,7 +85,7 @@ def subscriber_list(
     try:
         chosen = SubscriptionState(state) if state else None
     except ValueError as error:
-        raise NotFoundError(f"{error}; the states are {', '.join(SubscriptionState)}") from error
+        raise NotFoundError(f"there is no such state; the states are {', '.join(SubscriptionState)}") from error
     return [
         {
             "address": row.subscriber.address,
@@ -109,7 +109,7 @@ def delivery_list(
     try:
         chosen = [DeliveryState(state) for state in states]
     except ValueError as error:
-        raise NotFoundError(f"{error}; the states are {', '.join(DeliveryState)}") from error
+        raise NotFoundError(f"there is no such state; the states are {', '.join(DeliveryState)}") from error
     refs: dict[int, str] = {}
     issue_id = None
     if issue is not None:

@@ -153,6 +153,27 @@ def test_status_says_that_a_service_runs_by_an_older_configuration(publisher: Co
         assert "edited since" in publisher("status")[1]
 
 
+def test_a_mistake_in_a_template_is_one_of_the_configuration(publisher: Command, tmp_path: Path) -> None:
+    template = tmp_path / "templates" / "mail" / "digest.html.j2"
+    template.parent.mkdir(parents=True)
+    text = publisher.file.read_text(encoding="utf-8")
+    publisher.file.write_text(f'templates = "../templates"\n{text}', encoding="utf-8")
+    template.write_text("\n{{ nothing }}", encoding="utf-8")
+    code, _, said = publisher("check")
+    assert code == 3
+    assert f"{template}:2: 'nothing' is undefined" in said
+    code, out, _ = publisher("check", "--json")
+    assert (code, json.loads(out)["problems"][0]["line"]) == (3, 2)
+    assert publisher("run", "--once")[0] == 3  # now, and not when the first issue is due
+    template.write_bytes(b"\xff")
+    assert publisher("check")[0] == 3
+
+
+def test_a_state_that_does_not_exist_is_told_in_words(publisher: Command) -> None:
+    code, _, said = publisher("articles", "list", "--state", "lost")
+    assert (code, said.split(";")[0]) == (2, "Error: there is no such state")
+
+
 def test_plan_says_when_and_why_not(publisher: Command) -> None:
     publisher(*ANNA)
     first, second = publisher.json("plan", "weekly", "--count", "2")

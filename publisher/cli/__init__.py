@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +28,7 @@ from publisher.cli import keys, show
 from publisher.cli.show import err, out
 from publisher.config import Config
 from publisher.control import Progress as Told
-from publisher.errors import BusyError, ConfigurationError, NotFoundError, PublisherError
+from publisher.errors import BusyError, ConfigurationError, NotFoundError, Problem, PublisherError, RenderError
 from publisher.mail.dkim import Kind, Signer
 from publisher.service import Listening, Service, signals
 from publisher.store.database import Connection, Database
@@ -129,7 +130,7 @@ def check(as_json: Json = False) -> None:
     path = _find()
     try:
         loaded = config.load(path, os.environ)
-        check_templates(loaded)
+        _check_templates(loaded)
         Signer.load(loaded)
     except ConfigurationError as error:
         if as_json:
@@ -143,6 +144,17 @@ def check(as_json: Json = False) -> None:
     for warning in warnings:
         err.print(f"warning: {escape(str(warning))}", soft_wrap=True)
     out.print(f"{path}: ok" + (f", {len(warnings)} warnings" if warnings else ""), soft_wrap=True)
+
+
+def _check_templates(loaded: Config) -> None:
+    """Try every template; a mistake in one is a problem of the configuration. Raises ConfigurationError."""
+    try:
+        check_templates(loaded)
+    except RenderError as error:
+        placed = re.fullmatch(r"(.+?):(\d+): (.*)", str(error), re.DOTALL)
+        file, line, message = placed.groups() if placed else (str(loaded.files[0]), "", str(error))
+        problem = Problem(file, int(line) if line else None, "", message)
+        raise ConfigurationError((problem,)) from error
 
 
 @cli.command()
@@ -182,6 +194,7 @@ def run(
 ) -> None:
     """Run the service: collect, publish feeds, send issues when due, serve pages."""
     loaded = _load()
+    _check_templates(loaded)
 
     async def story() -> None:
         async with await App.open(loaded) as app:
