@@ -67,6 +67,8 @@ class Documents:
 
         Raises ValueError, whose text is the reason, for a file that cannot be understood.
         """
+        if not text.strip():
+            raise ValueError("the file is empty")
         document = divide(text, html=path.lower().endswith(HTML_ENDINGS))
         fields = Fields(document.fields)
         if unpublished := fields.unpublished():

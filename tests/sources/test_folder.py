@@ -469,6 +469,19 @@ def test_a_change_of_date_alone_is_told_but_is_no_change_of_content(folder: Plac
     assert after.content_hash == before.content_hash
 
 
+def test_an_empty_file_is_no_article_and_takes_none_back(folder: Place) -> None:
+    """Somebody is about to write it, or a full disk cut it off."""
+    folder.write("a.md", "Text.")
+    folder.write("b.md", " \n")
+    collected = folder.collect()
+    assert [draft.key for draft in collected.drafts] == ["a.md"]
+    assert collected.skipped == (Skipped("b.md", "the file is empty"),)
+    folder.write("a.md", "", age=60)
+    again = folder.collect()
+    assert (again.drafts, again.gone) == ((), frozenset())
+    assert [skip.path for skip in again.skipped] == ["a.md", "b.md"]
+
+
 def test_a_file_that_defeats_a_parser_is_skipped(folder: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(*_: Any) -> Any:
         raise RuntimeError("out of luck")
