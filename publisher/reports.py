@@ -33,6 +33,7 @@ def source_list(config: Config, conn: Connection) -> list[dict[str, Any]]:
                 "kind": source.kind,
                 "articles": summary.articles if summary else 0,
                 "skipped": summary.skipped if summary else 0,
+                "drafts": summary.drafts if summary else 0,
                 "last_success_at": _iso(summary.last_success_at if summary else None),
                 "alarm": summary.alarm if summary else None,
                 "problems": [{"path": s.path, "reason": s.reason} for s in summary.problems] if summary else [],

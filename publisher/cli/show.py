@@ -276,5 +276,5 @@ def _print_table(table: Table) -> None:
 
 def _source(source: Mapping[str, Any]) -> str:
     last = source["last_success_at"] or "never"
-    counts = f"{source['articles']} articles, {source['skipped']} skipped"
+    counts = f"{source['articles']} articles, {source['skipped']} skipped, {source['drafts']} drafts"
     return f"{source['name']} ({source['kind']}): {counts}, last collected {last}"

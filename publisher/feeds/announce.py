@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from publisher.config import Config
-from publisher.feeds import hub, nginx
+from publisher.feeds import hub
 from publisher.feeds.routes import NOWHERE, Routes, routes_of
 from publisher.feeds.spec import feeds_of
 from publisher.http import Fetcher
@@ -36,7 +36,6 @@ class Announcer:
         routes = routes_of(feeds_of(self._config), slugs, self._config.web.hubs)
         if routes != self.routes:  # else what doors made of them stays good
             self.routes = routes
-            await asyncio.to_thread(nginx.write, self._config.data_dir, routes)
 
     async def published(self, changed: Iterable[str]) -> None:
         """Note that these files have new bytes, and that they are live; the first time, look at all of them.
