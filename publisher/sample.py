@@ -83,10 +83,10 @@ async def perform(app: App, home: Path, progress: Progress) -> dict[str, Any]:
     # Readers first: what was there before somebody signed up is not news to them.
     with (home / "readers.csv").open(encoding="utf-8", newline="") as file:
         readers = await app.import_subscribers(list(csv.DictReader(file)), progress=progress)
-    collected = await app.collect(progress=progress)
-    later = [await app.collect(progress=progress)] if next_day(home) else []
-    dispatched = await app.dispatch("weekly", progress=progress)
-    sent = await app.send(progress=progress)
+    collected = await app.publishing.collect(progress=progress)
+    later = [await app.publishing.collect(progress=progress)] if next_day(home) else []
+    dispatched = await app.dispatching.dispatch("weekly", progress=progress)
+    sent = await app.sending.send(progress=progress)
     return {
         "collected": collected,
         "later": later,

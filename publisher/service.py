@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import socket
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -20,10 +18,11 @@ from starlette.types import ASGIApp
 from publisher import control
 from publisher.app import App, now
 from publisher.config import split_listen
-from publisher.errors import BusyError, RefusedError, StoreError
+from publisher.errors import BusyError, PublisherError, StoreError
 from publisher.schedule import Timer, Wake
 from publisher.store import deliveries, feed_pollers
 from publisher.web import Parts, admin, pages
+from publisher.web import control as web_control
 from publisher.web.polls import Polls
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -67,27 +66,27 @@ class Service:
         self.parts = Parts(
             config=app.config,
             database=app.database,
-            renderer=app.renderer,
-            keyring=app.keyring,
+            renderer=app.shared.renderer,
+            keyring=app.shared.keyring,
             data_dir=app.config.data_dir,
-            inbox=app.inbox,
+            inbox=app.sending.inbox,
             clock=now,
             readiness=self._readiness,
-            routes=lambda: app.announcer.routes,
+            routes=lambda: app.shared.announcer.routes,
             polls=Polls(),
         )
         self._public = pages.application(self.parts)
         self._admin = admin.application(self.parts)
         self._stories: set[asyncio.Task[None]] = set()
-        self._control = control.application(app.actions, self._stories)
+        self._control = web_control.application(app.actions, self._stories)
 
     async def run(self, ready: Callable[[Listening], None]) -> None:
-        """Serve until `app.stop` is set, then finish what is open. `ready` is told the addresses once all listen.
+        """Serve until the app is told to stop, then finish what is open. `ready` is told the addresses once all listen.
 
-        Raises RefusedError when an address is taken, ConfigurationError when mail could go nowhere.
+        Raises PublisherError when an address is taken, ConfigurationError when mail could go nowhere.
         """
         web = self.app.config.web
-        await self.app.prepare_sending()
+        await self.app.sending.prepare()
         with contextlib.ExitStack() as stack:
             public = stack.enter_context(contextlib.closing(_bound(web.listen, "web.listen")))
             private = stack.enter_context(contextlib.closing(_bound(web.admin_listen, "web.admin_listen")))
@@ -99,7 +98,7 @@ class Service:
             ]
             sending = asyncio.create_task(self._keep_sending())
             telling = asyncio.create_task(self._keep_telling())
-            stopping = asyncio.create_task(self.app.stop.wait())
+            stopping = asyncio.create_task(self.app.shared.stop.wait())
             try:
                 # uvicorn has a flag and no event; a server that fails to start ends its task instead.
                 while not all(server.started for server in servers) and not any(task.done() for task in serving):  # noqa: ASYNC110
@@ -109,9 +108,9 @@ class Service:
                 log.info("listening", public=_url(public), admin=_url(private))
                 await asyncio.wait({stopping, sending, telling, *serving}, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                self.app.stop.set()
-                self.app.woken.set()
-                self.app.announcer.woken.set()
+                self.app.shared.stop.set()
+                self.app.shared.woken.set()
+                self.app.shared.announcer.woken.set()
                 for server in servers:
                     server.should_exit = True
                 stopping.cancel()
@@ -167,19 +166,19 @@ class Service:
                 self._wake_at_next_slots()
 
     async def _collect(self, name: str) -> None:
-        done = await self.app.collect([name], wait=False)
+        done = await self.app.publishing.collect([name], wait=False)
         for source in done["sources"]:
             self._note(f"source {source['name']}", source.get("error") or source.get("alarm"))
         self._note_feeds(done["feeds"])
 
     async def _look(self) -> None:
         """Do what is due by the clock."""
-        await self.app.release_due()
-        self._note_feeds(await self.app.refresh_feeds())
-        for done in await self.app.run_due():
+        await self.app.publishing.release_due()
+        self._note_feeds(await self.app.publishing.refresh_feeds())
+        for done in await self.app.dispatching.run_due():
             failed = done["outcome"] == "failed"
             self._note(f"newsletter {done['newsletter']} {done['frequency']}", done["reason"] if failed else None)
-        self._note("clock", self.app.clock_problem)
+        self._note("clock", self.app.dispatching.clock_problem)
 
     async def _keep_sending(self) -> None:
         """Empty the outbox whenever something may be due: after a dispatch, at a retry's time, at each tick.
@@ -187,11 +186,11 @@ class Service:
         A server that is out of reach is asked again after 30 s, then after twice as long each time.
         """
         failures = 0
-        while not self.app.stop.is_set():
-            self.app.woken.clear()
+        while not self.app.shared.stop.is_set():
+            self.app.shared.woken.clear()
             pause = TICK.total_seconds()
             try:
-                problem = (await self.app.send(by_hand=False))["held"]
+                problem = (await self.app.sending.send(by_hand=False))["held"]
                 waiting = await self.app.database.aread(deliveries.waiting)
                 if waiting.next_at is not None:
                     pause = min(pause, max(0.5, (waiting.next_at - now()).total_seconds()))
@@ -203,20 +202,20 @@ class Service:
                 pause = min(LONGEST_PAUSE, TICK * 2 ** min(failures - 1, 8)).total_seconds()
                 log.error("sending stopped", again_in=pause)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.app.woken.wait(), pause)
+                await asyncio.wait_for(self.app.shared.woken.wait(), pause)
 
     async def _keep_telling(self) -> None:
         """Tell hubs of changed feeds when they change and when a hub is to be tried again, beside everything else."""
-        while not self.app.stop.is_set():
+        while not self.app.shared.stop.is_set():
             try:
-                report = await self.app.announcer.tell()
+                report = await self.app.shared.announcer.tell()
                 if report.failed:
                     log.warning("hubs not told", failed=report.failed, given_up=report.given_up)
-                await self.app.announcer.wait()
+                await self.app.shared.announcer.wait()
             except (StoreError, BusyError) as error:
                 log.warning("hubs not told", reason=str(error))
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self.app.stop.wait(), TICK.total_seconds())
+                    await asyncio.wait_for(self.app.shared.stop.wait(), TICK.total_seconds())
 
     async def _save_polls(self) -> None:
         """Store what pollers said of their readers since the last time."""
@@ -262,33 +261,6 @@ class Service:
                     os.unlink(path)  # noqa: PTH108 - as above
 
 
-@contextlib.asynccontextmanager
-async def signals(app: App) -> AsyncIterator[None]:
-    """Let SIGINT and SIGTERM stop the app in order, and a second one end the process at once: a crash loses nothing."""
-    loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        app.stop.set()
-        app.woken.set()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, _die, number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-
-
-def _die(number: int) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write("\x1b[?25h")  # a progress bar hides the cursor
-        sys.stderr.flush()
-    os._exit(128 + number)
-
-
 def _server(app: ASGIApp) -> _Server:
     settings = uvicorn.Config(
         app,
@@ -312,7 +284,9 @@ def _bound(listen: str, key: str) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise RefusedError(f"{listen} ({key}) cannot be listened on: {error.strerror}; choose another port") from error
+        raise PublisherError(
+            f"{listen} ({key}) cannot be listened on: {error.strerror}; choose another port"
+        ) from error
     return listener
 
 

@@ -40,7 +40,7 @@ async def serving_demo(home: Path) -> AsyncIterator[dict[str, str]]:
         try:
             yield _addresses(home, await told, app)
         finally:
-            app.stop.set()
+            app.shared.stop.set()
             await running
 
 

@@ -41,11 +41,11 @@ async def test_articles_become_feeds_and_one_digest_per_reader(tmp_path: Path) -
     config = load_publication(tmp_path)
     async with await App.open(config) as app:
         assert await app.import_subscribers([ANNA, BORIS]) == NOBODY | {"added": 2}
-        collected = await app.collect()
+        collected = await app.publishing.collect()
         assert [(s["name"], s["new"], s["skipped"]) for s in collected["sources"]] == [("articles", 3, [])]
-        dispatched = await app.dispatch("weekly")
+        dispatched = await app.dispatching.dispatch("weekly")
         assert (dispatched["outcome"], dispatched["deliveries"]) == ("dispatched", 2)
-        sent = await app.send()
+        sent = await app.sending.send()
         assert sent["sent"] == 2
     site = tmp_path / "data" / "site" / "feeds"
     assert {path.name for path in site.iterdir() if path.suffix in {".rss", ".atom", ".json"}} == {
@@ -68,14 +68,14 @@ async def test_an_article_is_mailed_once(tmp_path: Path) -> None:
     config = load_publication(tmp_path)
     async with await App.open(config) as app:
         await app.import_subscribers([ANNA])
-        await app.collect()
-        await app.dispatch("weekly")
-        await app.send()
-        plan = await app.dispatch("weekly", dry_run=True)
+        await app.publishing.collect()
+        await app.dispatching.dispatch("weekly")
+        await app.sending.send()
+        plan = await app.dispatching.dispatch("weekly", dry_run=True)
         assert (plan["outcome"], plan["deliveries"]) == ("skipped", 0)
         write_article(tmp_path, "tax.md", BORDER.replace("The border is quiet", "A new tax").replace("-19", "-21"))
-        assert (await app.collect())["sources"][0]["new"] == 1
-        plan = await app.dispatch("weekly", dry_run=True)
+        assert (await app.publishing.collect())["sources"][0]["new"] == 1
+        plan = await app.dispatching.dispatch("weekly", dry_run=True)
         assert (plan["outcome"], plan["articles"]) == ("dispatched", 1)
 
 
@@ -84,15 +84,15 @@ async def test_a_withdrawn_article_is_in_no_feed_and_its_source_cannot_bring_it_
     config = load_publication(tmp_path)
     feed = tmp_path / "data" / "site" / "feeds" / "all.json"
     async with await App.open(config) as app:
-        await app.collect()
+        await app.publishing.collect()
         item = next(i for i in json.loads(feed.read_text())["items"] if i["title"] == "The border is quiet")
         ref = item["url"].split("/")[-2]
-        assert (await app.withdraw([ref], reason="wrong"))["articles"] == ["The border is quiet"]
+        assert (await app.publishing.withdraw([ref], reason="wrong"))["articles"] == ["The border is quiet"]
         assert "The border is quiet" not in feed.read_text()
         write_article(tmp_path, "border.md", BORDER.replace("Nobody", "Somebody"))
-        await app.collect()
+        await app.publishing.collect()
         assert "The border is quiet" not in feed.read_text()
-        assert (await app.release([ref]))["articles"] == ["The border is quiet"]
+        assert (await app.publishing.release([ref]))["articles"] == ["The border is quiet"]
         assert "Somebody crossed it" in feed.read_text()
 
 
@@ -100,11 +100,11 @@ async def test_what_does_not_exist_is_named_with_what_does(tmp_path: Path) -> No
     config = load_publication(tmp_path)
     async with await App.open(config) as app:
         with pytest.raises(NotFoundError, match="there is no source 'artcles'; there are: articles"):
-            await app.collect(["artcles"])
+            await app.publishing.collect(["artcles"])
         with pytest.raises(NotFoundError, match="weekly"):
-            await app.dispatch("wekly")
+            await app.dispatching.dispatch("wekly")
         with pytest.raises(NotFoundError, match="there is no article 'abc'"):
-            await app.withdraw(["abc"])
+            await app.publishing.withdraw(["abc"])
 
 
 async def test_a_wrong_row_adds_nobody(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ async def test_a_missing_folder_is_that_source_s_error_alone(tmp_path: Path) -> 
     more = '\n[[sources]]\nname = "elsewhere"\nkind = "folder"\npath = "../nowhere"\n'
     config = load_publication(tmp_path, more=more)
     async with await App.open(config) as app:
-        done = await app.collect()
+        done = await app.publishing.collect()
     assert [(s["name"], s.get("new"), "nowhere" in s.get("error", "")) for s in done["sources"]] == [
         ("articles", 3, False),
         ("elsewhere", None, True),
@@ -145,10 +145,10 @@ async def test_a_test_mail_is_marked_and_counts_for_nothing(tmp_path: Path) -> N
     config = load_publication(tmp_path)
     async with await App.open(config) as app:
         await app.import_subscribers([ANNA])
-        await app.collect()
-        tried = await app.dispatch("weekly", to="editor@ledger.example")
+        await app.publishing.collect()
+        tried = await app.dispatching.dispatch("weekly", to="editor@ledger.example")
         assert tried["outcome"] == "accepted"
-        assert (await app.dispatch("weekly", dry_run=True))["deliveries"] == 1
+        assert (await app.dispatching.dispatch("weekly", dry_run=True))["deliveries"] == 1
     (mail,) = mails(tmp_path)
     assert mail["To"] == "editor@ledger.example"
     assert str(mail["Subject"]).startswith("[Test] ")

@@ -15,6 +15,7 @@ import dkim
 import pytest
 
 from publisher import __version__, cli
+from publisher.cli import subscribers
 from publisher.errors import NotFoundError, PublisherError
 from publisher.store.lock import DirectoryLock
 from tests.publications import BORDER, write_article, write_publication
@@ -221,10 +222,10 @@ def test_a_bad_csv_file_is_refused_with_its_line(tmp_path: Path, content: bytes,
     file = tmp_path / "readers.csv"
     file.write_bytes(content)
     with pytest.raises(PublisherError) as refusal:
-        cli.read_rows(file)
+        subscribers.read_rows(file)
     assert message in str(refusal.value)
     with pytest.raises(NotFoundError, match=r"missing\.csv: No such file"):
-        cli.read_rows(tmp_path / "missing.csv")
+        subscribers.read_rows(tmp_path / "missing.csv")
 
 
 def test_exit_codes_say_what_kind_of_failure_it_was(publisher: Command, tmp_path: Path) -> None:

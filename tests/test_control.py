@@ -14,7 +14,7 @@ import pytest
 
 from publisher import control
 from publisher.app import App, silent
-from publisher.errors import BusyError, NotFoundError, RefusedError
+from publisher.errors import BusyError, NotFoundError, PublisherError, RefusedError
 from publisher.service import Listening, Service
 from tests.publications import load_publication
 
@@ -38,7 +38,7 @@ async def running(home: Path, more: str = "") -> AsyncIterator[tuple[App, Listen
         try:
             yield app, await told
         finally:
-            app.stop.set()
+            app.shared.stop.set()
             await task
 
 
@@ -120,5 +120,5 @@ async def test_an_address_that_is_taken_is_named(tmp_path: Path) -> None:
         config = load_publication(tmp_path / "two")
         web = config.web.model_copy(update={"listen": f"127.0.0.1:{port}"})
         async with await App.open(config.model_copy(update={"web": web})) as second:
-            with pytest.raises(RefusedError, match=rf"127\.0\.0\.1:{port} \(web\.listen\) cannot be listened on"):
+            with pytest.raises(PublisherError, match=rf"127\.0\.0\.1:{port} \(web\.listen\) cannot be listened on"):
                 await Service(second).run(lambda _: None)

@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from publisher import config, dates, sample, subscriptions
-from publisher.cli import read_rows
+from publisher.cli.subscribers import read_rows
 from publisher.config import Config
 from publisher.files import packaged
 from publisher.model import Collected, Draft, Skipped, Status

@@ -16,9 +16,9 @@ import pytest
 import sqlalchemy as sa
 import structlog
 
-from publisher import app as module
 from publisher import control, digests, reports, sources
 from publisher.app import App, now, silent
+from publisher.app import dispatching as module
 from publisher.config import load
 from publisher.errors import PublisherError, StoreError
 from publisher.model import Attempt, DeliveryState
@@ -38,8 +38,8 @@ async def app(tmp_path: Path) -> AsyncIterator[App]:
     """A publication with one reader and a dispatched issue."""
     async with await App.open(load_publication(tmp_path)) as app:
         await app.import_subscribers([ANNA])
-        await app.collect()
-        await app.dispatch("weekly")
+        await app.publishing.collect()
+        await app.dispatching.dispatch("weekly")
         yield app
 
 
@@ -87,9 +87,9 @@ async def test_a_delivery_that_may_have_arrived_never_expires(app: App) -> None:
         conn.execute(sa.update(delivery_rows).values(values))
 
     await app.database.awrite(age)
-    await app.send()
+    await app.sending.send()
     assert await states(app) == [(DeliveryState.UNCERTAIN, 1)]
-    assert (await app.dispatch("weekly", dry_run=True))["outcome"] == "skipped"
+    assert (await app.dispatching.dispatch("weekly", dry_run=True))["outcome"] == "skipped"
 
 
 async def test_feeds_are_brought_up_to_date_after_a_crash_between_store_and_files(tmp_path: Path) -> None:
@@ -97,15 +97,15 @@ async def test_feeds_are_brought_up_to_date_after_a_crash_between_store_and_file
     config = load_publication(tmp_path)
     feed = tmp_path / "data" / "site" / "feeds" / "all.json"
     async with await App.open(config) as app:
-        await app.collect()
+        await app.publishing.collect()
         before = feed.read_bytes()
         write_article(tmp_path, "tax.md", BORDER.replace("The border is quiet", "A new tax"))
-        await app.collect()
+        await app.publishing.collect()
     for ending in ("", ".gz", ".br", ".zst"):
         feed.with_name(feed.name + ending).unlink(missing_ok=True)
     feed.write_bytes(before)
     async with await App.open(config) as app:
-        assert (await app.collect())["sources"][0]["new"] == 0
+        assert (await app.publishing.collect())["sources"][0]["new"] == 0
     assert "A new tax" in feed.read_text()
 
 
@@ -125,7 +125,7 @@ async def test_one_source_that_breaks_us_leaves_the_others_collected(
 
     monkeypatch.setattr(sources, "open_source", open_source)
     async with await App.open(config) as app:
-        done = (await app.collect())["sources"]
+        done = (await app.publishing.collect())["sources"]
         listed = await app.database.aread(lambda conn: reports.source_list(config, conn))
     assert [source.get("error", "") for source in done] == [
         "unexpected RecursionError: too deep; the log says where",
@@ -150,11 +150,11 @@ async def test_one_newsletter_that_cannot_be_made_does_not_hold_up_the_others(
 
     monkeypatch.setattr(digests, "dispatch", dispatch)
     async with await App.open(config) as app:
-        await app.run_due()
+        await app.dispatching.run_due()
         moment = now() + timedelta(days=7, minutes=1)
         monkeypatch.setattr(module, "now", lambda: moment)
         monkeypatch.setattr(type(config.newsletters[0].frequencies["weekly"]), "lateness", lambda *_: timedelta(days=8))
-        done = {report["newsletter"]: report for report in await app.run_due()}
+        done = {report["newsletter"]: report for report in await app.dispatching.run_due()}
     assert (done["weekly"]["outcome"], done["weekly"]["reason"]) == ("failed", "ValueError: broken template")
     assert (done["second"]["outcome"], done["second"]["reason"]) == ("skipped", "no readers")
 
@@ -167,26 +167,27 @@ async def test_a_clock_set_back_holds_slots_until_it_is_believed(
     start = now()
     async with await App.open(config) as app:
         for minutes, held in ((0, False), (10, False), (9, False), (5, True), (11, False), (0, True)):
-            monkeypatch.setattr(module, "now", partial(start.__add__, timedelta(minutes=minutes)))
-            await app.run_due()
-            told = (await app.database.aread(partial(reports.status, config, now=module.now())))["clock"]
-            assert (bool(app.clock_problem), bool(told)) == (held, held), minutes
-        await app.trust_clock()
-        await app.run_due()
-        assert app.clock_problem == ""
+            moment = start + timedelta(minutes=minutes)
+            monkeypatch.setattr(module, "now", partial(moment.replace, fold=0))
+            await app.dispatching.run_due()
+            told = (await app.database.aread(partial(reports.status, config, now=moment)))["clock"]
+            assert (bool(app.dispatching.clock_problem), bool(told)) == (held, held), minutes
+        await app.dispatching.trust_clock()
+        await app.dispatching.run_due()
+        assert app.dispatching.clock_problem == ""
         assert await app.database.aread(lambda conn: meta.get(conn, reports.LAST_SEEN)) == start.isoformat()
 
 
 async def test_mail_under_way_at_a_hard_stop_is_settled_at_once(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     """P1: closing in order must not hide what was broken off from every later recovery."""
-    monkeypatch.setattr(app, "transport", Mute)
-    sending = asyncio.create_task(app.send())
+    monkeypatch.setattr(app.sending, "transport", Mute)
+    sending = asyncio.create_task(app.sending.send())
     await until(states, app, [(DeliveryState.SENDING, 0)])
     sending.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await sending
     monkeypatch.undo()
-    assert (await app.send())["sent"] == 1
+    assert (await app.sending.send())["sent"] == 1
     assert await states(app) == [(DeliveryState.SENT, 1)]
 
 
@@ -207,9 +208,9 @@ async def test_a_service_whose_ledger_fails_goes_on_and_sends_later(app: App, mo
     await told
     await until(problem_of, service, "the disk is full")
     full = False
-    app.woken.set()
+    app.shared.woken.set()
     await until(states, app, [(DeliveryState.SENT, 0)])
-    app.stop.set()
+    app.shared.stop.set()
     await task
     assert "sending" not in service.problems
 
@@ -221,7 +222,7 @@ async def test_a_mistake_of_ours_reaches_the_command_as_words(tmp_path: Path) ->
         await told
         with pytest.raises(PublisherError, match=r"unexpected TypeError: .*; the service's log says where"):
             await control.call(app.config.data_dir, "feeds", {"nonsense": 1}, silent)
-        app.stop.set()
+        app.shared.stop.set()
         await task
 
 
@@ -231,10 +232,10 @@ async def test_no_address_and_no_link_is_logged(tmp_path: Path) -> None:
         async with await App.open(load_publication(tmp_path)) as app:
             await app.import_subscribers([ANNA])
             await app.cycle()
-            await app.dispatch("weekly")
-            await app.send()
+            await app.dispatching.dispatch("weekly")
+            await app.sending.send()
             reader = await app.database.aread(lambda conn: subscribers.listing(conn)[0])
-            token = app.keyring.unsubscribe_token(reader.subscription.id)
+            token = app.shared.keyring.unsubscribe_token(reader.subscription.id)
     assert logged
     assert [line for line in logged if "anna" in str(line) or token in str(line)] == []
 
@@ -245,8 +246,8 @@ async def test_the_main_job_runs_on_postgresql(tmp_path: Path, postgresql_url: s
     async with await App.open(load(file, {})) as app:
         await app.import_subscribers([ANNA])
         assert (await app.cycle())["collected"]["sources"][0]["new"] == 3
-        assert (await app.dispatch("weekly"))["deliveries"] == 1
-        assert (await app.send())["sent"] == 1
+        assert (await app.dispatching.dispatch("weekly"))["deliveries"] == 1
+        assert (await app.sending.send())["sent"] == 1
         assert (await app.cycle())["clock"] == ""
         seen = await app.database.aread(lambda conn: reports.status(app.config, conn, now()))
     assert (seen["issues"][0]["state"], seen["issues"][0]["deliveries"]) == ("sent", {"sent": 1})
@@ -282,12 +283,12 @@ async def test_sending_that_would_do_harm_rests_until_an_operator_wants_it(tmp_p
     config = load_publication(tmp_path)
     reason = "10 of the last 12 addresses do not exist, says the server: 550 5.1.1 unknown"
     async with await App.open(config) as app:
-        await app._rest(reason)
+        await app.sending._rest(reason)
     async with await App.open(config) as app:
         told = await app.database.aread(partial(reports.status, config, now=now()))
         assert told["outbox"]["rests"] == reason
-        resting = await app.send(by_hand=False)
+        resting = await app.sending.send(by_hand=False)
         assert (resting["held"], resting["lasting"]) == (reason, True)
-        assert (await app.send())["held"] == ""
+        assert (await app.sending.send())["held"] == ""
         told = await app.database.aread(partial(reports.status, config, now=now()))
         assert told["outbox"]["rests"] is None

@@ -30,9 +30,9 @@ async def app(tmp_path: Path) -> AsyncIterator[App]:
             {"email": "boris@reader.example", "languages": "ru", "consent": "form"},
         ]
         await app.import_subscribers(rows)
-        await app.collect()
-        await app.dispatch("weekly")
-        await app.send()
+        await app.publishing.collect()
+        await app.dispatching.dispatch("weekly")
+        await app.sending.send()
         yield app
 
 
@@ -126,7 +126,7 @@ async def test_the_page_of_an_issue_holds_nobody_s_link_or_name(app: App, client
     page = (await client.get(address.removeprefix("https://mail.ledger.example"))).text
     assert "A good harvest" in page
     assert "/u/" not in page
-    for secret in ("anna", "boris", "reader.example", *(app.keyring.unsubscribe_token(n) for n in (1, 2))):
+    for secret in ("anna", "boris", "reader.example", *(app.shared.keyring.unsubscribe_token(n) for n in (1, 2))):
         assert secret not in page
 
 
@@ -139,7 +139,7 @@ async def test_what_is_not_there_is_a_404_in_the_visitor_s_language(client: http
 
 async def test_opening_an_unsubscribe_link_changes_nothing(app: App, client: httpx2.AsyncClient) -> None:
     """P5, F9: only a post does."""
-    path = f"/u/{app.keyring.unsubscribe_token(1)}"
+    path = f"/u/{app.shared.keyring.unsubscribe_token(1)}"
     for method in ("GET", "HEAD", "OPTIONS"):
         await client.request(method, path)
     assert state(app, 1) is SubscriptionState.CONFIRMED
@@ -165,7 +165,7 @@ async def test_one_click_unsubscribes_at_once_and_answers_the_same_each_time(
     app: App, client: httpx2.AsyncClient, post: dict[str, object]
 ) -> None:
     """H2, F14: no cookie, no login, no redirect; RFC 8058 §3.2 posts come from other sites."""
-    path = f"/u/{app.keyring.unsubscribe_token(1)}"
+    path = f"/u/{app.shared.keyring.unsubscribe_token(1)}"
     first = await client.post(path, **post)  # type: ignore[arg-type]  # httpx2's own union of forms
     assert (first.status_code, "location" in first.headers, "set-cookie" in first.headers) == (200, False, False)
     assert state(app, 1) is SubscriptionState.UNSUBSCRIBED
@@ -202,7 +202,7 @@ async def test_a_withdrawn_article_has_no_page(app: App, client: httpx2.AsyncCli
     """L11."""
     home = (await client.get("/?lang=en")).text
     path = next(link for link in links(home) if link.endswith("harvest")).removeprefix("https://mail.ledger.example")
-    await app.withdraw([path.split("/")[2]])
+    await app.publishing.withdraw([path.split("/")[2]])
     assert (await client.get(path)).status_code == 404
 
 

@@ -5,16 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+import typer
 from rich.markup import escape
 
+from publisher.app import now
+from publisher.cli import show as shown
+from publisher.cli.reach import Json, load
 from publisher.cli.show import out
 from publisher.config import Config
 from publisher.config.values import selector as checked
 from publisher.errors import PublisherError
 from publisher.mail import dkim
+from publisher.mail.dkim import Kind
+
+dkim_cli = typer.Typer(no_args_is_help=True, help="Keys that sign mail.")
+
+
+@dkim_cli.command("new")
+def dkim_key_new(
+    selector: Annotated[str, typer.Option("--selector", help="Its name in the DNS; default: after the month.")] = "",
+    kind: Annotated[Kind, typer.Option("--type", help="rsa, or ed25519 for a second signature.")] = "rsa",
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="File to write; default: in the data directory.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a key that signs mail (DKIM), and print the DNS record that lets the world check it."""
+    shown.value(new(load(), kind=kind, selector=selector, file=out_file, now=now()), as_json, show)
 
 
 def new(config: Config, *, kind: dkim.Kind, selector: str, file: Path | None, now: datetime) -> dict[str, Any]:

@@ -79,16 +79,16 @@ def test_an_archive_document_says_that_it_is_one_and_where_its_neighbours_are() 
 async def test_withdrawing_an_article_leaves_a_tombstone_with_its_id(tmp_path: Path) -> None:
     """Issue 3, point 5: through the store; releasing it takes the tombstone away again."""
     async with await App.open(load_publication(tmp_path)) as app:
-        await app.collect()
+        await app.publishing.collect()
         path = tmp_path / "data" / "site" / "feeds" / "all.atom"
         before = etree.fromstring(path.read_bytes())
         entry = next(e for e in before.iter("{*}entry") if e.findtext("{*}title") == "The border is quiet")
         link = entry.find("{*}link[@rel='alternate']")
         assert link is not None
         ref = str(link.get("href")).split("/")[-2]
-        await app.withdraw([ref])
+        await app.publishing.withdraw([ref])
         after = etree.fromstring(path.read_bytes())
         assert [stone.get("ref") for stone in after.iter(f"{AT}deleted-entry")] == [entry.findtext("{*}id")]
         assert entry.findtext("{*}id") not in [e.findtext("{*}id") for e in after.iter("{*}entry")]
-        await app.release([ref])
+        await app.publishing.release([ref])
         assert b"deleted-entry" not in path.read_bytes()

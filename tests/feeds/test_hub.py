@@ -125,17 +125,17 @@ async def test_each_changed_feed_is_told_once_and_an_unchanged_one_never(tmp_pat
     async with running_hub() as hub:
         config = with_hub(load_publication(tmp_path), hub)
         async with await App.open(config, fetcher=Fetcher(["127.0.0.1"])) as app:
-            await app.collect()
-            await app.announcer.tell()
+            await app.publishing.collect()
+            await app.shared.announcer.tell()
             assert hub.topics() == addresses(*FEEDS)
-            await app.collect()
-            await app.feeds()
-            await app.announcer.tell()
+            await app.publishing.collect()
+            await app.publishing.feeds()
+            await app.shared.announcer.tell()
             assert hub.topics() == []
             write_article(tmp_path, "tax.md", BORDER.replace("The border is quiet", "A new tax").replace("-19", "-21"))
-            await app.collect()
-            assert app.announcer.woken.is_set()
-            await app.announcer.tell()
+            await app.publishing.collect()
+            assert app.shared.announcer.woken.is_set()
+            await app.shared.announcer.tell()
             assert hub.topics() == addresses(*ENGLISH_SECURITY)
         async with await App.open(config, fetcher=Fetcher(["127.0.0.1"])) as app:
             await app.cycle()
@@ -148,17 +148,17 @@ async def test_pings_wait_for_live_bytes_and_never_hold_up_publishing(tmp_path: 
         hub.status = b"503 Service Unavailable"
         config = with_hub(load_publication(tmp_path), hub)
         async with await App.open(config, fetcher=Fetcher(["127.0.0.1"])) as app:
-            await app.collect()
+            await app.publishing.collect()
             assert hub.posts == []
             assert (tmp_path / "data" / "site" / "feeds" / "all.atom.gz").exists()
-            assert (await app.announcer.tell()).failed == 18
+            assert (await app.shared.announcer.tell()).failed == 18
             for ping in await app.database.aread(hub_pings.waiting):  # half a minute passes
                 await app.database.awrite(partial(hub_pings.failed, ping=ping, problem="", next_at=NOW))
         hub.topics()
         hub.status = b"200 OK"
         async with await App.open(config, fetcher=Fetcher(["127.0.0.1"])) as app:
-            await asyncio.wait_for(app.announcer.wait(), 5)  # what is due does not wait for a change
-            assert (await app.announcer.tell()).told == 18
+            await asyncio.wait_for(app.shared.announcer.wait(), 5)  # what is due does not wait for a change
+            assert (await app.shared.announcer.tell()).told == 18
         assert hub.topics() == addresses(*FEEDS)
 
 
@@ -166,8 +166,8 @@ async def test_a_hub_that_is_configured_no_more_is_told_nothing(tmp_path: Path) 
     async with running_hub() as hub:
         config = load_publication(tmp_path)
         async with await App.open(with_hub(config, hub), fetcher=Fetcher(["127.0.0.1"])) as app:
-            await app.collect()
+            await app.publishing.collect()
         async with await App.open(config, fetcher=Fetcher(["127.0.0.1"])) as app:
-            await app.collect()
+            await app.publishing.collect()
             assert await app.database.aread(hub_pings.waiting) == []
         assert hub.posts == []

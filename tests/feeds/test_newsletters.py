@@ -30,17 +30,17 @@ async def test_an_issue_is_an_entry_when_it_is_sent_and_keeps_its_id(tmp_path: P
 
     async with await App.open(load_publication(tmp_path)) as app:
         await app.import_subscribers([ANNA])
-        await app.collect()
-        await app.dispatch("weekly")
-        await app.feeds()
+        await app.publishing.collect()
+        await app.dispatching.dispatch("weekly")
+        await app.publishing.feeds()
         assert ids() == []
-        await app.send()
+        await app.sending.send()
         (first,) = ids()
         write_article(tmp_path, "tax.md", BORDER.replace("The border is quiet", "A new tax").replace("-19", "-21"))
-        await app.collect()
-        made = await app.dispatch("weekly")
+        await app.publishing.collect()
+        made = await app.dispatching.dispatch("weekly")
         if made["outcome"] == "dispatched":  # by hand there is one slot a minute
-            await app.send()
+            await app.sending.send()
             assert ids()[1:] == [first]
         assert ids()[-1] == first
 
@@ -49,14 +49,14 @@ async def test_the_entry_is_the_issue_as_everybody_may_see_it(tmp_path: Path) ->
     """L6: nobody's links, nobody's address; the articles and the way to the page."""
     async with await App.open(load_publication(tmp_path)) as app:
         await app.import_subscribers([ANNA])
-        await app.collect()
-        await app.dispatch("weekly")
-        await app.send()
+        await app.publishing.collect()
+        await app.dispatching.dispatch("weekly")
+        await app.sending.send()
         (issue,) = app.database.read(lambda conn: issues.listing(conn))
         path = tmp_path / "data" / "site" / "feeds" / "newsletter-weekly.json"
         (item,) = json.loads(path.read_bytes())["items"]
         assert item["url"] == f"https://mail.ledger.example/issues/{issue.ref}?lang=en"
         assert item["title"].startswith("The week: ")
         assert "A good harvest" in item["content_html"]
-        for secret in ("anna@", "/u/", app.keyring.unsubscribe_token(1)):
+        for secret in ("anna@", "/u/", app.shared.keyring.unsubscribe_token(1)):
             assert secret not in path.read_text(encoding="utf-8")

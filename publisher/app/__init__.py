@@ -1,0 +1,151 @@
+"""The composition root: builds the parts of a publication and tells the stories that commands and schedules ask for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from publisher import digests, reports, subscriptions
+from publisher.app.clock import hexadecimal, now
+from publisher.app.dispatching import Dispatching
+from publisher.app.publishing import Publishing
+from publisher.app.sending import RESENT_FOR, Sending
+from publisher.app.shared import Shared, renderer_of, silent
+from publisher.config import Config
+from publisher.control import Progress
+from publisher.http import Fetcher
+from publisher.render import Renderer
+from publisher.store.database import Database
+from publisher.store.lock import DirectoryLock
+
+__all__ = ["RESENT_FOR", "App", "check_templates", "hexadecimal", "now", "plan_slots", "silent"]
+
+
+def check_templates(config: Config) -> None:
+    """Compile every template and try each newsletter's on made-up articles. Raises RenderError (E1, E5, E15)."""
+    usual = Renderer.for_newsletter(config)
+    for newsletter in config.newsletters:
+        renderer = renderer_of(config, newsletter, usual)
+        digests.check_templates(config, newsletter, renderer, now())
+
+
+class App:
+    """One publication with its data directory held.
+
+    Stories that commands reach take JSON values and return JSON values; `progress` is told of their steps.
+    Use as an asynchronous context manager: leaving closes the database and frees the directory.
+    """
+
+    def __init__(self, lock: DirectoryLock, shared: Shared) -> None:
+        self.lock = lock
+        self.shared = shared
+        self.publishing = Publishing(shared)
+        self.sending = Sending(shared, self.publishing)
+        self.dispatching = Dispatching(shared, self.sending)
+
+    @classmethod
+    async def open(cls, config: Config, *, fetcher: Fetcher | None = None) -> App:
+        """Hold the data directory, open the database, compile the templates; `fetcher` speaks to other servers.
+
+        Raises BusyError when another process holds the directory, StoreError and RenderError as their modules say.
+        """
+        lock = DirectoryLock(config.data_dir)
+        lock.acquire()
+        try:
+            database = await asyncio.to_thread(Database.open, config.database_url, data_dir=config.data_dir)
+            try:
+                app = cls(lock, Shared(config, database, fetcher or Fetcher()))
+                await app.sending.begin()
+                await app.shared.announcer.look()
+            except BaseException:
+                database.close()
+                raise
+        except BaseException:
+            lock.release()
+            raise
+        return app
+
+    async def __aenter__(self) -> App:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop the inbox, end this worker, close the database, free the directory."""
+        try:
+            await self.shared.announcer.close()
+            await self.sending.close()
+        finally:
+            await asyncio.to_thread(self.shared.database.close)
+            self.lock.release()
+
+    @property
+    def config(self) -> Config:
+        """The configuration it was opened with."""
+        return self.shared.config
+
+    @property
+    def database(self) -> Database:
+        """The open database."""
+        return self.shared.database
+
+    @property
+    def actions(self) -> Mapping[str, Callable[..., Any]]:
+        """The stories that a command may ask of a running service."""
+        return {
+            "collect": self.publishing.collect,
+            "feeds": self.publishing.feeds,
+            "release": self.publishing.release,
+            "withdraw": self.publishing.withdraw,
+            "dispatch": self.dispatching.dispatch,
+            "send": self.sending.send,
+            "resend": self.sending.resend,
+            "add_subscriber": self.add_subscriber,
+            "import_subscribers": self.import_subscribers,
+        }
+
+    async def add_subscriber(self, *, progress: Progress = silent, **row: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values
+        """Add one confirmed reader, whose consent is stated (P4)."""
+        return await self.import_subscribers([row], method="command", progress=progress)
+
+    async def import_subscribers(
+        self, rows: Sequence[Mapping[str, Any]], *, method: str = "import", progress: Progress = silent
+    ) -> dict[str, Any]:
+        """Add readers from rows of a table, all of them or, when any row is wrong, none."""
+        return await asyncio.to_thread(
+            subscriptions.add_readers, self.database, self.config, rows, method=method, now=now(), progress=progress
+        )
+
+    async def cycle(self, *, progress: Progress = silent) -> dict[str, Any]:
+        """Do one full round: collect, build feeds, decide what is due, send, tell the hubs."""
+        collected = await self.publishing.collect(progress=progress)
+        dispatched = await self.dispatching.run_due()
+        sent = await self.sending.send(progress=progress)
+        await self.shared.announcer.tell()
+        return {
+            "collected": collected,
+            "dispatched": dispatched,
+            "sent": sent,
+            "clock": self.dispatching.clock_problem,
+        }
+
+
+def plan_slots(database: Database, config: Config, newsletter: str | None, count: int) -> list[dict[str, Any]]:
+    """Return the next slots of one newsletter, or of each, and what the next of each frequency would do. Blocking."""
+    chosen = [digests.newsletter_named(config, newsletter)] if newsletter else config.newsletters
+    usual = Renderer.for_newsletter(config)
+    return [
+        reports.planned_value(config, planned)
+        for one in chosen
+        for planned in digests.plan(
+            database,
+            config,
+            one,
+            renderer=renderer_of(config, one, usual),
+            now=now(),
+            ids=hexadecimal,
+            count=count,
+        )
+    ]

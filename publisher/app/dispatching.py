@@ -1,0 +1,192 @@
+"""From articles to issues: deciding slots, composing by hand, and marked tests."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import structlog
+
+from publisher import addresses, digests, reports, slots
+from publisher.app.clock import hexadecimal, now
+from publisher.app.sending import Sending
+from publisher.app.shared import Desk, Shared, silent
+from publisher.config import Newsletter
+from publisher.control import Progress
+from publisher.errors import BusyError, RefusedError, StoreError
+from publisher.model import SlotOutcome
+from publisher.slots import Slot
+from publisher.store import issues, meta
+from publisher.store.database import Connection
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+_SEEN_EVERY = timedelta(seconds=60)  # spec delivery §5.4
+
+
+class Dispatching(Desk):
+    """The stories of slots and issues."""
+
+    def __init__(self, shared: Shared, sending: Sending) -> None:
+        super().__init__(shared)
+        self.sending = sending
+        self._dispatching = asyncio.Lock()
+        self.clock_problem = ""
+        """Why no slot is decided at present; "" when they are."""
+
+    async def dispatch(
+        self,
+        newsletter: str,
+        *,
+        dry_run: bool = False,
+        to: str | None = None,
+        progress: Progress = silent,
+    ) -> dict[str, Any]:
+        """Compose an issue of a newsletter by hand, for its readers of every frequency; the slot is this minute.
+
+        `dry_run` tells what would happen and writes nothing. `to` sends a marked test to that address alone (K17).
+        """
+        chosen = digests.newsletter_named(self.config, newsletter)
+        if to is not None:
+            return await self._send_test(chosen, to)
+        moment = now()
+        progress(f"composing {chosen.slug}", 0, None)
+        async with self._dispatching:
+            report = await self._dispatch(
+                chosen, digests.MANUAL, digests.manual_slot(self.config, moment), moment, dry_run
+            )
+        return _dispatch_value(report)
+
+    async def run_due(self) -> list[dict[str, Any]]:
+        """Decide every slot that is due, and return what became of those that ran.
+
+        A slot whose issue cannot be made is reported as `failed`, stays undecided and holds up no other. None is
+        decided while the clock cannot be believed (`clock_problem`).
+        """
+        done = []
+        async with self._dispatching:
+            moment = now()
+            self.clock_problem = await self.database.awrite(partial(_look_at_clock, now=moment))
+            if self.clock_problem:
+                log.error("scheduling is held", reason=self.clock_problem)
+                return []
+            for newsletter in self.config.newsletters:
+                for name in newsletter.frequencies:
+                    moment = now()
+                    due = await self.database.awrite(partial(self._due, newsletter, name, moment=moment))
+                    if due is not None:
+                        done.append(await self._dispatch_due(newsletter, name, due, moment))
+        return done
+
+    async def _dispatch_due(self, newsletter: Newsletter, name: str, slot: Slot, moment: datetime) -> dict[str, Any]:
+        try:
+            return _dispatch_value(await self._dispatch(newsletter, name, slot, moment, dry_run=False))
+        except (StoreError, BusyError):
+            raise
+        except Exception as error:  # whatever one newsletter's templates or articles do, the others go out
+            log.exception("slot failed", newsletter=newsletter.slug, frequency=name, slot=slot.local)
+            failed = digests.DispatchReport(
+                newsletter=newsletter.slug, frequency=name, slot=slot.local, outcome=SlotOutcome.HELD
+            )
+            return _dispatch_value(failed) | {"outcome": "failed", "reason": f"{type(error).__name__}: {error}"}
+
+    async def trust_clock(self) -> None:
+        """Believe the clock as it is now, although it once showed a later time."""
+        moment = now()
+        await self.database.awrite(lambda conn: meta.put(conn, reports.LAST_SEEN, moment.isoformat()))
+
+    def _due(self, newsletter: Newsletter, name: str, conn: Connection, *, moment: datetime) -> Slot | None:
+        """Record the slots that will not run, and return the one that does."""
+        site_zone = self.config.site.timezone
+        frequency = newsletter.frequencies[name]
+        schedule = frequency.schedule(site_zone)
+        key = {"newsletter": newsletter.slug, "frequency": name}
+        due = slots.due(
+            schedule,
+            last_decided_at=issues.last_decided(conn, **key),
+            since_at=issues.schedule_since(conn, **key, fingerprint=schedule.fingerprint, now=moment),
+            now=moment,
+            max_lateness=frequency.lateness(site_zone),
+            catch_up=frequency.catch_up,
+        )
+        late = f"more than {frequency.max_lateness or frequency.lateness(site_zone)} late"
+        for slot, outcome, reason in (
+            *((slot, SlotOutcome.MISSED, late) for slot in due.missed),
+            *((slot, SlotOutcome.SKIPPED, f"its articles come with {due.run.local}") for slot in due.folded if due.run),
+        ):
+            issues.decide_slot(
+                conn, **key, slot=slot.local, slot_at=slot.at, outcome=outcome, reason=reason, now=moment
+            )
+            log.warning("slot not run", **key, slot=slot.local, outcome=outcome, reason=reason)
+        return due.run
+
+    async def _dispatch(
+        self, newsletter: Newsletter, frequency: str, slot: Slot, moment: datetime, dry_run: bool
+    ) -> digests.DispatchReport:
+        report = await asyncio.to_thread(
+            digests.dispatch,
+            self.database,
+            self.config,
+            newsletter,
+            frequency,
+            slot,
+            renderer=self.shared.renderers[newsletter.slug],
+            now=moment,
+            ids=hexadecimal,
+            dry_run=dry_run,
+        )
+        if not dry_run:
+            log.info(
+                "slot decided",
+                newsletter=newsletter.slug,
+                slot=slot.local,
+                outcome=report.outcome,
+                reason=report.reason,
+            )
+            self.shared.woken.set()
+        return report
+
+    async def _send_test(self, newsletter: Newsletter, to: str) -> dict[str, Any]:
+        try:
+            address = addresses.parse(to).address
+        except ValueError as error:
+            raise RefusedError(f"{to!r}: {error}") from error
+        await self.sending.prepare()
+        moment = now()
+        mail = await asyncio.to_thread(
+            digests.trial_mail,
+            self.database,
+            self.config,
+            newsletter,
+            address,
+            renderer=self.shared.renderers[newsletter.slug],
+            now=moment,
+            ids=hexadecimal,
+        )
+        message, sender = mail.message, newsletter.from_address
+        if self.shared.signer is not None:
+            message = await asyncio.to_thread(self.shared.signer.signed, message, from_address=sender, date=moment)
+        transport = self.sending.transport()
+        try:
+            attempt = await transport.send(sender, address, message)
+        finally:
+            await transport.close()
+        return {"to": address, "subject": mail.segment.subject, "outcome": attempt.outcome, "reply": attempt.text}
+
+
+def _look_at_clock(conn: Connection, *, now: datetime) -> str:
+    """Note that we are alive, once a minute, and return why the clock cannot be believed ("" when it can)."""
+    seen = reports.last_seen(conn)
+    if seen is None or now >= seen + _SEEN_EVERY:
+        meta.put(conn, reports.LAST_SEEN, now.isoformat())
+    return slots.clock_problem(seen, now)
+
+
+def _dispatch_value(report: digests.DispatchReport) -> dict[str, Any]:
+    return asdict(report) | {
+        "sizes": dict(report.sizes),
+        "left_out": {str(number): reason for number, reason in report.left_out.items()},
+    }

@@ -1,0 +1,38 @@
+"""Commands about mails to readers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from publisher import reports
+from publisher.cli import show
+from publisher.cli.reach import Json, do, load, read
+
+deliveries_cli = typer.Typer(no_args_is_help=True, help="Mails to readers: what became of each.")
+
+
+@deliveries_cli.command("list")
+def deliveries_list(
+    state: Annotated[
+        list[str] | None,
+        typer.Option("--state", help="queued, sending, sent, deferred, failed, uncertain, suppressed, expired."),
+    ] = None,
+    issue: Annotated[str | None, typer.Option("--issue", help="Ref of the issue, as `status` shows it.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1)] = 50,
+    as_json: Json = False,
+) -> None:
+    """List deliveries with the server's words; `--state uncertain` shows what waits for your decision."""
+    loaded = load()
+    found = read(loaded, lambda conn: reports.delivery_list(conn, states=state or (), issue=issue, limit=limit))
+    show.value(found, as_json, show.deliveries)
+
+
+@deliveries_cli.command("resend")
+def deliveries_resend(
+    ids: Annotated[list[int], typer.Argument(metavar="ID...", help="Numbers as `deliveries list` shows them.")],
+    as_json: Json = False,
+) -> None:
+    """Send uncertain or failed deliveries once more; who got the first copy gets a second."""
+    show.value(do("resend", {"ids": ids}), as_json, show.resent)

@@ -1,0 +1,142 @@
+"""Commands that begin something: a publication, a demo, the service."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from publisher import config, sample, scaffold
+from publisher.app import App, check_templates, now
+from publisher.app.signals import signals
+from publisher.cli import show
+from publisher.cli.reach import Json, find, load, progress
+from publisher.cli.show import err, out
+from publisher.config import Config
+from publisher.errors import ConfigurationError, Problem, RenderError
+from publisher.mail.dkim import Signer
+
+cli = typer.Typer()
+
+
+@cli.command()
+def init(directory: Annotated[Path, typer.Argument(help="Folder to write the new publication into.")]) -> None:
+    """Write a new publication: a commented configuration, a template folder, an example article."""
+    for path in scaffold.init(directory):
+        out.print(f"wrote {path}", soft_wrap=True)
+    out.print(f"\nNext: publisher --config {directory / 'config' / 'publisher.toml'} run", soft_wrap=True)
+
+
+@cli.command()
+def check(as_json: Json = False) -> None:
+    """Check the configuration as a whole: problems stop the service, warnings are for you to weigh."""
+    path = find()
+    try:
+        loaded = config.load(path, os.environ)
+        _check_templates(loaded)
+        Signer.load(loaded)
+    except ConfigurationError as error:
+        if as_json:
+            show.as_json({"ok": False, "problems": [show.problem_value(p) for p in error.problems], "warnings": []})
+            raise typer.Exit(error.exit_code) from None
+        raise
+    warnings = (*config.check(loaded), *config.sending_problems(loaded))
+    if as_json:
+        show.as_json({"ok": True, "problems": [], "warnings": [show.problem_value(p) for p in warnings]})
+        return
+    for warning in warnings:
+        err.print(f"warning: {escape(str(warning))}", soft_wrap=True)
+    out.print(f"{path}: ok" + (f", {len(warnings)} warnings" if warnings else ""), soft_wrap=True)
+
+
+def _check_templates(loaded: Config) -> None:
+    """Try every template; a mistake in one is a problem of the configuration. Raises ConfigurationError."""
+    try:
+        check_templates(loaded)
+    except RenderError as error:
+        placed = re.fullmatch(r"(.+?):(\d+): (.*)", str(error), re.DOTALL)
+        file, line, message = placed.groups() if placed else (str(loaded.files[0]), "", str(error))
+        problem = Problem(file, int(line) if line else None, "", message)
+        raise ConfigurationError((problem,)) from error
+
+
+@cli.command()
+def demo(
+    directory: Annotated[Path, typer.Option("--dir", help="Where the demo keeps everything.")] = Path("demo"),
+    once: Annotated[bool, typer.Option("--once", help="Do it once and stop, instead of serving.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the whole service on a sample publication: collect, build feeds, send an issue, serve pages and inbox."""
+    directory = directory.resolve()
+    values = sample.values(directory)
+    today = now().date()
+    loaded = config.load(sample.materialise(directory, today, values), os.environ)
+
+    async def story() -> dict[str, Any]:
+        async with await App.open(loaded) as app:
+            with progress() as told:
+                done = await sample.perform(app, directory / sample.PUBLICATION, told)
+            if as_json:
+                show.as_json(done)
+            else:
+                show.demo(done, directory, loaded)
+            if not once:
+                await _serve(app)
+            return done
+
+    asyncio.run(story())
+
+
+@cli.command()
+def run(
+    once: Annotated[bool, typer.Option("--once", help="Do one full round and stop, for cron.")] = False,
+    trust_clock: Annotated[
+        bool, typer.Option("--trust-clock", help="Believe the clock, although it showed a later time before.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Run the service: collect, publish feeds, send issues when due, serve pages."""
+    loaded = load()
+    _check_templates(loaded)
+
+    async def story() -> None:
+        async with await App.open(loaded) as app:
+            if trust_clock:
+                await app.dispatching.trust_clock()
+            if not once:
+                await _serve(app)
+                return
+            async with signals(app):
+                with progress() as told:
+                    done = await app.cycle(progress=told)
+            if as_json:
+                show.as_json(done)
+            else:
+                show.collected(done["collected"])
+                for report in done["dispatched"]:
+                    show.dispatched(report)
+                show.sent(done["sent"])
+            show.fail_on_errors(done["collected"])
+            show.fail_on_failed_slots(done["dispatched"])
+            show.try_later(done["clock"] or done["sent"]["held"])
+
+    asyncio.run(story())
+
+
+async def _serve(app: App) -> None:
+    # Loading servers takes a third of a second, and commands that serve nothing are not to wait for it.
+    from publisher.service import Listening, Service
+
+    def ready(listening: Listening) -> None:
+        err.print(f"Pages and feeds: {listening.public}/", soft_wrap=True)
+        if app.sending.inbox is not None:
+            err.print(f"Inbox:           {listening.admin}/inbox/", soft_wrap=True)
+        err.print("Stop with Ctrl-C.")
+
+    async with signals(app):
+        await Service(app).run(ready)

@@ -1,0 +1,100 @@
+"""Commands that do one step of the work, or show it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from publisher import control, reports
+from publisher.app import now, plan_slots
+from publisher.cli import show
+from publisher.cli.reach import Json, do, load, read, reading
+from publisher.config import Config
+from publisher.store.lock import DirectoryLock
+
+cli = typer.Typer()
+
+
+@cli.command()
+def collect(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[SOURCE]...", help="Sources; all when none is named.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Collect articles, decide what is new, and bring the feeds up to date."""
+    done = do("collect", {"names": names or []})
+    show.value(done, as_json, show.collected)
+    show.fail_on_errors(done)
+
+
+@cli.command()
+def feeds(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[FEED]...", help="Feeds; all when none is named.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Build feeds and write the files that changed."""
+    done = do("feeds", {"names": names or []})
+    show.value(done, as_json, show.feeds)
+    if done["problems"]:
+        raise typer.Exit(1)
+
+
+@cli.command()
+def dispatch(
+    newsletter: Annotated[str, typer.Argument(help="Slug of the newsletter.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what would happen; change and send nothing.")
+    ] = False,
+    to: Annotated[str | None, typer.Option("--to", help="Send a marked test to this address only.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compose an issue now, by hand, and queue a delivery for each of its readers; `publisher send` sends them."""
+    if dry_run and to is not None:
+        raise typer.BadParameter("--dry-run sends nothing, --to sends a test: choose one")
+    done = do("dispatch", {"newsletter": newsletter, "dry_run": dry_run, "to": to})
+    show.value(done, as_json, show.tested if to else show.dispatched)
+    if to and done["outcome"] != "accepted":
+        raise typer.Exit(1)
+
+
+@cli.command()
+def send(as_json: Json = False) -> None:
+    """Send the deliveries that are due."""
+    done = do("send", {})
+    show.value(done, as_json, show.sent)
+    show.try_later(done["held"])
+
+
+@cli.command()
+def plan(
+    newsletter: Annotated[str | None, typer.Argument(help="Slug of the newsletter; all when none is named.")] = None,
+    count: Annotated[int, typer.Option("--count", min=1, max=100, help="Slots to show.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """Show the next slots, what the next issue would hold, and why a slot would be skipped."""
+    loaded = load()
+    with reading(loaded) as database:
+        show.value(plan_slots(database, loaded, newsletter, count), as_json, show.plan)
+
+
+@cli.command()
+def status(as_json: Json = False) -> None:
+    """Show what the service holds and does."""
+    loaded = load()
+    done = read(loaded, lambda conn: reports.status(loaded, conn, now()))
+    pid = DirectoryLock.holder_of(loaded.data_dir)
+    done["service"] = {"pid": pid, "edited_since": bool(pid) and _edited_since_start(loaded)}
+    show.value(done, as_json, show.status)
+
+
+def _edited_since_start(loaded: Config) -> bool:
+    """Whether the configuration was edited since the service began to listen: it read the old one."""
+    try:
+        started = (loaded.data_dir / control.SOCKET).stat().st_mtime
+        return any(file.stat().st_mtime > started for file in loaded.files)
+    except OSError:  # it just stopped, or is only starting
+        return False
