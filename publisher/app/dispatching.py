@@ -13,7 +13,7 @@ import structlog
 from publisher import addresses, digests, reports, slots
 from publisher.app.clock import hexadecimal, now
 from publisher.app.sending import Sending
-from publisher.app.shared import Desk, Shared, silent
+from publisher.app.shared import Shared, Stories, silent
 from publisher.config import Newsletter
 from publisher.control import Progress
 from publisher.errors import BusyError, RefusedError, StoreError
@@ -27,7 +27,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 _SEEN_EVERY = timedelta(seconds=60)  # spec delivery §5.4
 
 
-class Dispatching(Desk):
+class Dispatching(Stories):
     """The stories of slots and issues."""
 
     def __init__(self, shared: Shared, sending: Sending) -> None:

@@ -13,7 +13,7 @@ import structlog
 
 from publisher import feeds, ingest, sources
 from publisher.app.clock import now
-from publisher.app.shared import Desk, Shared, named, silent
+from publisher.app.shared import Shared, Stories, named, silent
 from publisher.control import Progress
 from publisher.errors import BusyError, NotFoundError, SourceError, StoreError
 from publisher.model import ArticleState
@@ -23,7 +23,7 @@ from publisher.store.database import Connection
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
-class Publishing(Desk):
+class Publishing(Stories):
     """The stories of articles and feeds."""
 
     def __init__(self, shared: Shared) -> None:

@@ -14,7 +14,7 @@ import structlog
 from publisher import links, reports
 from publisher.app.clock import dice, now
 from publisher.app.publishing import Publishing
-from publisher.app.shared import Desk, Shared, silent
+from publisher.app.shared import Shared, Stories, silent
 from publisher.config import sending_problems
 from publisher.control import Progress
 from publisher.errors import BusyError, ConfigurationError, StoreError
@@ -35,7 +35,7 @@ RESENT_FOR = timedelta(days=1)
 """How long a delivery that an operator sends again may be tried."""
 
 
-class Sending(Desk):
+class Sending(Stories):
     """The stories of deliveries. Nothing is sent before `begin`, and `end` settles what was on the wire."""
 
     def __init__(self, shared: Shared, publishing: Publishing) -> None:

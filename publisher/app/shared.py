@@ -38,7 +38,7 @@ class Shared:
         """Set when there may be deliveries to send."""
 
 
-class Desk:
+class Stories:
     """Where stories of one kind are told, over what all of them share."""
 
     def __init__(self, shared: Shared) -> None:
