@@ -332,6 +332,36 @@ async def test_what_another_worker_took_over_is_not_overwritten(office: Office) 
         assert report.uncertain == 0
 
 
+async def test_a_worker_taken_for_dead_claims_nothing_more(office: Office) -> None:
+    """K7: its outcomes are fenced, what it has not claimed is left to the worker that took over; then it starts anew."""
+    async with smtp_server(Script(dot=["silence"])) as server:
+        running = asyncio.create_task(office.send(server, connections=1, timeouts=Timeouts(dot=0.3)))
+        await server.at_dot.wait()
+        old = office.epoch
+        office.crash()
+        report = await running
+        assert (report.fenced, report.sent, report.waiting) == (1, 0, 12)
+        assert report.held.startswith("the database has lost sight of this worker")
+        assert office.epoch > old
+        assert (await office.send(server)).sent == 12
+        check_ledgers(office, server.received)
+
+
+async def test_a_worker_that_lost_its_life_sign_claims_nothing_more(office: Office) -> None:
+    """K7: it stops by itself before others recover what it has under way, and its outcomes are still written."""
+    async with smtp_server() as server:
+        seen = [True]
+
+        def lose(label: str, done: int, total: int | None) -> None:
+            seen[0] = done < 3
+
+        office.steps = _Told(lose)
+        report = await office.send(server, connections=1, alive=lambda: seen[0])
+        assert 3 <= report.sent == len(server.received) <= 4  # the next had been claimed together with the outcome
+        assert report.held.startswith("the database has lost sight of this worker")
+        assert S.SENDING not in office.states().values()
+
+
 @pytest.mark.parametrize("repaired", [True, False], ids=["in this run", "before the next"])
 async def test_an_outcome_that_could_not_be_written_is_kept_and_written_later(
     office: Office, monkeypatch: pytest.MonkeyPatch, repaired: bool

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from publisher import addresses, faults
 from publisher.mail.steps import Step
 from publisher.model import Claimed
-from publisher.store import claims, deliveries, subscribers
+from publisher.store import claims, deliveries, subscribers, workers
 from publisher.store.database import Connection, Database
 
 
@@ -41,6 +41,8 @@ class Clerk:
     ) -> None:
         self._db, self._clock, self._may_claim = db, clock, may_claim
         self._backlog = backlog
+        self.fenced = False
+        """Whether another worker has declared this one dead: it may claim nothing more."""
         self._turns: list[_Turn] = []
         self._writing: asyncio.Task[None] | None = None
 
@@ -84,16 +86,18 @@ class Clerk:
         now = self._clock()
         faults.point("clerk.begin")
 
-        def work(conn: Connection) -> tuple[set[int], set[int]]:
+        def work(conn: Connection) -> tuple[set[int], set[int], bool]:
             written = _record(conn, done, now)
             faults.point("clerk.recorded")
             # Asked here and not before waiting for the writer: meanwhile somebody may have said stop.
-            taken = claims.take(conn, following, now) if self._may_claim() else set()
+            claiming = bool(following) and self._may_claim()
+            stands = not claiming or workers.stands(conn, following[0].epoch)
+            taken = claims.take(conn, following, now) if claiming and stands else set()
             faults.point("clerk.taken")
-            return written, taken
+            return written, taken, not stands
 
         try:
-            written, taken = await self._db.awrite(work)
+            written, taken, fenced = await self._db.awrite(work)
         except BaseException as error:
             self._backlog += done[kept:]
             for turn in turns:
@@ -103,6 +107,7 @@ class Clerk:
                 raise
             return
         faults.point("clerk.committed")
+        self.fenced = self.fenced or fenced
         del self._backlog[:kept]
         for turn in turns:
             if not turn.said.done():

@@ -30,6 +30,7 @@ COMPOSERS = 2
 """Threads that make messages ahead."""
 
 
+_UNSEEN = "the database has lost sight of this worker, and others take over what it had claimed; it starts anew"
 _GIVEN_UP = Attempt(outcome=Outcome.AMBIGUOUS, code=None, text="given up while stopping", phase="dot")
 
 
@@ -93,6 +94,7 @@ async def run(
     backlog: list[Step] | None = None,
     breaker: Breaker | None = None,
     grace: float = GRACE,
+    alive: Callable[[], bool] = lambda: True,
 ) -> OutboxReport:
     """Send what is due until nothing is, until told to stop, or until the transport is unfit.
 
@@ -101,12 +103,14 @@ async def run(
     per connection (P2). After `stop` nothing is claimed and messages under way are finished, for `grace` seconds.
     Cancelling instead is a crash: what was under way is for `deliveries.recover`.
 
+    `alive` says whether others can still see that this worker lives (`LifeSign`); once it does not, nothing is claimed.
+
     Raises StoreError or BusyError when the ledger cannot be written; then, too, nothing more is sent. Outcomes that are
     known but not written stay in `backlog`; give the same list to the next run, which begins by writing them.
     """
     kept = [] if backlog is None else backlog
     breaker = breaker or Breaker(connections)
-    run_ = _Run(db, transport, epoch, clock, dice, stop, progress, policy, kept, breaker)
+    run_ = _Run(db, transport, epoch, clock, dice, stop, progress, policy, kept, breaker, alive)
     await run_.prepare()
     with ThreadPoolExecutor(COMPOSERS, thread_name_prefix="publisher-compose") as threads:
         ahead = Ahead(db, composer.compose, epoch=epoch, clock=clock, threads=threads, want=2 * connections + 8)
@@ -131,6 +135,7 @@ class _Run:
         policy: Policy,
         backlog: list[Step],
         breaker: Breaker,
+        alive: Callable[[], bool],
     ) -> None:
         self._db, self._transport = db, transport
         self._epoch, self._clock, self._dice = epoch, clock, dice
@@ -142,12 +147,13 @@ class _Run:
         self._lasting = False
         self._paused: list[str] = []
         self._breaker = breaker
+        self._alive = alive
         self._broken: BaseException | None = None
         self._given_up = False
 
     @property
     def _going(self) -> bool:
-        return not (self._stop.is_set() or self._held or self._broken)
+        return not (self._stop.is_set() or self._held or self._broken or self._clerk.fenced) and self._alive()
 
     async def prepare(self) -> None:
         """Write what an earlier run could not, and learn how much there is to do."""
@@ -214,10 +220,14 @@ class _Run:
         return OutboxReport(
             **self._counts,
             waiting=waiting.open,
-            held=self._held,
+            held=self._held or self._unseen(),
             lasting=self._lasting,
             paused=tuple(self._paused),
         )
+
+    def _unseen(self) -> str:
+        """Say that others take this worker for dead, or soon will; "" when they do not."""
+        return _UNSEEN if self._clerk.fenced or not self._alive() else ""
 
     def _count(self, step: Step, written: bool) -> None:
         state = step.record.state

@@ -119,6 +119,13 @@ class Database:
         """Do as `write` does without blocking the event loop; a transaction that has begun outlives cancellation."""
         return await asyncio.get_running_loop().run_in_executor(self._writing, self._write, work)
 
+    def lasting_connection(self) -> Connection:
+        """Return a writing connection outside the pool, for what lasts as long as it does; the caller closes it."""
+        with explained(self.where):
+            connection = self._writers.connect()
+            connection.detach()
+            return connection
+
     def close(self) -> None:
         """Finish what has begun and close every connection; the writer's last, since it empties the log."""
         self._reading.shutdown()

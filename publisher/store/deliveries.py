@@ -140,6 +140,9 @@ def recover(
     d = deliveries.c
     again = d.ambiguous + 1 < MOST_AMBIGUOUS if policy == "retry" else sa.false()
     dead = list(dead_epochs)
+    # First, so that one that lives after all can claim nothing more from here on (`workers.stands`).
+    stopped = sa.update(workers).where(st.one_of(workers.c.epoch, dead), workers.c.stopped_at.is_(None))
+    conn.execute(stopped.values(stopped_at=now))
     statement = sa.update(deliveries).where(st.among(d.state, [DeliveryState.SENDING]), st.one_of(d.epoch, dead))
     rows = conn.execute(
         statement.values(
@@ -151,8 +154,6 @@ def recover(
             finished_at=sa.case((again, sa.null()), else_=sa.literal(now, Instant)),
         ).returning(d.state, d.subscription_id, d.to_seq)
     ).all()
-    stopped = sa.update(workers).where(st.one_of(workers.c.epoch, dead), workers.c.stopped_at.is_(None))
-    conn.execute(stopped.values(stopped_at=now))
     _move_cursors(conn, ((row.subscription_id, row.to_seq) for row in rows if row.state in _REACHED))
     numbers = Counter(DeliveryState(row.state) for row in rows)
     return Recovered(deferred=numbers[DeliveryState.DEFERRED], uncertain=numbers[DeliveryState.UNCERTAIN])
