@@ -333,7 +333,7 @@ async def test_what_another_worker_took_over_is_not_overwritten(office: Office) 
 
 
 async def test_a_worker_taken_for_dead_claims_nothing_more(office: Office) -> None:
-    """K7: its outcomes are fenced, what it has not claimed is left to the worker that took over; then it starts anew."""
+    """K7: its outcomes are fenced, what it has not claimed is left to others; then it starts anew."""
     async with smtp_server(Script(dot=["silence"])) as server:
         running = asyncio.create_task(office.send(server, connections=1, timeouts=Timeouts(dot=0.3)))
         await server.at_dot.wait()

@@ -134,5 +134,5 @@ _standing = (
 )
 _held = sa.text(  # of our own session, so the database is ours; objsubid 2: the key has two halves
     "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid()"
-    f" AND classid = {LIFE_SIGN} AND objid::bigint = :epoch AND objsubid = 2)"
-)
+    " AND classid::bigint = :life_sign AND objid::bigint = :epoch AND objsubid = 2)"
+).bindparams(life_sign=LIFE_SIGN)
