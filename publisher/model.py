@@ -408,6 +408,8 @@ class NewIssue:
     article_ids: tuple[int, ...]
     segments: tuple[NewSegment, ...]
     deliveries: tuple[NewDelivery, ...]
+    transport: str = "smtp"
+    """What carries it: `[smtp]`, or one of `[[transports]]` by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -425,6 +427,8 @@ class Issue:
     created_at: datetime
     sent_at: datetime | None
     deliveries: Mapping[DeliveryState, int]
+    transport: str = "smtp"
+    """What carries it: `[smtp]`, or one of `[[transports]]` by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

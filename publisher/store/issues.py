@@ -293,6 +293,7 @@ def _insert_issue(conn: sa.Connection, new: NewIssue, now: datetime) -> int:
         "slot": new.slot,
         "state": IssueState.SENDING,
         "to_seq": new.to_seq,
+        "transport": new.transport,
         "settings": dict(new.settings),
         "created_at": now,
     }
@@ -365,6 +366,7 @@ def _load(conn: sa.Connection, statement: sa.Select[Any]) -> list[Issue]:
             created_at=row.created_at,
             sent_at=row.sent_at,
             deliveries=counts[row.id],
+            transport=row.transport,
         )
         for row in rows
     ]

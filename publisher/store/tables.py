@@ -326,6 +326,7 @@ issues = _table(
     _text("slot"),
     _text("state"),
     sa.Column("to_seq", Id, nullable=False),
+    _text("transport"),  # that carries all of it; a newsletter that names another one changes nothing in flight
     sa.Column("settings", Json, nullable=False),  # sender, titles …, as they were: a reload changes nothing in flight
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("sent_at", Instant),
@@ -389,6 +390,39 @@ deliveries = _table(
     sa.Index("ix_deliveries_waiting", "next_at", "id", sqlite_where=_WAITING, postgresql_where=_WAITING),
     sa.Index("ix_deliveries_sending", "epoch", sqlite_where=_SENDING, postgresql_where=_SENDING),
     sa.Index("ix_deliveries_open", "issue_id", sqlite_where=_OPEN, postgresql_where=_OPEN),
+)
+
+attempts = _table(
+    "attempts",
+    _id(),
+    sa.Column("delivery_id", Id, sa.ForeignKey("deliveries.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("number", sa.Integer, nullable=False),
+    _text("outcome"),
+    _text("phase"),
+    sa.Column("code", sa.Integer),
+    _text("text"),  # the server's words
+    sa.Column("ended_at", Instant, nullable=False),
+)
+"""Attempts that came to nothing; the one that succeeded is told by the delivery itself."""
+
+soft_bounces = _table(
+    "soft_bounces",
+    sa.Column("subscriber_id", Id, sa.ForeignKey("subscribers.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("issue_id", Id, sa.ForeignKey("issues.id", ondelete="CASCADE"), primary_key=True, index=True),
+    _text("reason"),
+    sa.Column("recorded_at", Instant, nullable=False),
+)
+"""Issues that a reader's server would not take just then: one event each, however many attempts (spec mail §1.7)."""
+
+paces = _table(
+    "paces",
+    _text("key", primary_key=True),  # transport smtp | provider smtp google | newsletter weekly
+    sa.Column("full_at", Instant),  # when its bucket is full again
+    sa.Column("since_at", Instant),  # first kept to: the first day of warming up
+    sa.Column("slow_per_hour", sa.Integer),  # "too fast", it said: what was thought bearable then
+    sa.Column("slow_at", Instant),
+    sa.Column("rests_until", Instant),
+    _text("slow_reason", nullable=True),
 )
 
 workers = _table(

@@ -208,7 +208,7 @@ def fill(conn: Connection, count: int) -> None:
     head, body = encode_segment(headers=headers, text=text, html=html)
     settings = {"from_address": "news@example.org", "public_url": "https://news.example.org"}
     issue = {"id": 1, "ref": "r", "newsletter": "n", "frequency": "w", "slot": "s", "state": IssueState.SENDING}
-    conn.execute(sa.insert(issues).values(**issue, to_seq=0, settings=settings, created_at=NOW))
+    conn.execute(sa.insert(issues).values(**issue, to_seq=0, transport="smtp", settings=settings, created_at=NOW))
     segment = {"id": 1, "issue_id": 1, "key": "en", "language": "en", "format": Format.HTML, "subject": "The week"}
     conn.execute(sa.insert(segments).values(**segment, is_web=False, html=html, text=text, head=head, body=body))
     numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count)"

@@ -134,6 +134,7 @@ def upgrade() -> None:
         sa.Column("slot", Words, nullable=False),
         sa.Column("state", Words, nullable=False),
         sa.Column("to_seq", Id, nullable=False),
+        sa.Column("transport", Words, nullable=False),
         sa.Column("settings", Json, nullable=False),
         sa.Column("created_at", Instant, nullable=False),
         sa.Column("sent_at", Instant, nullable=True),
@@ -392,4 +393,47 @@ def upgrade() -> None:
         ["next_at", "id"],
         sqlite_where=sa.text("state IN ('queued', 'deferred')"),
         postgresql_where=sa.text("state IN ('queued', 'deferred')"),
+    )
+    op.create_table(
+        "attempts",
+        sa.Column("id", Id, nullable=False),
+        sa.Column("delivery_id", Id, nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("outcome", Words, nullable=False),
+        sa.Column("phase", Words, nullable=False),
+        sa.Column("code", sa.Integer(), nullable=True),
+        sa.Column("text", Words, nullable=False),
+        sa.Column("ended_at", Instant, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["delivery_id"], ["deliveries.id"], name=op.f("fk_attempts_delivery_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_attempts")),
+        sqlite_strict=True,
+    )
+    op.create_index(op.f("ix_attempts_delivery_id"), "attempts", ["delivery_id"])
+    op.create_table(
+        "soft_bounces",
+        sa.Column("subscriber_id", Id, nullable=False),
+        sa.Column("issue_id", Id, nullable=False),
+        sa.Column("reason", Words, nullable=False),
+        sa.Column("recorded_at", Instant, nullable=False),
+        sa.ForeignKeyConstraint(["issue_id"], ["issues.id"], name=op.f("fk_soft_bounces_issue_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["subscriber_id"], ["subscribers.id"], name=op.f("fk_soft_bounces_subscriber_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("subscriber_id", "issue_id", name=op.f("pk_soft_bounces")),
+        sqlite_strict=True,
+    )
+    op.create_index(op.f("ix_soft_bounces_issue_id"), "soft_bounces", ["issue_id"])
+    op.create_table(
+        "paces",
+        sa.Column("key", Words, nullable=False),
+        sa.Column("full_at", Instant, nullable=True),
+        sa.Column("since_at", Instant, nullable=True),
+        sa.Column("slow_per_hour", sa.Integer(), nullable=True),
+        sa.Column("slow_at", Instant, nullable=True),
+        sa.Column("rests_until", Instant, nullable=True),
+        sa.Column("slow_reason", Words, nullable=True),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_paces")),
+        sqlite_strict=True,
     )
