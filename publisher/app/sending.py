@@ -15,6 +15,7 @@ from publisher import links, reports
 from publisher.app.clock import dice, now
 from publisher.app.publishing import Publishing
 from publisher.app.shared import Shared, Stories, silent
+from publisher.app.worker import Worker
 from publisher.config import sending_problems
 from publisher.control import Progress
 from publisher.errors import BusyError, ConfigurationError, StoreError
@@ -27,7 +28,6 @@ from publisher.mail.outbox import OutboxReport
 from publisher.mail.smtp import Transport
 from publisher.mail.steps import Policy, Step
 from publisher.store import deliveries, meta
-from publisher.store.database import Connection
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -42,7 +42,7 @@ class Sending(Stories):
         super().__init__(shared)
         self.publishing = publishing
         self.inbox = Inbox(shared.config.data_dir / "inbox") if shared.config.smtp.embedded else None
-        self.epoch = 0
+        self.worker = Worker(shared.database, shared.config.smtp.on_uncertain)
         self.backlog: list[Step] = []
         """What became of deliveries, as far as it could not be written yet (J4)."""
         self.breaker = Breaker(shared.config.smtp.connections)
@@ -59,30 +59,15 @@ class Sending(Stories):
         await self.end()
 
     async def begin(self) -> None:
-        """Take a new epoch. The lock proves every earlier worker on this directory dead, so their open rows recover."""
-        moment = now()
-
-        def begin(conn: Connection) -> int:
-            dead = deliveries.running_epochs(conn)
-            if dead:
-                recovered = deliveries.recover(conn, dead, policy=self.config.smtp.on_uncertain, now=moment)
-                log.warning("recovered", deferred=recovered.deferred, uncertain=recovered.uncertain)
-                for epoch in dead:
-                    deliveries.stop_epoch(conn, epoch, moment)
-            self.resting = meta.get(conn, reports.SENDING_RESTS) or ""
-            return deliveries.new_epoch(conn, moment)
-
-        self.epoch = await self.database.awrite(begin)
+        """Start as a new worker, which recovers those proven dead."""
+        await self.worker.begin()
+        resting = await self.database.aread(lambda conn: meta.get(conn, reports.SENDING_RESTS))
+        self.resting = resting or ""
 
     async def end(self) -> None:
-        """Settle what sending left on the wire when it was broken off, and note that this worker has ended."""
+        """Write what is known and not written yet, and end this worker."""
         await outbox.settle(self.database, self.backlog, clock=now)
-        moment, policy = now(), self.config.smtp.on_uncertain
-        left = await self.database.awrite(
-            lambda conn: deliveries.recover(conn, [self.epoch], policy=policy, now=moment)
-        )
-        if left.deferred or left.uncertain:
-            log.warning("sending was broken off", deferred=left.deferred, uncertain=left.uncertain)
+        await self.worker.end()
 
     async def prepare(self) -> None:
         """Start the embedded inbox if it is configured. Raises ConfigurationError when mail can go nowhere."""
@@ -113,7 +98,7 @@ class Sending(Stories):
             elif self.resting:
                 waiting = await self.database.aread(deliveries.waiting)
                 return asdict(OutboxReport(waiting=waiting.open, held=self.resting, lasting=True))
-            if self._broken_off:
+            if not await self.worker.look() or self._broken_off:
                 # Nothing of ours is on the wire any more, so what stood there is settled as after a crash.
                 await self.end()
                 await self.begin()
@@ -127,7 +112,7 @@ class Sending(Stories):
                         signer=self.shared.signer,
                         bounce_domain=self.config.smtp.bounce_domain,
                     ),
-                    epoch=self.epoch,
+                    epoch=self.worker.epoch,
                     connections=self.config.smtp.connections,
                     clock=now,
                     dice=dice,
@@ -136,6 +121,7 @@ class Sending(Stories):
                     policy=Policy(on_uncertain=self.config.smtp.on_uncertain),
                     backlog=self.backlog,
                     breaker=self.breaker,
+                    alive=lambda: self.worker.alive,
                 )
             except (StoreError, BusyError):
                 raise  # nothing is in doubt: what is known waits in the backlog, and the next run begins with it
