@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
+
+Content = Literal["summary", "full"]
+"""How much of each article a mail shows."""
 
 UNCATEGORISED = "uncategorised"
 """Slug of the category of an article that neither names one nor matches a rule."""
@@ -256,6 +259,13 @@ class Subscription:
     """Slugs chosen; None means every category of the newsletter, also future ones."""
     start_seq: int
     """The `seq` at sign-up: only later articles are mailed."""
+    content: Content | None = None
+    """None: as the newsletter has it."""
+    hour: int | None = None
+    """0 to 23 in the person's zone; None: when the publisher sends."""
+    paused_until: datetime | None = None
+    requested_at: datetime | None = None
+    """When a confirmation was last asked for that is still open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,6 +282,8 @@ class Reader:
     categories: tuple[str, ...] | None
     cursor: int
     """Highest `seq` this reader has received (DESIGN §4, Cursor)."""
+    content: Content | None = None
+    """Summaries or full texts; None: as the newsletter has it."""
 
 
 # What ingest decides about a collection (ingest.decide), and what it needs to know for it.

@@ -10,6 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 
 from publisher.errors import ConfigurationError, Problem
@@ -27,6 +28,17 @@ _KEY_LINE = re.compile(r"[0-9a-f]{64,}\Z")
 _HEADER = (
     "# Signs the links in mail. The first key signs, all verify; to rotate, put a new one on top and keep the others.\n"
 )
+_PEPPER_HEADER = "# Tells erased people apart without their addresses. Never change it: nobody would be known again.\n"
+
+
+class Purpose(StrEnum):
+    """What a link does; its token is good for nothing else."""
+
+    UNSUBSCRIBE = "unsubscribe"  # names a subscription; lies in every mail and lives for ever
+    CONFIRM = "confirm"  # these name a row of the table of links, which says how long they live
+    MANAGE = "manage"
+    ADDRESS = "address"
+    FORM = "form"  # names the second in which a form was shown
 
 
 class Keyring:
@@ -37,6 +49,9 @@ class Keyring:
             raise ValueError(f"a key ring holds at least one key, each of at least {MIN_KEY} octets")
         self._keys = tuple(keys)
 
+    def __len__(self) -> int:
+        return len(self._keys)
+
     def __repr__(self) -> str:
         """Show no key: representations end in logs."""
         return f"Keyring({len(self._keys)} keys)"
@@ -44,23 +59,7 @@ class Keyring:
     @classmethod
     def load(cls, path: Path) -> Keyring:
         """Read a key file. Raises ConfigurationError when it is readable by others, unreadable or not a key file."""
-        try:
-            mode = path.stat().st_mode
-            lines = path.read_text("ascii").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise _problem(path, f"the key file cannot be read: {error}") from None
-        if stat.S_IMODE(mode) & 0o077:
-            raise _problem(path, "the key file can be read by other users", f"chmod 600 {path}")
-        keys = []
-        for number, line in enumerate(lines, start=1):
-            if not line or line.startswith("#"):
-                continue
-            if not _KEY_LINE.match(line) or len(line) % 2:
-                raise _problem(path, f"a key is {2 * MIN_KEY} or more lower-case hexadecimal digits", line=number)
-            keys.append(bytes.fromhex(line))
-        if not keys:
-            raise _problem(path, "the key file holds no key", "restore it: without it the links in sent mail die")
-        return cls(keys)
+        return cls(_read_keys(path))
 
     @classmethod
     def load_or_create(cls, path: Path, fresh: bytes) -> Keyring:
@@ -69,6 +68,14 @@ class Keyring:
             cls([fresh])  # raises for a key that is too short
             _write_new(path, f"{_HEADER}{fresh.hex()}\n")
         return cls.load(path)
+
+    def token(self, purpose: Purpose, number: int) -> str:
+        """Return the token, 23 to 32 characters of base64url, that stands for a number and one purpose."""
+        return self._sign(purpose, number)
+
+    def read(self, purpose: Purpose, token: str) -> int | None:
+        """Return the number, or None for anything that this ring did not sign for this purpose (F12)."""
+        return self._verify(purpose, token)
 
     def unsubscribe_token(self, subscription_id: int) -> str:
         """Return the token, 23 to 32 characters of base64url, that ends one subscription and does nothing else."""
@@ -123,6 +130,45 @@ class Keyring:
         return int.from_bytes(payload, "big") if any(matches) and canonical else None
 
 
+class Pepper:
+    """The key of the hashes by which erased people are known again; it is never changed, or nobody would be."""
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) < MIN_KEY:
+            raise ValueError(f"a pepper has at least {MIN_KEY} octets")
+        self._key = key
+
+    def __repr__(self) -> str:
+        """Show no key: representations end in logs."""
+        return "Pepper()"
+
+    @classmethod
+    def load_or_create(cls, path: Path, fresh: bytes) -> Pepper:
+        """Read the key file, written with `fresh` when there is none. Raises ConfigurationError as `Keyring.load`."""
+        if not path.exists():
+            cls(fresh)  # raises for a key that is too short
+            _write_new(path, f"{_PEPPER_HEADER}{fresh.hex()}\n")
+        keys = _read_keys(path)
+        if len(keys) != 1:
+            raise _problem(path, "the file holds more than one key", "keep the oldest: this key is never changed")
+        return cls(keys[0])
+
+    def hash(self, text: str) -> str:
+        """Return 64 hexadecimal digits that stand for a text, and tell it to nobody."""
+        return hmac.digest(self._key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()
+
+
+def rotate(path: Path, fresh: bytes) -> int:
+    """Put a new key on top of a key file, whole or not at all, and keep the others; returns how many there are now.
+
+    Links signed by the others work on: whoever holds a mail of three years ago can leave with it (F13).
+    """
+    keys = [fresh, *_read_keys(path)]
+    ring = Keyring(keys)  # raises for a key that is too short
+    _replace(path, _HEADER + "".join(f"{key.hex()}\n" for key in keys))
+    return len(ring)
+
+
 def bounce_address(token: str, domain: str) -> str:
     """Return the envelope sender of one delivery: what comes back to it names the delivery (VERP)."""
     return f"b+{token}@{domain}"
@@ -131,6 +177,26 @@ def bounce_address(token: str, domain: str) -> str:
 def unsubscribe_url(public_url: str, token: str) -> str:
     """Return the address that ends a subscription: a page for people, one click for mail programs."""
     return f"{public_url.rstrip('/')}/u/{token}"
+
+
+def _read_keys(path: Path) -> list[bytes]:
+    try:
+        mode = path.stat().st_mode
+        lines = path.read_text("ascii").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _problem(path, f"the key file cannot be read: {error}") from None
+    if stat.S_IMODE(mode) & 0o077:
+        raise _problem(path, "the key file can be read by other users", f"chmod 600 {path}")
+    keys = []
+    for number, line in enumerate(lines, start=1):
+        if not line or line.startswith("#"):
+            continue
+        if not _KEY_LINE.match(line) or len(line) % 2:
+            raise _problem(path, f"a key is {2 * MIN_KEY} or more lower-case hexadecimal digits", line=number)
+        keys.append(bytes.fromhex(line))
+    if not keys:
+        raise _problem(path, "the key file holds no key", "restore it: without it the links in sent mail die")
+    return keys
 
 
 def _base64(raw: bytes) -> str:
@@ -152,21 +218,36 @@ def _problem(path: Path, message: str, hint: str = "", line: int | None = None) 
 def _write_new(path: Path, text: str) -> None:
     """Write a file that only its owner reads, whole or not at all; a file made meanwhile by somebody else stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    draft = _write_draft(path, text)
+    try:
+        os.link(draft, path)  # unlike rename, refuses to replace a key that signed links already
+    except FileExistsError:
+        return
+    finally:
+        draft.unlink()
+    _sync(path.parent)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file that only its owner reads in the place of another, whole or not at all."""
+    draft = _write_draft(path, text)
+    draft.replace(path)
+    _sync(path.parent)
+
+
+def _write_draft(path: Path, text: str) -> Path:
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.unlink(missing_ok=True)  # left behind by a process of the same number that died here
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)  # unlike rename, refuses to replace a key that signed links already
-        except FileExistsError:
-            return
-    finally:
-        draft.unlink()
-    directory = os.open(path.parent, os.O_RDONLY)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    return draft
+
+
+def _sync(folder: Path) -> None:
+    directory = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:

@@ -10,10 +10,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from publisher.errors import NotFoundError
-from publisher.model import Format, Reader, Subscriber, Subscription, SubscriptionState
+from publisher.model import Content, Format, Reader, Subscriber, Subscription, SubscriptionState
+from publisher.store import consents as record
 from publisher.store import statements as st
+from publisher.store.consents import Consent, Evidence
 from publisher.store.numbering import current_seq
-from publisher.store.tables import consents as consent_rows
 from publisher.store.tables import subscribers, subscriptions, suppressions
 
 _PENDING, _CONFIRMED, _UNSUBSCRIBED = (
@@ -31,19 +32,6 @@ class Listed:
     subscriber: Subscriber
     subscription: Subscription
     suppressed: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Consent:
-    """One row of the record of consent."""
-
-    newsletter: str
-    event: str
-    """requested | confirmed | unsubscribed"""
-    method: str
-    """import | command | link | one-click"""
-    proof: str
-    recorded_at: datetime
 
 
 def add(
@@ -98,6 +86,8 @@ def subscribe(
     method: str,
     proof: str,
     now: datetime,
+    content: Content | None = None,
+    hour: int | None = None,
 ) -> Subscription:
     """Sign a person up for a newsletter and return the subscription as it then is.
 
@@ -106,7 +96,13 @@ def subscribe(
     changes nothing of their choice, `command` and `link` set frequency and categories, whose change loses or repeats no
     article.
     """
-    choice = {"frequency": frequency, "categories": None if categories is None else list(categories)}
+    choice = {
+        "frequency": frequency,
+        "categories": None if categories is None else list(categories),
+        "content": content,
+        "hour": hour,
+    }
+    evidence = Evidence(method=method, proof=proof)
     s = subscriptions.c
     fresh = choice | {
         "subscriber_id": subscriber_id,
@@ -115,12 +111,13 @@ def subscribe(
         "start_seq": (seq := current_seq(conn)),
         "cursor": seq,
         "created_at": now,
+        "requested_at": now if state is _PENDING else None,
         "confirmed_at": now if state is _CONFIRMED else None,
     }
     insert = st.insert(conn, subscriptions).values(fresh)
     insert = insert.on_conflict_do_nothing(index_elements=["subscriber_id", "newsletter"])
     if (new := conn.execute(insert.returning(s.id)).scalar_one_or_none()) is not None:
-        _consent(conn, subscriber_id, newsletter, _EVENTS[state], method, proof, now)
+        record.record(conn, subscriber_id, newsletter, _EVENTS[state], evidence, now)
         return _one(conn, new)
 
     query = sa.select(subscriptions).where(s.subscriber_id == subscriber_id, s.newsletter == newsletter)
@@ -130,27 +127,37 @@ def subscribe(
     if before is _UNSUBSCRIBED and method == "link":
         changes = fresh | {"created_at": row.created_at, "unsubscribed_at": None}
     elif before is _PENDING:
-        changes = choice | {"state": state, "confirmed_at": fresh["confirmed_at"]}
+        changes = choice | {name: fresh[name] for name in ("state", "requested_at", "confirmed_at")}
     elif before is _CONFIRMED and method != "import":
         changes = choice
     if changes:
         conn.execute(sa.update(subscriptions).where(s.id == row.id).values(changes))
     if (after := changes.get("state", before)) is not before:
-        _consent(conn, subscriber_id, newsletter, _EVENTS[after], method, proof, now)
+        record.record(conn, subscriber_id, newsletter, _EVENTS[after], evidence, now)
     return _one(conn, row.id)
 
 
-def unsubscribe(conn: sa.Connection, subscription_id: int, *, method: str, proof: str = "", now: datetime) -> bool:
-    """End a subscription; whether it was active until now. No delivery is claimed for it once this has committed."""
+def unsubscribe(
+    conn: sa.Connection, subscription_id: int, *, method: str, proof: str = "", client: str = "", now: datetime
+) -> bool:
+    """End a subscription; whether it was active until now. No delivery is claimed for it once this has committed.
+
+    What was asked for and not confirmed yet is forgotten too: an older confirm link brings nobody back.
+    """
     s = subscriptions.c
-    statement = sa.update(subscriptions).where(s.id == subscription_id, s.state != _UNSUBSCRIBED)
-    row = conn.execute(
-        statement.values(state=_UNSUBSCRIBED, unsubscribed_at=now).returning(s.subscriber_id, s.newsletter)
-    ).one_or_none()
+    active = sa.or_(s.state != _UNSUBSCRIBED, s.requested_at.is_not(None))
+    query = sa.select(s.subscriber_id, s.newsletter, s.state).where(s.id == subscription_id, active)
+    row = conn.execute(query.with_for_update()).one_or_none()
     if row is None:
         return False
-    _consent(conn, row.subscriber_id, row.newsletter, _EVENTS[_UNSUBSCRIBED], method, proof, now)
-    return True
+    changes: dict[str, Any] = {"state": _UNSUBSCRIBED, "requested_at": None, "paused_until": None}
+    was_active = bool(row.state != _UNSUBSCRIBED)
+    if was_active:
+        changes["unsubscribed_at"] = now
+    conn.execute(sa.update(subscriptions).where(s.id == subscription_id).values(changes))
+    evidence = Evidence(method=method, proof=proof, client=client)
+    record.record(conn, row.subscriber_id, row.newsletter, _EVENTS[_UNSUBSCRIBED], evidence, now)
+    return was_active
 
 
 def subscription(conn: sa.Connection, id: int) -> Subscription | None:  # noqa: A002 - the column's name
@@ -166,16 +173,22 @@ def subscriptions_of(conn: sa.Connection, subscriber_id: int) -> list[Subscripti
     return [_subscription(row) for row in conn.execute(query).mappings()]
 
 
-def readers(conn: sa.Connection, newsletter: str, frequency: str) -> list[Reader]:
-    """Return whom an issue is composed for: confirmed, address not suppressed; by subscription id."""
+def readers(conn: sa.Connection, newsletter: str, frequency: str, now: datetime | None = None) -> list[Reader]:
+    """Return whom an issue is composed for: confirmed, not paused at `now`, address not suppressed; by subscription id.
+
+    Without `now` those who pause are among them.
+    """
     s, p = subscriptions.c, subscribers.c
+    person = (p.address, p.name, p.languages, p.timezone, p.format)
     query = (
-        sa.select(s.id, s.subscriber_id, p.address, p.name, p.languages, p.timezone, p.format, s.categories, s.cursor)
+        sa.select(s.id, s.subscriber_id, *person, s.categories, s.content, s.cursor)
         .join_from(subscriptions, subscribers)
         .where(s.newsletter == newsletter, s.frequency == frequency, s.state == _CONFIRMED)
         .where(~sa.exists().where(suppressions.c.address_key == p.address_key))
         .order_by(s.id)
     )
+    if now is not None:
+        query = query.where(sa.or_(s.paused_until.is_(None), s.paused_until <= now))
     return [
         Reader(
             subscription_id=row.id,
@@ -186,6 +199,7 @@ def readers(conn: sa.Connection, newsletter: str, frequency: str) -> list[Reader
             timezone=row.timezone,
             format=Format(row.format),
             categories=_slugs(row.categories),
+            content=row.content,
             cursor=row.cursor,
         )
         for row in conn.execute(query)
@@ -219,11 +233,14 @@ def counts(conn: sa.Connection) -> dict[tuple[str, str, SubscriptionState], int]
     }
 
 
-def suppress(conn: sa.Connection, address_key: str, *, reason: str, now: datetime) -> bool:
-    """Never mail this address again; whether that is new. No delivery is claimed for it once this has committed."""
+def suppress(conn: sa.Connection, address_key: str, *, reason: str, now: datetime, kind: str = "bounce") -> bool:
+    """Never mail this address again; whether that is new. No delivery is claimed for it once this has committed.
+
+    `kind`: bounce, complaint or operator.
+    """
     # A claim holds this row while it looks for suppressions, so one of the two waits for the other.
     conn.execute(sa.select(subscribers.c.id).where(subscribers.c.address_key == address_key).with_for_update())
-    row = {"address_key": address_key, "reason": reason, "created_at": now}
+    row = {"address_key": address_key, "kind": kind, "reason": reason, "created_at": now}
     insert = st.insert(conn, suppressions).values(row).on_conflict_do_nothing(index_elements=["address_key"])
     return conn.execute(insert.returning(suppressions.c.address_key)).first() is not None
 
@@ -235,32 +252,7 @@ def suppressed(conn: sa.Connection, address_key: str) -> str | None:
 
 def consents(conn: sa.Connection, subscriber_id: int) -> list[Consent]:
     """Return a person's record of consent, oldest first."""
-    c = consent_rows.c
-    query = sa.select(consent_rows).where(c.subscriber_id == subscriber_id).order_by(c.id)
-    return [
-        Consent(
-            newsletter=row.newsletter,
-            event=row.event,
-            method=row.method,
-            proof=row.proof,
-            recorded_at=row.recorded_at,
-        )
-        for row in conn.execute(query)
-    ]
-
-
-def _consent(
-    conn: sa.Connection, subscriber_id: int, newsletter: str, event: str, method: str, proof: str, now: datetime
-) -> None:
-    row = {
-        "subscriber_id": subscriber_id,
-        "newsletter": newsletter,
-        "event": event,
-        "method": method,
-        "proof": proof,
-        "recorded_at": now,
-    }
-    conn.execute(sa.insert(consent_rows).values(row))
+    return record.of(conn, subscriber_id)
 
 
 def _one(conn: sa.Connection, subscription_id: int) -> Subscription:
@@ -294,6 +286,10 @@ def _subscription(row: sa.RowMapping) -> Subscription:
         state=SubscriptionState(row[s.state]),
         categories=_slugs(row[s.categories]),
         start_seq=row[s.start_seq],
+        content=row[s.content],
+        hour=row[s.hour],
+        paused_until=row[s.paused_until],
+        requested_at=row[s.requested_at],
     )
 
 

@@ -103,8 +103,9 @@ metadata = sa.MetaData(
 )
 
 
-def _table(name: str, *parts: Any) -> sa.Table:  # noqa: ANN401 - columns and constraints
-    return sa.Table(name, metadata, *parts, sqlite_strict=True)
+def _table(name: str, *parts: Any, numbered: bool = False) -> sa.Table:  # noqa: ANN401 - columns and constraints
+    """Make a table. `numbered`: no id is ever given twice, even when its row is gone, because links in mail name it."""
+    return sa.Table(name, metadata, *parts, sqlite_strict=True, sqlite_autoincrement=numbered)
 
 
 def _id() -> sa.Column[int]:
@@ -260,7 +261,10 @@ subscribers = _table(
     _text("timezone"),
     _text("format"),
     sa.Column("created_at", Instant, nullable=False),
+    numbered=True,
 )
+
+_PENDING = sa.text("state = 'pending'")
 
 subscriptions = _table(
     "subscriptions",
@@ -270,13 +274,19 @@ subscriptions = _table(
     _text("frequency"),
     _text("state"),
     sa.Column("categories", Json),  # NULL: all
+    _text("content", nullable=True),  # summary | full; NULL: as the newsletter has it
+    sa.Column("hour", sa.Integer),  # 0 to 23 in the person's zone; NULL: when the publisher sends
+    sa.Column("paused_until", Instant),
     sa.Column("start_seq", Id, nullable=False),
     sa.Column("cursor", Id, nullable=False),  # highest to_seq of sent or uncertain deliveries; moves with the outcome
     sa.Column("created_at", Instant, nullable=False),
+    sa.Column("requested_at", Instant),  # when a confirmation was last asked for; NULL: nobody asked for one
     sa.Column("confirmed_at", Instant),
     sa.Column("unsubscribed_at", Instant),
     sa.UniqueConstraint("subscriber_id", "newsletter"),
     sa.Index(None, "newsletter", "frequency", "state"),
+    sa.Index("ix_subscriptions_pending", "requested_at", sqlite_where=_PENDING, postgresql_where=_PENDING),
+    numbered=True,
 )
 
 consents = _table(
@@ -284,16 +294,89 @@ consents = _table(
     _id(),
     sa.Column("subscriber_id", Id, sa.ForeignKey("subscribers.id", ondelete="CASCADE"), nullable=False, index=True),
     _text("newsletter"),
-    _text("event"),  # requested | confirmed | unsubscribed
+    _text("event"),  # requested | confirmed | unsubscribed | changed | paused | …
     _text("method"),  # import | command | link | one-click
     _text("proof"),
+    _text("form"),  # which form or page; empty: none
+    _text("wording", nullable=True),  # hash of the text agreed to, in `wordings`
+    _text("client"),  # network of the client, as far as it is kept
     sa.Column("recorded_at", Instant, nullable=False),
 )
 """Append-only: rows are never changed."""
 
+wordings = _table(
+    "wordings",
+    _text("hash", primary_key=True),  # sha256 of the text
+    _text("version"),
+    _text("language"),
+    _text("text"),
+    sa.Column("first_used_at", Instant, nullable=False),
+)
+
+links = _table(
+    "links",
+    _id(),
+    _text("purpose"),  # confirm | manage | address
+    sa.Column("subscriber_id", Id, sa.ForeignKey("subscribers.id", ondelete="CASCADE"), nullable=False, index=True),
+    _text("address", nullable=True),  # the new one, for `address`
+    _text("address_key", nullable=True),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("expires_at", Instant, nullable=False, index=True),
+    sa.Column("used_at", Instant),
+    numbered=True,
+)
+"""Links with an end. Their tokens are signed and name the row; what lies here opens nothing."""
+
+_NOTICE_WAITS = sa.text("state IN ('queued', 'deferred')")
+_NOTICE_LEAVES = sa.text("state = 'sending'")
+
+notices = _table(
+    "notices",
+    _id(),
+    _text("kind"),  # sign-up | link | address | address-changed | welcome
+    sa.Column("subscriber_id", Id, sa.ForeignKey("subscribers.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("link_id", Id, sa.ForeignKey("links.id", ondelete="CASCADE"), index=True),
+    _text("newsletter", nullable=True),
+    _text("language"),
+    _text("address", nullable=True),  # where it goes when that is not where the person is
+    sa.Column("to_seq", Id),  # of a welcome: nothing newer is in it, however late it goes out
+    _text("message_id"),
+    _text("state"),
+    _text("reason"),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("ambiguous", sa.Integer, nullable=False),
+    sa.Column("epoch", Id),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("date_at", Instant),  # Date header, set by the first claim and kept
+    sa.Column("next_at", Instant, nullable=False),
+    sa.Column("expires_at", Instant, nullable=False),
+    sa.Column("finished_at", Instant, index=True),
+    sa.Index("ix_notices_waiting", "next_at", "id", sqlite_where=_NOTICE_WAITS, postgresql_where=_NOTICE_WAITS),
+    sa.Index("ix_notices_sending", "epoch", sqlite_where=_NOTICE_LEAVES, postgresql_where=_NOTICE_LEAVES),
+)
+"""Mails about a subscription itself: confirmations, links, welcomes. They have a queue of their own (F4)."""
+
+requests = _table(
+    "requests",
+    _id(),
+    _text("bucket"),  # address:HASH | client:HASH | all
+    sa.Column("asked_at", Instant, nullable=False, index=True),
+    sa.Index(None, "bucket", "asked_at"),
+)
+"""What the limits count: mails asked for, by keyed hashes that outlive an erasure and tell nobody whose they are."""
+
+erasures = _table(
+    "erasures",
+    _text("address_hash", primary_key=True),
+    _text("suppressed", nullable=True),  # kind of the suppression that the address had; NULL: none
+    sa.Column("erased_at", Instant, nullable=False),
+)
+"""Who was erased, as keyed hashes: they stay out of imports, and nobody can read who they were."""
+
 suppressions = _table(
     "suppressions",
     _text("address_key", primary_key=True),
+    _text("kind"),  # bounce | complaint | operator
     _text("reason"),
     sa.Column("created_at", Instant, nullable=False),
 )
@@ -386,6 +469,7 @@ deliveries = _table(
     sa.Column("finished_at", Instant),
     sa.UniqueConstraint("issue_id", "subscriber_id"),
     sa.Index(None, "subscription_id"),
+    sa.Index(None, "subscriber_id"),
     # Partial: the ledger grows for years, what is open stays small.
     sa.Index("ix_deliveries_waiting", "next_at", "id", sqlite_where=_WAITING, postgresql_where=_WAITING),
     sa.Index("ix_deliveries_sending", "epoch", sqlite_where=_SENDING, postgresql_where=_SENDING),

@@ -6,11 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
 
-from publisher.model import Format, SubscriptionState
-
-Content = Literal["summary", "full"]
+from publisher.model import Content, Format, SubscriptionState
 
 CHOICES = ("categories", "frequency", "content", "hour", "pause")
 """What a newsletter may let its readers choose; languages, format and time zone belong to the person."""

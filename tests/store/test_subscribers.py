@@ -8,6 +8,7 @@ import pytest
 
 from publisher.model import Format, Reader, Subscriber, Subscription, SubscriptionState
 from publisher.store import subscribers
+from publisher.store.consents import Consent
 from publisher.store.database import Connection, Database
 from tests.store import make
 from tests.store.make import DAY, NOW, draft, frozen, new, outcome, reader, stored
@@ -144,7 +145,7 @@ def test_a_pending_reader_gets_nothing_until_confirmed(database: Database) -> No
     assert database.read(lambda conn: subscribers.readers(conn, "digest", "weekly")) == []
     stored(database, new(draft("a.md")))
     confirmed = database.write(lambda conn: subscribe(conn, made.subscriber_id, method="link"))
-    assert confirmed == replace(made, state=CONFIRMED)
+    assert confirmed == replace(made, state=CONFIRMED, requested_at=None)
     again = database.write(lambda conn: subscribe(conn, made.subscriber_id, PENDING, method="link"))
     assert again == confirmed
 
@@ -165,7 +166,7 @@ def test_a_confirmed_readers_choice_is_not_an_imports_to_change(
 def test_every_step_leaves_a_record_of_consent(database: Database) -> None:
     """Append-only: asking, confirming, leaving once, coming back; steps that change nothing leave none."""
 
-    def work(conn: Connection) -> list[subscribers.Consent]:
+    def work(conn: Connection) -> list[Consent]:
         made = subscribe(conn, person(conn), PENDING, method="link", proof="form 1")
         me = made.subscriber_id
         subscribe(conn, me, PENDING, method="link", proof="form 1 again")

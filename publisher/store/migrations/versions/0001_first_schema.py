@@ -198,13 +198,43 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_subscribers")),
         sa.UniqueConstraint("address_key", name=op.f("uq_subscribers_address_key")),
         sqlite_strict=True,
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "suppressions",
         sa.Column("address_key", Words, nullable=False),
+        sa.Column("kind", Words, nullable=False),
         sa.Column("reason", Words, nullable=False),
         sa.Column("created_at", Instant, nullable=False),
         sa.PrimaryKeyConstraint("address_key", name=op.f("pk_suppressions")),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "wordings",
+        sa.Column("hash", Words, nullable=False),
+        sa.Column("version", Words, nullable=False),
+        sa.Column("language", Words, nullable=False),
+        sa.Column("text", Words, nullable=False),
+        sa.Column("first_used_at", Instant, nullable=False),
+        sa.PrimaryKeyConstraint("hash", name=op.f("pk_wordings")),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "requests",
+        sa.Column("id", Id, nullable=False),
+        sa.Column("bucket", Words, nullable=False),
+        sa.Column("asked_at", Instant, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_requests")),
+        sqlite_strict=True,
+    )
+    op.create_index(op.f("ix_requests_asked_at"), "requests", ["asked_at"])
+    op.create_index(op.f("ix_requests_bucket_asked_at"), "requests", ["bucket", "asked_at"])
+    op.create_table(
+        "erasures",
+        sa.Column("address_hash", Words, nullable=False),
+        sa.Column("suppressed", Words, nullable=True),
+        sa.Column("erased_at", Instant, nullable=False),
+        sa.PrimaryKeyConstraint("address_hash", name=op.f("pk_erasures")),
         sqlite_strict=True,
     )
     op.create_table(
@@ -270,6 +300,9 @@ def upgrade() -> None:
         sa.Column("event", Words, nullable=False),
         sa.Column("method", Words, nullable=False),
         sa.Column("proof", Words, nullable=False),
+        sa.Column("form", Words, nullable=False),
+        sa.Column("wording", Words, nullable=True),
+        sa.Column("client", Words, nullable=False),
         sa.Column("recorded_at", Instant, nullable=False),
         sa.ForeignKeyConstraint(
             ["subscriber_id"], ["subscribers.id"], name=op.f("fk_consents_subscriber_id"), ondelete="CASCADE"
@@ -278,6 +311,70 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_index(op.f("ix_consents_subscriber_id"), "consents", ["subscriber_id"])
+    op.create_table(
+        "links",
+        sa.Column("id", Id, nullable=False),
+        sa.Column("purpose", Words, nullable=False),
+        sa.Column("subscriber_id", Id, nullable=False),
+        sa.Column("address", Words, nullable=True),
+        sa.Column("address_key", Words, nullable=True),
+        sa.Column("created_at", Instant, nullable=False),
+        sa.Column("expires_at", Instant, nullable=False),
+        sa.Column("used_at", Instant, nullable=True),
+        sa.ForeignKeyConstraint(
+            ["subscriber_id"], ["subscribers.id"], name=op.f("fk_links_subscriber_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_links")),
+        sqlite_strict=True,
+        sqlite_autoincrement=True,
+    )
+    op.create_index(op.f("ix_links_expires_at"), "links", ["expires_at"])
+    op.create_index(op.f("ix_links_subscriber_id"), "links", ["subscriber_id"])
+    op.create_table(
+        "notices",
+        sa.Column("id", Id, nullable=False),
+        sa.Column("kind", Words, nullable=False),
+        sa.Column("subscriber_id", Id, nullable=False),
+        sa.Column("link_id", Id, nullable=True),
+        sa.Column("newsletter", Words, nullable=True),
+        sa.Column("language", Words, nullable=False),
+        sa.Column("address", Words, nullable=True),
+        sa.Column("to_seq", Id, nullable=True),
+        sa.Column("message_id", Words, nullable=False),
+        sa.Column("state", Words, nullable=False),
+        sa.Column("reason", Words, nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("ambiguous", sa.Integer(), nullable=False),
+        sa.Column("epoch", Id, nullable=True),
+        sa.Column("created_at", Instant, nullable=False),
+        sa.Column("date_at", Instant, nullable=True),
+        sa.Column("next_at", Instant, nullable=False),
+        sa.Column("expires_at", Instant, nullable=False),
+        sa.Column("finished_at", Instant, nullable=True),
+        sa.ForeignKeyConstraint(["link_id"], ["links.id"], name=op.f("fk_notices_link_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["subscriber_id"], ["subscribers.id"], name=op.f("fk_notices_subscriber_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_notices")),
+        sqlite_strict=True,
+    )
+    op.create_index(op.f("ix_notices_finished_at"), "notices", ["finished_at"])
+    op.create_index(op.f("ix_notices_link_id"), "notices", ["link_id"])
+    op.create_index(
+        "ix_notices_sending",
+        "notices",
+        ["epoch"],
+        sqlite_where=sa.text("state = 'sending'"),
+        postgresql_where=sa.text("state = 'sending'"),
+    )
+    op.create_index(op.f("ix_notices_subscriber_id"), "notices", ["subscriber_id"])
+    op.create_index(
+        "ix_notices_waiting",
+        "notices",
+        ["next_at", "id"],
+        sqlite_where=sa.text("state IN ('queued', 'deferred')"),
+        postgresql_where=sa.text("state IN ('queued', 'deferred')"),
+    )
     op.create_table(
         "issue_articles",
         sa.Column("issue_id", Id, nullable=False),
@@ -318,9 +415,13 @@ def upgrade() -> None:
         sa.Column("frequency", Words, nullable=False),
         sa.Column("state", Words, nullable=False),
         sa.Column("categories", Json, nullable=True),
+        sa.Column("content", Words, nullable=True),
+        sa.Column("hour", sa.Integer(), nullable=True),
+        sa.Column("paused_until", Instant, nullable=True),
         sa.Column("start_seq", Id, nullable=False),
         sa.Column("cursor", Id, nullable=False),
         sa.Column("created_at", Instant, nullable=False),
+        sa.Column("requested_at", Instant, nullable=True),
         sa.Column("confirmed_at", Instant, nullable=True),
         sa.Column("unsubscribed_at", Instant, nullable=True),
         sa.ForeignKeyConstraint(
@@ -329,6 +430,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_subscriptions")),
         sa.UniqueConstraint("subscriber_id", "newsletter", name=op.f("uq_subscriptions_subscriber_id_newsletter")),
         sqlite_strict=True,
+        sqlite_autoincrement=True,
+    )
+    op.create_index(
+        "ix_subscriptions_pending",
+        "subscriptions",
+        ["requested_at"],
+        sqlite_where=sa.text("state = 'pending'"),
+        postgresql_where=sa.text("state = 'pending'"),
     )
     op.create_index(
         op.f("ix_subscriptions_newsletter_frequency_state"), "subscriptions", ["newsletter", "frequency", "state"]
@@ -386,6 +495,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'sending'"),
         postgresql_where=sa.text("state = 'sending'"),
     )
+    op.create_index(op.f("ix_deliveries_subscriber_id"), "deliveries", ["subscriber_id"])
     op.create_index(op.f("ix_deliveries_subscription_id"), "deliveries", ["subscription_id"])
     op.create_index(
         "ix_deliveries_waiting",

@@ -1,0 +1,70 @@
+"""Forgetting a person: what is deleted and blanked, and the keyed hash that keeps them out of later imports."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from publisher.store import statements as st
+from publisher.store.tables import deliveries, erasures, links, meta, subscribers, subscriptions, suppressions
+
+
+def erase(conn: sa.Connection, address_key: str, address_hash: str, now: datetime) -> bool:
+    """Delete everything about an address but its hash; whether anything was known of it.
+
+    Deliveries stay as numbers without a name: an issue's sums must match (P1). What servers said of the person goes,
+    since servers repeat addresses.
+    """
+    p, d = subscribers.c, deliveries.c
+    person = conn.execute(sa.select(p.id, p.address).where(p.address_key == address_key).with_for_update()).first()
+    kind = conn.scalar(
+        sa.delete(suppressions).where(suppressions.c.address_key == address_key).returning(suppressions.c.kind)
+    )
+    # Somebody may have asked to move to this address without ever owning it.
+    moved = conn.execute(sa.delete(links).where(links.c.address_key == address_key)).rowcount
+    if person is not None:
+        _close(conn, person.id, now)
+        blank = {"address": None, "name": None, "reply_text": None, "subscriber_id": None, "subscription_id": None}
+        conn.execute(sa.update(deliveries).where(d.subscriber_id == person.id).values(blank))
+        conn.execute(sa.delete(subscribers).where(p.id == person.id))
+        for text in {person.address, address_key}:
+            said = meta.c.value
+            conn.execute(sa.update(meta).where(said.contains(text, autoescape=True)).values(value=_without(said, text)))
+    row = {"address_hash": address_hash, "suppressed": kind, "erased_at": now}
+    insert = st.insert(conn, erasures).values(row)
+    keep = sa.func.coalesce(insert.excluded.suppressed, erasures.c.suppressed)
+    conn.execute(
+        insert.on_conflict_do_update(
+            index_elements=["address_hash"], set_={"suppressed": keep, "erased_at": insert.excluded.erased_at}
+        )
+    )
+    return person is not None or kind is not None or bool(moved)
+
+
+def erased(conn: sa.Connection, hashes: Collection[str]) -> dict[str, str | None]:
+    """Return those of these hashes that belong to erased persons, with the kind of their suppression, if any."""
+    e = erasures.c
+    rows = conn.execute(sa.select(e.address_hash, e.suppressed).where(st.one_of(e.address_hash, hashes)))
+    return {row.address_hash: row.suppressed for row in rows}
+
+
+def welcome_back(conn: sa.Connection, address_hash: str) -> None:
+    """Forget that somebody was erased, because they signed up again and confirmed it."""
+    conn.execute(sa.delete(erasures).where(erasures.c.address_hash == address_hash))
+
+
+def _close(conn: sa.Connection, subscriber_id: int, now: datetime) -> None:
+    """Close what waits for the person, and drop reasons that may hold their address."""
+    d = deliveries.c
+    mine = d.subscriber_id == subscriber_id
+    waiting = sa.update(deliveries).where(mine, d.state.in_(["queued", "deferred"]))
+    conn.execute(waiting.values(state="suppressed", reason="erased", finished_at=now))
+    told = sa.update(deliveries).where(mine, d.state.in_(["failed", "uncertain", "sending"]))
+    conn.execute(told.values(reason="erased"))
+    conn.execute(sa.delete(subscriptions).where(subscriptions.c.subscriber_id == subscriber_id))
+
+
+def _without(column: sa.ColumnElement[str], text: str) -> sa.ColumnElement[str]:
+    return sa.func.replace(column, text, "…")
