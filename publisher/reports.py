@@ -11,7 +11,7 @@ from publisher.config import Config
 from publisher.digests import Planned
 from publisher.errors import NotFoundError
 from publisher.model import Article, ArticleState, DeliveryState, SubscriptionState
-from publisher.store import articles, deliveries, feed_files, issues, meta, subscribers
+from publisher.store import articles, deliveries, feed_files, feed_pollers, hub_pings, issues, meta, subscribers
 from publisher.store.database import Connection
 
 LAST_SEEN = "last_seen_at"
@@ -164,7 +164,12 @@ def status(config: Config, conn: Connection, now: datetime) -> dict[str, Any]:
         "site": config.site.url,
         "articles": {str(state): count for state, count in articles.counts(conn).items()},
         "sources": source_list(config, conn),
-        "feeds": {"files": len(files), "changed_at": _iso(max((f.modified_at for f in files), default=None))},
+        "feeds": {
+            "files": len(files),
+            "changed_at": _iso(max((f.modified_at for f in files), default=None)),
+            "readers": feed_pollers.readers(conn, now - feed_pollers.KEPT),
+            "hubs": _hubs(conn),
+        },
         "newsletters": [
             {"slug": n.slug, "readers": confirmed.get(n.slug, 0), "next": _next_slots(config, n.slug, now)}
             for n in config.newsletters
@@ -178,6 +183,17 @@ def status(config: Config, conn: Connection, now: datetime) -> dict[str, Any]:
         },
         "clock": slots.clock_problem(last_seen(conn), now) or None,
     }
+
+
+def _hubs(conn: Connection) -> list[dict[str, Any]]:
+    """Return the hubs that did not take all they were told, each with the first reason it gave and when it is asked."""
+    found: dict[str, dict[str, Any]] = {}
+    for ping in [*hub_pings.waiting(conn), *hub_pings.given_up(conn)]:
+        if ping.problem:
+            new = {"hub": ping.hub, "waiting": 0, "given_up": 0, "next_at": _iso(ping.next_at), "reason": ping.problem}
+            entry = found.setdefault(ping.hub, new)
+            entry["given_up" if ping.next_at is None else "waiting"] += 1
+    return list(found.values())
 
 
 def last_seen(conn: Connection) -> datetime | None:

@@ -174,6 +174,12 @@ def status(done: Mapping[str, Any]) -> None:
         if source["alarm"]:
             _line(f"    ALARM {source['alarm']}")
     _line(f"feeds: {done['feeds']['files']} files, last changed {done['feeds']['changed_at'] or 'never'}")
+    for slug, readers in done["feeds"]["readers"].items():
+        _line(f"  {slug}: {readers} readers behind services that poll for them")
+    for hub in done["feeds"]["hubs"]:
+        again = f"again at {hub['next_at']}" if hub["next_at"] else "given up"
+        counts = f"{hub['waiting']} feeds wait, {hub['given_up']} given up"
+        _line(f"  HUB {hub['hub']}: {counts}; {again}: {hub['reason']}")
     for newsletter in done["newsletters"]:
         _line(f"{newsletter['slug']}: {newsletter['readers']} readers")
         for slot in newsletter["next"]:
