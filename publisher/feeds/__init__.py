@@ -292,13 +292,17 @@ def _remember(conn: Connection, files: Iterable[FeedFile]) -> None:
 
 
 def _remembered(before: FeedFile | None, file: FeedFile) -> FeedFile:
-    """Return what to remember of a file: the time it has when the bytes are the same, else a later one (FR-H4)."""
+    """Return what to remember of a file: the time it has when the bytes are the same, else a later one (FR-H4).
+
+    Later by the seconds that HTTP counts in: nginx tells bytes apart by second and size.
+    """
     if before is None:
         return file
     if before.etag == file.etag:
         return replace(file, modified_at=before.modified_at)
-    if file.modified_at <= before.modified_at < file.modified_at + _CLOCK_DRIFT:
-        return replace(file, modified_at=before.modified_at + timedelta(microseconds=1))
+    next_second = before.modified_at.replace(microsecond=0) + timedelta(seconds=1)
+    if file.modified_at < next_second and before.modified_at < file.modified_at + _CLOCK_DRIFT:
+        return replace(file, modified_at=next_second)
     return file
 
 
