@@ -96,6 +96,7 @@ def test_other_methods_are_refused_with_the_allowed_ones(method: str) -> None:
 
 
 OTHER = "0" * 32
+NGINX = f'"{int(CHANGED.timestamp()):x}-{len(BODY):x}"'
 
 CONDITIONS: list[tuple[dict[str, str], int]] = [
     ({}, 200),
@@ -104,6 +105,10 @@ CONDITIONS: list[tuple[dict[str, str], int]] = [
     ({"if_none_match": f'"{OTHER}"'}, 200),
     ({"if_none_match": f'"{OTHER}", "{TAG}"'}, 304),
     ({"if_none_match": f'"a,b" ,W/"{TAG}",'}, 304),
+    ({"if_none_match": NGINX}, 304),  # it had the bytes from nginx
+    ({"if_none_match": f"W/{NGINX}"}, 304),
+    ({"if_none_match": NGINX.removesuffix('"') + '-gzip"'}, 304),
+    ({"if_none_match": NGINX.replace("6", "7", 1)}, 200),
     ({"if_none_match": "*"}, 304),
     ({"if_none_match": '"*"'}, 200),
     ({"if_none_match": f'W/"{TAG}"'}, 304),
@@ -169,6 +174,7 @@ def test_not_modified_has_no_body_and_repeats_what_a_cache_needs() -> None:
         (f'W/"{TAG}-gzip"', "gzip", f'"{TAG}-gzip"'),
         (f'"{TAG}-gzip-gzip"', "gzip", f'"{TAG}-gzip"'),
         ("*", "br", f'"{TAG}-br"'),
+        (f"W/{NGINX}", "br", NGINX),
     ],
 )
 def test_not_modified_repeats_the_tag_the_client_has(sent: str, accepted: str, repeated: str) -> None:
@@ -299,7 +305,8 @@ def test_a_form_that_does_not_belong_to_the_body_is_not_offered(tmp_path: Path) 
     assert found is not None
     made = representation(found, "application/rss+xml; charset=utf-8")
     assert list(made.codings) == ["zstd", "gzip", "identity"]
-    assert (set(made.names), made.modified_at) == ({TAG, f"{TAG}-gzip", f"{TAG}-zstd"}, CHANGED)
+    ours = {f'"{TAG}"'.encode(), f'"{TAG}-gzip"'.encode(), f'"{TAG}-zstd"'.encode()}
+    assert ({tag for tag in made.tags if TAG.encode() in tag}, made.modified_at) == (ours, CHANGED)
 
 
 @pytest.mark.anyio

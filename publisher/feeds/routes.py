@@ -33,7 +33,7 @@ def routes_of(specs: Iterable[FeedSpec], published: Iterable[str], hubs: Iterabl
     moved = {old: spec.base_url for spec in specs for old in spec.former if old not in now}
     return Routes(
         topics={spec.file(form): spec.url(form) for spec in specs for form in FORMATS},
-        links={spec.file(form): _links(spec.url(form), hubs, spec.page_url) for spec in specs for form in FORMATS},
+        links={spec.file(form): _links(spec.url(form), hubs, spec.base_url) for spec in specs for form in FORMATS},
         moved=moved,
         gone=frozenset(published) - now - moved.keys(),
     )

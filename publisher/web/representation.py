@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -71,7 +71,7 @@ class Representation:
     names: frozenset[str]
     """The entity tags without their quotes."""
     tags: dict[bytes, Form]
-    """By entity tag with its quotes: what well-behaved clients send back."""
+    """By entity tag with its quotes: what well-behaved clients send back; also by those that nginx gives the files."""
     size: int
     """Bytes of memory, near enough."""
     # Answers that were given already, since most readers ask the same:
@@ -100,7 +100,7 @@ def representation(
     etag = write.etag_of(file.body)
     last_modified = _http_date(file.modified_at)
     bodies = {coding: file.encoded[coding] for coding in write.SUFFIXES if coding in file.encoded}
-    forms = {}
+    forms, tags = {}, {}
     for coding, body in {**bodies, "identity": file.body}.items():
         tag = f'"{etag}"' if coding == "identity" else f'"{etag}-{coding}"'
         common: Headers = [(b"etag", tag.encode()), (b"cache-control", cache_control), _VARY, _ANYWHERE]
@@ -115,14 +115,17 @@ def representation(
             headers.append((b"content-encoding", coding.encode()))
         if link:
             headers.append((b"link", link.encode()))
-        forms[coding] = Form(tag.encode(), headers, common, body)
+        forms[coding] = form = Form(tag.encode(), headers, common, body)
+        # A reader may have the file from a web server in front of us, and its tag with it.
+        theirs = _nginx_tag(file.modified_at, len(body))
+        tags |= {form.etag: form, theirs: replace(form, etag=theirs, unchanged=[(b"etag", theirs), *common[1:]])}
     return Representation(
         modified_at=file.modified_at,
         last_modified=last_modified,
         forms=forms,
         codings=tuple(forms),
-        names=frozenset(form.etag.decode().strip('"') for form in forms.values()),
-        tags={form.etag: form for form in forms.values()},
+        names=frozenset(tag.decode().strip('"') for tag in tags),
+        tags=tags,
         size=sum(len(form.body) for form in forms.values()) + _MEMO_BYTES,
     )
 
@@ -244,6 +247,11 @@ def _unchanged_since(since: bytes, found: Representation, now: datetime) -> bool
 
 def _http_date(when: datetime) -> bytes:
     return format_datetime(when.astimezone(UTC), usegmt=True).encode()
+
+
+def _nginx_tag(modified_at: datetime, size: int) -> bytes:
+    """Return the tag by which nginx names a file: whole seconds and size, hexadecimal."""
+    return b'"%x-%x"' % (int(modified_at.timestamp()), size)
 
 
 def _later(seconds: int) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:

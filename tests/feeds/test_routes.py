@@ -47,7 +47,7 @@ def test_the_link_header_has_one_self_every_hub_and_the_page_for_people() -> Non
     assert routes.topics["all.rss"] == own
     assert routes.links["all.rss"] == (
         f'<{own}>; rel="self", <https://hub.example/?a=1>; rel="hub", <https://other.example/>; rel="hub", '
-        f'<{specs[0].page_url}>; rel="alternate"; type="text/html"'
+        f'<{specs[0].base_url}>; rel="alternate"; type="text/html"'
     )
     assert routes.topics.keys() == routes.links.keys()
 
