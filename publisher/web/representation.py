@@ -100,7 +100,8 @@ def representation(
     etag = write.etag_of(file.body)
     last_modified = _http_date(file.modified_at)
     bodies = {coding: file.encoded[coding] for coding in write.SUFFIXES if coding in file.encoded}
-    forms, tags = {}, {}
+    forms: dict[str, Form] = {}
+    tags: dict[bytes, Form] = {}
     for coding, body in {**bodies, "identity": file.body}.items():
         tag = f'"{etag}"' if coding == "identity" else f'"{etag}-{coding}"'
         common: Headers = [(b"etag", tag.encode()), (b"cache-control", cache_control), _VARY, _ANYWHERE]
