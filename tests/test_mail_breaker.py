@@ -64,7 +64,7 @@ def test_refusals_of_us_in_a_row_or_many_of_the_last_stop_everything() -> None:
     """Spec mail §1.7: five in a row, or more than a fifth of fifty."""
     breaker = Breaker(4)
     assert [breaker.note(CLAIMED, BLOCKED, NOW) for _ in range(5)] == [None] * 4 + [
-        Alarm("we are refused as a sender: 550 5.7.1 blocked")
+        Alarm("we are refused as a sender: 550 5.7.1 blocked", lasting=True)
     ]
     mixed = Breaker(4)
     found = [mixed.note(CLAIMED, BLOCKED if number % 4 == 0 else SENT, NOW) for number in range(60)]
@@ -83,3 +83,30 @@ def test_an_issue_is_paused_when_three_domains_refuse_its_content_and_nobody_tak
     sound = Breaker(4)
     sound.note(CLAIMED, SENT, NOW)
     assert all(sound.note(at(f"{n}.example"), attempt("dot", 554, "5.6.0 bad"), NOW) is None for n in range(9))
+
+
+def test_more_than_a_hundredth_of_an_issue_unknown_rests_until_somebody_looks() -> None:
+    """§5.2: however slowly they come; of a small issue a handful is forgiven."""
+    breaker, minute = Breaker(1), timedelta(minutes=1)
+    found = [breaker.note(CLAIMED, LOST, NOW + n * minute, deliveries=2000) for n in range(21)]
+    assert found == [None] * 20 + [
+        Alarm("21 mails of an issue to 2000 may or may not have arrived: closed", lasting=True)
+    ]
+    small = Breaker(1)
+    assert [small.note(CLAIMED, LOST, NOW + n * minute, deliveries=12) is None for n in range(6)] == [True] * 5 + [
+        False
+    ]
+
+
+def test_three_domains_that_find_us_too_fast_are_the_server_itself() -> None:
+    """Spec mail §1.7, throttle: a relay says it of every recipient; one provider is slowed alone."""
+    fast = attempt("rcpt", 421, "4.7.0 too fast")
+    breaker = Breaker(4)
+    assert all(breaker.note(at("one.example"), fast, NOW) is None for _ in range(9))
+    assert breaker.note(at("two.example"), fast, NOW) is None
+    breaker.note(CLAIMED, SENT, NOW)
+    assert [breaker.note(at(f"{n}.example"), fast, NOW) for n in range(3)] == [
+        None,
+        None,
+        Alarm("we are too fast for the server: 421 4.7.0 too fast"),
+    ]

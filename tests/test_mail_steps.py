@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from publisher.mail.replies import classify
-from publisher.mail.steps import USUAL, Policy, Step, next_step
+from publisher.mail.replies import ReplyClass, classify
+from publisher.mail.steps import ACTIONS, USUAL, Policy, Step, next_step
 from publisher.model import Attempt, Claimed, DeliveryState, Outcome, Recorded
 
 NOW = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
@@ -115,10 +115,92 @@ def test_what_may_have_been_sent_never_expires() -> None:
     assert step(attempt("rcpt", 450, "4.2.0 greylisted"), doubtful).record.state is DeliveryState.UNCERTAIN
 
 
-def test_a_throttled_transport_rests() -> None:
-    """H21: nobody is blamed."""
-    came = step(attempt("rcpt", 421, "4.7.0 too fast"))
-    assert (came.record.state, came.hold) == (DeliveryState.DEFERRED, "rcpt: 421 4.7.0 too fast")
+# Spec mail §1.7, a line each: what the server says, and what follows. "at" is the phase, "waits" is tried again later,
+# "stays" is due as it was.
+LINES = [
+    ("sent", "dot", 250, "2.0.0 queued as 4FzX", DeliveryState.SENT, {}),
+    ("retry", "rcpt", 450, "4.2.0 greylisted", DeliveryState.DEFERRED, {}),
+    ("retry", "rcpt", 450, "4.2.1 receiving mail too quickly", DeliveryState.DEFERRED, {}),
+    ("retry", "rcpt", 452, "4.2.2 mailbox full", DeliveryState.DEFERRED, {}),
+    ("retry", "dot", 451, "4.3.0 try again", DeliveryState.DEFERRED, {}),
+    ("retry", "dot", 451, "4.4.2 timeout", DeliveryState.DEFERRED, {}),
+    ("retry", "body", None, "closed", DeliveryState.DEFERRED, {}),
+    ("throttle", "rcpt", 421, "too much mail", DeliveryState.DEFERRED, {"slow"}),
+    ("throttle", "dot", 421, "4.7.0 [TSS04] deferred", DeliveryState.DEFERRED, {"slow"}),
+    ("throttle", "dot", 421, "4.7.28 unusual rate", DeliveryState.DEFERRED, {"slow"}),
+    ("throttle", "rcpt", 451, "4.7.500 server busy", DeliveryState.DEFERRED, {"slow"}),
+    ("throttle", "rcpt", 451, "4.7.650 rate limited", DeliveryState.DEFERRED, {"slow"}),
+    ("throttle", "rcpt", 451, "4.7.850 limit", DeliveryState.DEFERRED, {"slow"}),
+    ("throttle", "rcpt", 452, "4.5.3 too many recipients", DeliveryState.DEFERRED, {"slow"}),
+    ("throttle", "rcpt", 451, "max message per connection reached", DeliveryState.DEFERRED, {"slow"}),
+    ("throttle", "rcpt", 450, "too many connections", DeliveryState.DEFERRED, {"slow"}),
+    ("throttle", "connect", 421, "too many connections", DeliveryState.DEFERRED, {"hold"}),
+    ("throttle", "mail", 421, "slow down", DeliveryState.DEFERRED, {"hold"}),
+    ("suppress", "rcpt", 550, "5.1.1 no such user", DeliveryState.FAILED, {"suppress"}),
+    ("suppress", "rcpt", 550, "5.1.2 bad domain", DeliveryState.FAILED, {"suppress"}),
+    ("suppress", "rcpt", 556, "5.1.10 null MX", DeliveryState.FAILED, {"suppress"}),
+    ("suppress", "rcpt", 550, "5.2.1 disabled", DeliveryState.FAILED, {"suppress"}),
+    ("suppress", "rcpt", 550, "5.7.17 changed owner", DeliveryState.FAILED, {"suppress"}),
+    ("suppress", "rcpt", 550, "5.4.4 no route: domain gone", DeliveryState.FAILED, {"suppress"}),
+    ("suppress", "rcpt", 550, "user unknown", DeliveryState.FAILED, {"suppress"}),
+    ("soft", "rcpt", 552, "5.2.2 over quota", DeliveryState.FAILED, {"soft"}),
+    ("soft", "rcpt", 550, "5.2.3 too long for this mailbox", DeliveryState.FAILED, {"soft"}),
+    ("soft", "dot", 554, "mailbox full", DeliveryState.FAILED, {"soft"}),
+    ("soft", "dot", 550, "5.1.1 no such user", DeliveryState.FAILED, {"soft"}),
+    ("soft", "dot", 550, "5.4.7 expired", DeliveryState.FAILED, {"soft"}),
+    ("policy", "rcpt", 550, "5.7.1 blocked by an RBL", DeliveryState.FAILED, {}),
+    ("policy", "dot", 550, "5.7.26 unauthenticated", DeliveryState.FAILED, {}),
+    ("policy", "dot", 550, "5.7.515 access denied", DeliveryState.FAILED, {}),
+    ("policy", "dot", 451, "4.7.26 unauthenticated", DeliveryState.DEFERRED, {}),
+    ("policy", "connect", 554, "5.7.1 no reverse name", DeliveryState.DEFERRED, {"hold"}),
+    ("message", "dot", 552, "5.3.4 too big", DeliveryState.FAILED, {}),
+    ("message", "dot", 554, "5.6.0 bad content", DeliveryState.FAILED, {}),
+    ("message", "dot", 550, "5.7.1 not RFC 5322 compliant", DeliveryState.FAILED, {}),
+    ("message", "message", None, "smtputf8-unsupported", DeliveryState.FAILED, {}),
+    ("config", "auth", 535, "5.7.8 wrong password", DeliveryState.DEFERRED, {"hold"}),
+    ("config", "rcpt", 530, "5.7.0 authentication required", DeliveryState.DEFERRED, {"hold"}),
+    ("config", "mail", 553, "5.1.8 sender refused", DeliveryState.DEFERRED, {"hold"}),
+    ("config", "rcpt", 503, "5.5.1 bad sequence", DeliveryState.DEFERRED, {"hold"}),
+    ("config", "tls", None, "certificate expired", DeliveryState.DEFERRED, {"hold"}),
+    ("retry", "auth", 454, "4.7.0 temporary failure", DeliveryState.DEFERRED, {"hold"}),
+    ("retry", "dot", None, "no reply within 600 s", DeliveryState.DEFERRED, {}),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "phase", "code", "text", "state", "marks"), LINES, ids=[f"{line[1]} {line[2]} {line[3]}" for line in LINES]
+)
+def test_each_class_of_reply_has_its_action(
+    kind: str, phase: str, code: int | None, text: str, state: DeliveryState, marks: set[str]
+) -> None:
+    """Spec mail §1.7: only suppress and soft count against a reader, only throttle slows, config makes all wait."""
+    assert classify(phase, code, text).kind == kind
+    came = step(attempt(phase, code, text))
+    words = f"{phase}: {code or ''}{' ' if code else ''}{text}"
+    assert came.record.state is state
+    assert {name: getattr(came, name) for name in ("suppress", "soft", "slow", "hold") if getattr(came, name)} == (
+        dict.fromkeys(marks, words)
+    )
+    assert (came.record.next_at == NOW) == (("hold" in marks and kind != "throttle") or phase in ("connect", "auth"))
+
+
+def test_every_class_has_an_action() -> None:
+    assert set(ACTIONS) == set(ReplyClass)
+
+
+def test_a_reader_is_scored_at_expiry_for_what_the_server_said_of_them_alone() -> None:
+    """Spec mail §1.7, retry: a lost line, our own pace or a throttling provider is no reader's fault."""
+    late = replace(CLAIMED, expires_at=NOW + timedelta(minutes=1))
+    said = [
+        ("rcpt", 450, "4.2.2 mailbox full"),
+        ("rcpt", None, "closed"),
+        ("rcpt", 421, "4.7.28 slow down"),
+        ("dot", 451, "4.7.26 unauthenticated"),
+        ("mail", 451, "4.3.0 try again"),
+    ]
+    came = [step(attempt(*reply), late) for reply in said]
+    assert {one.record.state for one in came} == {DeliveryState.EXPIRED}
+    assert [one.soft for one in came] == ["rcpt: 450 4.2.2 mailbox full", "", "", "", ""]
 
 
 PHASES = ["connect", "tls", "auth", "message", "mail", "rcpt", "data", "body", "dot"]
@@ -153,3 +235,5 @@ def test_the_machine_keeps_its_promises(
         assert came.record.next_at < claimed.expires_at
     assert state is DeliveryState.SENT or came.record.reason
     assert not came.suppress or state is DeliveryState.FAILED
+    assert not came.soft or state in (DeliveryState.FAILED, DeliveryState.EXPIRED, DeliveryState.DEFERRED)
+    assert not (came.soft and (came.suppress or came.slow or came.hold))

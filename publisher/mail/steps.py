@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Literal
 
 from publisher.mail.replies import ReplyClass, classify
@@ -14,6 +16,40 @@ MAX_AMBIGUOUS = 2
 
 CONNECTING = ("connect", "tls", "auth")
 """Phases in which no recipient has been named yet."""
+
+NAMED = ("rcpt", "data", "body", "dot")
+"""Phases in which one has been, so that a reply may be about this recipient or who takes their mail."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """What follows from a class of reply, beside what its outcome says: refused fails, deferred is tried again."""
+
+    suppress: bool = False
+    """The address is never mailed again."""
+    soft: Literal["", "now", "at expiry"] = ""
+    """When it counts as an event against the reader; three issues in two weeks are too many (spec mail §1.7)."""
+    slows: bool = False
+    """The recipient's provider gets mail at half the rate; said before a recipient was named, the transport rests."""
+    rests: bool = False
+    """The transport rests, and the delivery is due as it was, whatever the outcome: nothing was about it."""
+    trips: Literal["", "transport", "issue"] = ""
+    """What the breaker stops when such replies come in number."""
+
+
+ACTIONS: Mapping[ReplyClass, Action] = MappingProxyType(
+    {
+        ReplyClass.SENT: Action(),
+        ReplyClass.RETRY: Action(soft="at expiry"),
+        ReplyClass.THROTTLE: Action(slows=True),
+        ReplyClass.SUPPRESS: Action(suppress=True),
+        ReplyClass.SOFT: Action(soft="now"),
+        ReplyClass.POLICY: Action(trips="transport"),
+        ReplyClass.MESSAGE: Action(trips="issue"),
+        ReplyClass.CONFIG: Action(rests=True),
+    }
+)
+"""The actions of spec mail §1.7; only `suppress` and `soft` ever count against a reader."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,25 +81,40 @@ class Step:
     """The recipient's."""
     suppress: str = ""
     """Why the address is never to be mailed again; "" when it may be."""
+    soft: str = ""
+    """What counts against the reader until it proves to have passed; "" when nothing does."""
+    slow: str = ""
+    """Why the recipient's provider should get less mail in an hour; "" when it bears what it gets."""
     hold: str = ""
     """Why nothing more should be sent over this transport for now; "" when all is well with it."""
 
 
 def next_step(attempt: Attempt, claimed: Claimed, *, now: datetime, policy: Policy, chance: float) -> Step:
     """Decide what the ledger shall say; nothing but an address fault ever counts against a reader."""
-    kind = classify(attempt.phase, attempt.code, attempt.text).kind
     if attempt.outcome is Outcome.ACCEPTED:
         return Step(_recorded(claimed, attempt, DeliveryState.SENT))
     if attempt.outcome is Outcome.AMBIGUOUS:
         return Step(_ambiguous(attempt, claimed, now, policy, chance))
-    if attempt.phase in CONNECTING or kind is ReplyClass.CONFIG:
+    kind, words = classify(attempt.phase, attempt.code, attempt.text).kind, _words(attempt)
+    action = ACTIONS[kind]
+    if attempt.phase in CONNECTING or action.rests:
         # Whoever mends the account or the network need not wait for a pause that the reader did not cause.
-        return Step(_recorded(claimed, attempt, DeliveryState.DEFERRED, next_at=now), hold=_words(attempt))
+        return Step(_recorded(claimed, attempt, DeliveryState.DEFERRED, next_at=now), claimed.address, hold=words)
+    named = attempt.phase in NAMED
     if attempt.outcome is Outcome.REFUSED:
-        suppress = _words(attempt) if kind is ReplyClass.SUPPRESS else ""
-        return Step(_recorded(claimed, attempt, DeliveryState.FAILED), claimed.address, suppress=suppress)
-    hold = _words(attempt) if kind is ReplyClass.THROTTLE else ""
-    return Step(_deferred(attempt, claimed, now, policy, chance), hold=hold)
+        record = _recorded(claimed, attempt, DeliveryState.FAILED)
+    else:
+        record = _deferred(attempt, claimed, now, policy, chance)
+    # A server that says nothing about a recipient until the delivery expires may be ours, or the line to it.
+    tired = record.state is DeliveryState.EXPIRED and named and attempt.code is not None
+    return Step(
+        record,
+        claimed.address,
+        suppress=words if action.suppress else "",
+        soft=words if action.soft == "now" or (action.soft == "at expiry" and tired) else "",
+        slow=words if action.slows and named else "",
+        hold=words if action.slows and not named else "",
+    )
 
 
 def _ambiguous(attempt: Attempt, claimed: Claimed, now: datetime, policy: Policy, chance: float) -> Recorded:
