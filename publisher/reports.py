@@ -10,8 +10,18 @@ from publisher import links, slots
 from publisher.config import Config
 from publisher.digests import Planned
 from publisher.errors import NotFoundError
-from publisher.model import Article, ArticleState, DeliveryState, SubscriptionState
-from publisher.store import articles, deliveries, feed_files, feed_pollers, hub_pings, issues, meta, subscribers
+from publisher.model import Article, ArticleState, DeliveryState, Outcome, SubscriptionState
+from publisher.store import (
+    articles,
+    attempts,
+    deliveries,
+    feed_files,
+    feed_pollers,
+    hub_pings,
+    issues,
+    meta,
+    subscribers,
+)
 from publisher.store.database import Connection
 
 LAST_SEEN = "last_seen_at"
@@ -122,23 +132,55 @@ def delivery_list(
     for row in rows:
         if row.issue_id not in refs and (one := issues.get(conn, id=row.issue_id)):
             refs[row.issue_id] = one.ref
-    return [
+    return [_delivery_value(row, refs[row.issue_id]) for row in rows]
+
+
+def delivery_show(conn: Connection, id: int) -> dict[str, Any]:  # noqa: A002 - the column's name
+    """Return one delivery with its history, attempt by attempt. Raises NotFoundError."""
+    row = deliveries.get(conn, id)
+    issue = issues.get(conn, id=row.issue_id) if row else None
+    if row is None or issue is None:
+        raise NotFoundError(f"there is no delivery {id}; `publisher deliveries list` shows their numbers")
+    history = [
         {
-            "id": row.id,
-            "issue": refs[row.issue_id],
-            "address": row.address,
-            "state": row.state,
-            "reason": row.reason,
-            "attempts": row.attempt,
-            "unknown": row.ambiguous,
-            "message_id": row.message_id,
-            "reply_code": row.reply_code,
-            "reply": row.reply_text,
-            "next_at": _iso(row.next_at) if row.state is DeliveryState.DEFERRED else None,
-            "finished_at": _iso(row.finished_at),
+            "attempt": one.number,
+            "ended_at": _iso(one.ended_at),
+            "outcome": one.outcome,
+            "phase": one.phase,
+            "reply_code": one.code,
+            "reply": one.text,
         }
-        for row in rows
+        for one in attempts.listing(conn, id)
     ]
+    if row.state is DeliveryState.SENT:
+        accepted = {"outcome": Outcome.ACCEPTED, "phase": "dot", "reply_code": row.reply_code, "reply": row.reply_text}
+        history.append({"attempt": row.attempt, "ended_at": _iso(row.finished_at)} | accepted)
+    about = {
+        "newsletter": issue.newsletter,
+        "slot": issue.slot,
+        "transport": issue.transport,
+        "due_at": _iso(row.due_at),
+        "expires_at": _iso(row.expires_at),
+        "history": history,
+    }
+    return _delivery_value(row, issue.ref) | about
+
+
+def _delivery_value(row: deliveries.DeliveryRow, issue: str) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "issue": issue,
+        "address": row.address,
+        "state": row.state,
+        "reason": row.reason,
+        "attempts": row.attempt,
+        "unknown": row.ambiguous,
+        "message_id": row.message_id,
+        "reply_code": row.reply_code,
+        "reply": row.reply_text,
+        "next_at": _iso(row.next_at) if row.state is DeliveryState.DEFERRED else None,
+        "finished_at": _iso(row.finished_at),
+    }
 
 
 def status(config: Config, conn: Connection, now: datetime) -> dict[str, Any]:

@@ -347,5 +347,12 @@ def test_deliveries_are_listed_with_the_servers_words_and_only_doubtful_ones_sen
     assert publisher.json("deliveries", "list", "--state", "uncertain", "--issue", row["issue"]) == []
     assert publisher("deliveries", "list", "--state", "lost")[0] == 2
     assert publisher("deliveries", "list", "--issue", "none")[0] == 2
+    shown = publisher.json("deliveries", "show", str(row["id"]))
+    assert {key: shown[key] for key in row} == row
+    assert [(one["attempt"], one["outcome"], one["reply"]) for one in shown["history"]] == [
+        (1, "accepted", row["reply"])
+    ]
+    assert f"attempt 1: accepted at dot: 250 {row['reply']}" in publisher("deliveries", "show", str(row["id"]))[1]
+    assert publisher("deliveries", "show", "77")[0] == 2
     assert publisher.json("deliveries", "resend", "1", "7") == {"waiting": [], "refused": [1, 7]}
     assert publisher("deliveries", "resend", "1")[1] == "left as they are, being neither uncertain nor failed: 1\n"

@@ -29,6 +29,15 @@ def deliveries_list(
     show.value(found, as_json, show.deliveries)
 
 
+@deliveries_cli.command("show")
+def deliveries_show(
+    number: Annotated[int, typer.Argument(metavar="ID", help="Number as `deliveries list` shows it.")],
+    as_json: Json = False,
+) -> None:
+    """Show one delivery with each attempt, in the server's words."""
+    show.value(read(load(), lambda conn: reports.delivery_show(conn, number)), as_json, show.delivery)
+
+
 @deliveries_cli.command("resend")
 def deliveries_resend(
     ids: Annotated[list[int], typer.Argument(metavar="ID...", help="Numbers as `deliveries list` shows them.")],

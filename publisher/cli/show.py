@@ -230,6 +230,19 @@ def deliveries(done: Sequence[Mapping[str, Any]]) -> None:
     _print_table(table)
 
 
+def delivery(done: Mapping[str, Any]) -> None:
+    """Tell the history of a delivery."""
+    reader = done["address"] or "an address not yet fixed"
+    _line(f"delivery {done['id']} to {reader}: {done['state']}{': ' if done['reason'] else ''}{done['reason']}")
+    _line(f"  {done['newsletter']} {done['slot'].replace('T', ' ')}, issue {done['issue']}, over {done['transport']}")
+    _line(f"  due {done['due_at']}, expires {done['expires_at']}, {done['message_id']}")
+    for one in done["history"]:
+        code = f"{one['reply_code']} " if one["reply_code"] is not None else ""
+        _line(f"  {one['ended_at']} attempt {one['attempt']}: {one['outcome']} at {one['phase']}: {code}{one['reply']}")
+    if done["next_at"]:
+        _line(f"  tried again at {done['next_at']}")
+
+
 def resent(done: Mapping[str, Any]) -> None:
     """Say which deliveries wait again."""
     if done["waiting"]:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from publisher import addresses, faults
 from publisher.mail.steps import Step
-from publisher.model import Claimed
-from publisher.store import claims, deliveries, subscribers, workers
+from publisher.model import Claimed, DeliveryState
+from publisher.store import attempts, claims, deliveries, soft_bounces, subscribers, workers
 from publisher.store.database import Connection, Database
 
 
@@ -117,8 +117,18 @@ class Clerk:
 
 def _record(conn: Connection, steps: Sequence[Step], now: datetime) -> set[int]:
     written = deliveries.record(conn, [step.record for step in steps], now)
+    unusual = [step for step in steps if step.record.state is not DeliveryState.SENT]
+    if unusual:
+        _record_unusual(conn, [step for step in unusual if step.record.delivery_id in written], now)
+    return written
+
+
+def _record_unusual(conn: Connection, steps: Sequence[Step], now: datetime) -> None:
+    """Remember what did not go well, and what counts against a reader's address."""
+    attempts.note(conn, [step.record for step in steps], now)
     for step in steps:
-        if step.suppress and step.record.delivery_id in written:
+        if step.suppress:
             key = addresses.parse(step.address).key
             subscribers.suppress(conn, key, reason=step.suppress, now=now)
-    return written
+        elif step.soft:
+            soft_bounces.note(conn, step.record.delivery_id, step.soft, now)

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from publisher.errors import NotFoundError
 from publisher.model import DeliveryState, Format, IssueState, Recorded
+from publisher.store import attempts
 from publisher.store import statements as st
 from publisher.store.issues import OPEN, WAITING
 from publisher.store.tables import (
@@ -152,8 +153,9 @@ def recover(
             epoch=None,
             next_at=now,
             finished_at=sa.case((again, sa.null()), else_=sa.literal(now, Instant)),
-        ).returning(d.state, d.subscription_id, d.to_seq)
+        ).returning(d.id, d.attempt, d.state, d.subscription_id, d.to_seq)
     ).all()
+    attempts.note_lost(conn, ((row.id, row.attempt) for row in rows), now)
     _move_cursors(conn, ((row.subscription_id, row.to_seq) for row in rows if row.state in _REACHED))
     numbers = Counter(DeliveryState(row.state) for row in rows)
     return Recovered(deferred=numbers[DeliveryState.DEFERRED], uncertain=numbers[DeliveryState.UNCERTAIN])
@@ -218,6 +220,11 @@ def counts(conn: sa.Connection, issue_id: int) -> dict[DeliveryState, int]:
     d = deliveries.c
     query = sa.select(d.state, sa.func.count()).where(d.issue_id == issue_id).group_by(d.state)
     return {DeliveryState(state): number for state, number in conn.execute(query)}
+
+
+def get(conn: sa.Connection, id: int) -> DeliveryRow | None:  # noqa: A002 - the column's name
+    """Return one delivery, None when there is none."""
+    return next((row for row in listing(conn, after=id - 1, limit=1) if row.id == id), None)
 
 
 def listing(
