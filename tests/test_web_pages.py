@@ -188,6 +188,15 @@ async def test_a_post_from_another_site_is_refused(client: httpx2.AsyncClient) -
     assert (await client.post("/", headers={"Sec-Fetch-Site": "same-origin"})).status_code == 405
 
 
+async def test_a_method_that_is_not_possible_is_told_which_are(client: httpx2.AsyncClient) -> None:
+    """FR-H1: all of them, also where reading and posting are two routes."""
+    answers = [await client.put(path) for path in ("/u/token", "/")]
+    assert [(answer.status_code, answer.headers["allow"]) for answer in answers] == [
+        (405, "GET, HEAD, POST"),
+        (405, "GET, HEAD"),
+    ]
+
+
 async def test_every_answer_forbids_scripts_and_framing(client: httpx2.AsyncClient) -> None:
     """F21, L4: no script may run even if one slipped in."""
     for path in ("/", "/feeds/", "/nothing", "/livez"):

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -24,6 +24,8 @@ from publisher.store.tables import deliveries, issue_articles, schedules, subscr
 from publisher.store.tables import issues as issue_rows
 from publisher.store.tables import segments as segment_rows
 from publisher.store.tables import slots as slot_rows
+
+T = TypeVar("T")
 
 WAITING = [DeliveryState.QUEUED, DeliveryState.DEFERRED]
 OPEN = [*WAITING, DeliveryState.SENDING]
@@ -217,12 +219,28 @@ def web_segment(conn: sa.Connection, issue_id: int, language: str) -> WebSegment
     """Return the page of an issue in `language`, else in its primary subtag's, else the first; None without any."""
     c = segment_rows.c
     query = sa.select(c.language, c.subject, c.html, c.text).where(c.issue_id == issue_id, c.is_web.is_(sa.true()))
-    rows = [WebSegment(**row) for row in conn.execute(query.order_by(c.id)).mappings()]
-    for wanted in (language, language.partition("-")[0]):
-        for row in rows:
-            if row.language == wanted:
-                return row
-    return next(iter(rows), None)
+    rows = {row["language"]: WebSegment(**row) for row in conn.execute(query.order_by(c.id)).mappings()}
+    return _in_language(rows, language)
+
+
+def web_subjects(conn: sa.Connection, issue_ids: Iterable[int], language: str) -> dict[int, str]:
+    """Return the subjects of issues as their pages in `language` have them, chosen as in `web_segment`.
+
+    An issue without a page is left out. The pages themselves, a hundred kilobytes each, are not read.
+    """
+    c = segment_rows.c
+    query = sa.select(c.issue_id, c.language, c.subject).where(c.issue_id.in_(issue_ids), c.is_web.is_(sa.true()))
+    found: dict[int, dict[str, str]] = {}
+    for row in conn.execute(query.order_by(c.id)):
+        found.setdefault(row.issue_id, {})[row.language] = row.subject
+    return {number: subject for number, rows in found.items() if (subject := _in_language(rows, language)) is not None}
+
+
+def _in_language(rows: Mapping[str, T], language: str) -> T | None:
+    for wanted in (language, language.partition("-")[0], *rows):
+        if wanted in rows:
+            return rows[wanted]
+    return None
 
 
 def segments(conn: sa.Connection, issue_id: int) -> list[SegmentInfo]:

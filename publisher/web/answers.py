@@ -8,7 +8,8 @@ from urllib.parse import quote
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Scope
 
 from publisher.web import Parts
 
@@ -17,10 +18,25 @@ def application_of(
     routes: Sequence[BaseRoute], missing: Callable[[Request, Exception], Awaitable[Response]]
 ) -> Starlette:
     """Build an app of routes, with one page for what is not there."""
-    app = Starlette(routes=routes, exception_handlers={404: missing, 405: missing})
+
+    async def refused(request: Request, error: Exception) -> Response:
+        answer = await missing(request, error)
+        answer.headers["Allow"] = ", ".join(sorted(_allowed(routes, request.scope)))
+        return answer
+
+    app = Starlette(routes=routes, exception_handlers={404: missing, 405: refused})
     # Its redirect to the address with or without a last slash would name the host that the visitor named (L7).
     app.router.redirect_slashes = False
     return app
+
+
+def _allowed(routes: Sequence[BaseRoute], scope: Scope) -> set[str]:
+    """Return the methods of every route with the address asked for: Starlette names those of the first alone."""
+    found: set[str] = set()
+    for route in routes:
+        if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE:
+            found |= route.methods or set()
+    return found
 
 
 async def slashed(request: Request) -> Response:

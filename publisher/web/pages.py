@@ -18,7 +18,7 @@ from publisher.config import Newsletter
 from publisher.feeds import FeedSpec, feeds_of, folder, newsletters, opml
 from publisher.feeds.spec import NEWSLETTER_PREFIX, REFRESH
 from publisher.files import packaged
-from publisher.model import Article, IssueState
+from publisher.model import Article, Issue, IssueState
 from publisher.store import articles, issues
 from publisher.text import excerpt
 from publisher.web import Parts, leaving
@@ -31,6 +31,8 @@ from publisher.web.values import FORMAT_NAMES, MEDIA_TYPES, Words
 
 LATEST = 20
 """Articles on the home page and on a category's page."""
+PAST = 100
+"""Issues on a newsletter's page."""
 
 
 def application(parts: Parts) -> ASGIApp:
@@ -94,7 +96,7 @@ class Pages(Chrome):
         """Show newsletters, feeds and the latest articles."""
         words = self.words(request)
         found = await self.parts.database.aread(lambda conn: articles.for_feed(conn, limit=LATEST * 3))
-        newsletters = [await self._newsletter(words, newsletter) for newsletter in self.config.newsletters]
+        newsletters = [await self._newsletter(words, newsletter, shown=1) for newsletter in self.config.newsletters]
         page = self.page(
             request,
             words,
@@ -277,23 +279,13 @@ class Pages(Chrome):
         """Say whether the service does its work, and what part does not; why is for the admin listener (L13)."""
         return readiness(self.parts, reasons=False)
 
-    async def _newsletter(self, words: Words, newsletter: Newsletter) -> dict[str, Any]:
+    async def _newsletter(self, words: Words, newsletter: Newsletter, shown: int = PAST) -> dict[str, Any]:
         def read(conn: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - the store's connection
-            shown = []
-            for issue in issues.listing(
-                conn, newsletter=newsletter.slug, states=(IssueState.SENDING, IssueState.SENT), limit=100
-            ):
-                if segment := issues.web_segment(conn, issue.id, words.language):
-                    when = issue.sent_at or issue.created_at
-                    shown.append(
-                        {
-                            "subject": segment.subject,
-                            "url": links.issue(self.config, issue.ref, words.language),
-                            "date": words.date(when),
-                            "iso": when.isoformat(),
-                        }
-                    )
-            return shown
+            sent = issues.listing(
+                conn, newsletter=newsletter.slug, states=(IssueState.SENDING, IssueState.SENT), limit=shown
+            )
+            subjects = issues.web_subjects(conn, [issue.id for issue in sent], words.language)
+            return [self._issue(words, issue, subjects[issue.id]) for issue in sent if issue.id in subjects]
 
         past = await self.parts.database.aread(read)
         zone = self.config.site.timezone
@@ -306,6 +298,15 @@ class Pages(Chrome):
             else [],
             "latest": past[0] if past else None,
             "issues": past,
+        }
+
+    def _issue(self, words: Words, issue: Issue, subject: str) -> dict[str, Any]:
+        when = issue.sent_at or issue.created_at
+        return {
+            "subject": subject,
+            "url": links.issue(self.config, issue.ref, words.language),
+            "date": words.date(when),
+            "iso": when.isoformat(),
         }
 
     def _newsletter_of(self, spec: FeedSpec) -> Newsletter:

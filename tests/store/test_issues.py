@@ -159,6 +159,8 @@ def test_an_issue_is_frozen_with_everything_it_needs(database: Database) -> None
         assert page is not None
         assert page.language == expected_language
         assert page.language != "be" or page == belarusian
+        subjects = database.read(lambda conn, language=language: issues.web_subjects(conn, [issue_id, 999], language))  # type: ignore[misc]  # as above
+        assert subjects == {issue_id: page.subject}
     assert database.read(lambda conn: issues.web_segment(conn, 999, "en")) is None
     [slot] = database.read(lambda conn: issues.slots(conn))
     assert (slot.outcome, slot.reason) == (SlotOutcome.DISPATCHED, "2 articles to 2 readers")
