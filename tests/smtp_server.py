@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import ssl
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ class Received:
     mail_from: str
     rcpt_to: str
     content: bytes
+    began_at: float = 0.0
+    """When its first octet came, on this machine's monotonic clock."""
 
     @property
     def message_id(self) -> str:
@@ -167,9 +170,11 @@ class _Session:
                 self.reader._transport.pause_reading()  # type: ignore[attr-defined]  # what a server out of memory does
                 await asyncio.Event().wait()
             await self.act(action)
-        raw = await self.reader.readuntil(b"\r\n.\r\n")
+        first = await self.reader.readexactly(1)
+        began_at = time.monotonic()
+        raw = first + await self.reader.readuntil(b"\r\n.\r\n")
         content = raw[:-3].replace(b"\r\n..", b"\r\n.")
-        self.server.received.append(Received(self.sender, self.recipient, content))
+        self.server.received.append(Received(self.sender, self.recipient, content, began_at))
         self.server.at_dot.set()
         await self.answer("dot", f"250 2.0.0 queued as {len(self.server.received)}")
         await self.act(self.script.next("after_dot"))

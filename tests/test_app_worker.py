@@ -9,7 +9,6 @@ from functools import partial
 
 import pytest
 
-from publisher.app import worker
 from publisher.app.worker import PATIENCE, Worker
 from publisher.store import claims
 from publisher.store.database import Connection, Database
@@ -25,17 +24,15 @@ NOTHING = Recovered(deferred=0, uncertain=0)
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock() -> Clock:
     """What the workers take for the time."""
-    clock = Clock()
-    monkeypatch.setattr(worker, "now", clock)
-    return clock
+    return Clock()
 
 
 @pytest.fixture
 async def pair(machines: Machines, clock: Clock) -> AsyncIterator[tuple[Worker, Worker]]:
     """Two workers, each on a machine of its own."""
-    first, second = Worker(machines.one, "retry"), Worker(machines.other, "retry")
+    first, second = Worker(machines.one, "retry", clock=clock), Worker(machines.other, "retry", clock=clock)
     await first.begin()
     await second.begin()
     yield first, second
@@ -49,14 +46,16 @@ def claim(conn: Connection, *, epoch: int, now: datetime) -> None:
     claims.take(conn, found.candidates, now)
 
 
-async def test_a_worker_that_starts_leaves_the_others_alone(machines: Machines, pair: tuple[Worker, Worker]) -> None:
+async def test_a_worker_that_starts_leaves_the_others_alone(
+    machines: Machines, pair: tuple[Worker, Worker], clock: Clock
+) -> None:
     """K6: what the first has on the wire stays its own, however many start and end beside it."""
     office = Office(machines.one)
     office.fill()
     machines.one.write(partial(claim, epoch=pair[0].epoch, now=office.clock.now))
-    third = Worker(machines.other, "retry")
+    third = Worker(machines.other, "retry", clock=clock, patience=timedelta())
     await third.begin()
-    assert await third.recover(patience=timedelta()) == NOTHING
+    assert await third.recover() == NOTHING
     await third.end()
     assert Counter(office.states().values()) == {S.SENDING: 2, S.QUEUED: 10}
     assert len({pair[0].epoch, pair[1].epoch, third.epoch}) == 3
@@ -105,7 +104,7 @@ async def test_a_worker_ends_once_and_leaves_nothing(database: Database, clock: 
     """What it left on the wire when it was broken off is settled, on both databases."""
     office = Office(database)
     office.fill()
-    one = Worker(database, "hold")
+    one = Worker(database, "hold", clock=clock)
     with pytest.raises(RuntimeError, match="no epoch"):
         _ = one.epoch
     assert not await one.look()

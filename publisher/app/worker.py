@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -27,8 +28,17 @@ PATIENCE = timedelta(seconds=20)
 class Worker:
     """Nothing may be claimed before `begin`; `end` settles what is left. Others look at us only on PostgreSQL."""
 
-    def __init__(self, database: Database, policy: Literal["retry", "hold"]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        policy: Literal["retry", "hold"],
+        *,
+        clock: Callable[[], datetime] = now,
+        look_every: float = LOOK_EVERY,
+        patience: timedelta = PATIENCE,
+    ) -> None:
         self._database, self._policy = database, policy
+        self._clock, self._look_every, self._patience = clock, look_every, patience
         self._sign: LifeSign | None = None
         self._watching: asyncio.Task[None] | None = None
         self._looking = asyncio.Lock()
@@ -45,15 +55,15 @@ class Worker:
 
     async def begin(self) -> None:
         """Take a new epoch and recover the workers that are proven dead. Raises StoreError and BusyError."""
-        self._sign = await asyncio.to_thread(LifeSign.begin, self._database, now())
+        self._sign = await asyncio.to_thread(LifeSign.begin, self._database, self._clock())
         self.alive = True
-        await self.recover(patience=timedelta())
+        await self._recover(timedelta())
         if self._database.dialect != "sqlite":  # there the lock on the directory says that nobody else works
             self._watching = asyncio.create_task(self._watch())
 
     async def end(self) -> None:
         """Settle what this worker left on the wire when it was broken off, and note that it has ended."""
-        moment, epoch = now(), self.epoch
+        moment, epoch = self._clock(), self.epoch
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait([self._watching])
@@ -80,9 +90,12 @@ class Worker:
                 log.warning("the database had lost sight of this worker", epoch=self.epoch, back=self.alive)
         return self.alive
 
-    async def recover(self, *, patience: timedelta = PATIENCE) -> Recovered:
-        """Settle what workers left on the wire whose life sign has been missing for so long."""
-        moment = now()
+    async def recover(self) -> Recovered:
+        """Settle what workers left on the wire whose life sign has been missing for some time."""
+        return await self._recover(self._patience)
+
+    async def _recover(self, patience: timedelta) -> Recovered:
+        moment = self._clock()
 
         def work(conn: Connection) -> tuple[dict[int, datetime], list[int], Recovered]:
             missing = {epoch: self._missing.get(epoch, moment) for epoch in workers.dead(conn, own=self.epoch)}
@@ -99,7 +112,7 @@ class Worker:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(self._look_every)
             try:
                 await self.look()
                 await self.recover()

@@ -1,49 +1,100 @@
-"""Kill sending workers at random moments and compare the server's ledger with ours after each issue.
+"""Kill sending workers and compare the server's ledger with ours: at random moments, or at every named point.
 
-`uv run python -m tests.bench.kill_outbox [kills] [seed]`: 10,000 unless told otherwise, about four a second. No
-violation in n kills bounds their rate below 3/n (95 %).
+`uv run python -m tests.bench.kill_outbox [kills] [--seed N] [--postgresql] [--workers N]`: 10,000 kills at random
+moments unless told otherwise, several a second. No violation in n kills bounds their rate below 3/n (95 %).
+`uv run python -m tests.bench.kill_outbox --sweep`: every named point × {retry, hold} × {SQLite, PostgreSQL, two
+workers on PostgreSQL}, at its first, second and third passage.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import random
-import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from publisher.store.database import Database
+from tests.conftest import emptied, run_postgresql
+from tests.crashes import PIPELINING, crash_at, kill_at_random, sweeps
 from tests.office import Office
 from tests.smtp_server import Script, smtp_server
-from tests.test_mail_crashes import PIPELINING, check, killed
 
 KILLS = 10_000
 CONNECTIONS = 8
 READERS = 400
 
+Fresh = Callable[[], str]
+"""Returns the address of an empty database; "" is a new SQLite file."""
 
-async def main() -> None:
+
+def _sqlite() -> str:
+    return ""
+
+
+@contextmanager
+def _office(url: str) -> Iterator[tuple[Office, Path]]:
+    with tempfile.TemporaryDirectory() as folder, Database.open(url, data_dir=Path(folder)) as database:
+        yield Office(database), Path(folder)
+
+
+async def kill(wanted: int, dice: random.Random, fresh: Fresh, together: int) -> None:
     """Freeze an issue, kill its workers until it is sent, compare; again until there were so many kills."""
-    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else KILLS
-    dice = random.Random(int(sys.argv[2]) if len(sys.argv) > 2 else time.time_ns())
     kills = repeated = 0
     states: Counter[str] = Counter()
     while kills < wanted:
-        with tempfile.TemporaryDirectory() as folder, Database.open(data_dir=Path(folder)) as database:
-            office = Office(database)
+        url = fresh()
+        with _office(url) as (office, folder):
             office.fill([f"person{number:03d}" for number in range(READERS)])
             async with smtp_server(Script(extensions=PIPELINING)) as server:
-                died = await killed(
-                    office, Path(folder), server, kills=wanted - kills, dice=dice, connections=CONNECTIONS
+                kills += await kill_at_random(
+                    office,
+                    folder,
+                    server,
+                    kills=wanted - kills,
+                    dice=dice,
+                    connections=CONNECTIONS,
+                    url=url,
+                    together=together,
                 )
-                check(office, server.received, crashes=died, hold=False, connections=CONNECTIONS)
-            kills += died
             repeated += len(server.received) - len({message.message_id for message in server.received})
             states.update(str(state) for state in office.states().values())
         print(f"{kills} kills: {dict(states)}, {repeated} repeated, {repeated / kills:.2f} a kill, 0 lost", flush=True)
 
 
+async def sweep(fresh: Fresh) -> None:
+    """Crash at every named point, on both databases and with two workers; stops at the first violation."""
+    for where, empty, workers in (("SQLite", _sqlite, 1), ("PostgreSQL", fresh, 1), ("PostgreSQL, two", fresh, 2)):
+        began, crashes = time.monotonic(), 0
+        for one in sweeps(workers=workers):
+            url = empty()
+            with _office(url) as (office, folder):
+                crashes += await crash_at(office, folder, url, one)
+        print(f"{where}: {len(sweeps())} sweeps, {crashes} crashes, 0 violations, {time.monotonic() - began:.0f} s")
+
+
+def main() -> None:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kills", type=int, nargs="?", default=KILLS)
+    parser.add_argument("--seed", type=int, default=time.time_ns())
+    parser.add_argument("--postgresql", action="store_true", help="instead of SQLite")
+    parser.add_argument("--workers", type=int, default=1, help="work side by side (on PostgreSQL)")
+    parser.add_argument("--sweep", action="store_true", help="crash at every named point instead")
+    given = parser.parse_args()
+    if given.workers > 1 and not given.postgresql:
+        parser.error("several workers need --postgresql")
+    with run_postgresql() if given.sweep or given.postgresql else nullcontext() as server:
+        fresh: Fresh = _sqlite if server is None else lambda: emptied(server)
+        if given.sweep:
+            asyncio.run(sweep(fresh))
+        else:
+            asyncio.run(kill(given.kills, random.Random(given.seed), fresh, given.workers))
+
+
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()
