@@ -422,6 +422,8 @@ class NewIssue:
     deliveries: tuple[NewDelivery, ...]
     transport: str = "smtp"
     """What carries it: `[smtp]`, or one of `[[transports]]` by name."""
+    held: str = ""
+    """Why nothing of it is sent before an operator approves it; "" when it may be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -434,6 +436,8 @@ class Issue:
     frequency: str
     slot: str
     state: IssueState
+    reason: str
+    """Why it is held or paused, or was cancelled; "" when it goes its way."""
     to_seq: int
     settings: Mapping[str, Any]
     created_at: datetime

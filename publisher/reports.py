@@ -10,7 +10,7 @@ from publisher import links, slots
 from publisher.config import Config
 from publisher.digests import Planned
 from publisher.errors import NotFoundError
-from publisher.model import Article, ArticleState, DeliveryState, Outcome, SubscriptionState
+from publisher.model import Article, ArticleState, DeliveryState, Issue, IssueState, Outcome, SubscriptionState
 from publisher.store import (
     articles,
     attempts,
@@ -191,17 +191,7 @@ def status(config: Config, conn: Connection, now: datetime) -> dict[str, Any]:
     for (newsletter, _, state), count in subscribers.counts(conn).items():
         if state is SubscriptionState.CONFIRMED:
             confirmed[newsletter] = confirmed.get(newsletter, 0) + count
-    recent = [
-        {
-            "ref": issue.ref,
-            "newsletter": issue.newsletter,
-            "frequency": issue.frequency,
-            "slot": issue.slot,
-            "state": issue.state,
-            "deliveries": {str(state): count for state, count in sorted(issue.deliveries.items()) if count},
-        }
-        for issue in issues.listing(conn, limit=5)
-    ]
+    recent = [issue_value(issue) for issue in issues.listing(conn, limit=5)]
     return {
         "site": config.site.url,
         "articles": {str(state): count for state, count in articles.counts(conn).items()},
@@ -271,8 +261,75 @@ def planned_value(config: Config, planned: Planned) -> dict[str, Any]:
         "articles": report.articles if report else None,
         "segments": report.segments if report else None,
         "bytes": max(report.sizes.values(), default=0) if report else None,
-        "skipped": report.reason or None if report else None,
+        "skipped": planned.blackout or (report.reason if report and not report.issue else "") or None,
+        "held": report.reason or None if report and report.issue else None,
     }
+
+
+def issue_list(
+    conn: Connection, *, newsletter: str | None = None, states: Iterable[str] = (), limit: int = 20
+) -> list[dict[str, Any]]:
+    """Return issues, newest first. Raises NotFoundError for a state that does not exist."""
+    try:
+        chosen = [IssueState(state) for state in states]
+    except ValueError as error:
+        raise NotFoundError(f"there is no such state; the states are {', '.join(IssueState)}") from error
+    return [issue_value(issue) for issue in issues.listing(conn, newsletter=newsletter, states=chosen, limit=limit)]
+
+
+def issue_value(issue: Issue) -> dict[str, Any]:
+    """Return an issue as `status` and `issues list` print it; the counts add up to its deliveries (P1)."""
+    return {
+        "ref": issue.ref,
+        "newsletter": issue.newsletter,
+        "frequency": issue.frequency,
+        "slot": issue.slot,
+        "state": issue.state,
+        "reason": issue.reason or None,
+        "deliveries": {str(state): count for state, count in sorted(issue.deliveries.items()) if count},
+    }
+
+
+def issue_show(config: Config, conn: Connection, ref: str) -> dict[str, Any]:
+    """Return an issue with its segments and articles. Raises NotFoundError."""
+    issue = issues.get(conn, ref=ref)
+    if issue is None:
+        raise NotFoundError(f"there is no issue {ref!r}; `publisher issues list` shows their refs")
+    held = [articles.get(conn, id=id_) for id_ in issues.article_ids(conn, issue.id)]
+    return issue_value(issue) | {
+        "created_at": _iso(issue.created_at),
+        "sent_at": _iso(issue.sent_at),
+        "page": links.issue(config, issue.ref, config.site.default_language),
+        "segments": [
+            {"key": s.key, "language": s.language, "format": s.format, "subject": s.subject, "readers": s.readers}
+            for s in issues.segments(conn, issue.id)
+            if not s.is_web
+        ],
+        "articles": [{"ref": a.ref, "title": a.title, "state": a.state} for a in held if a],
+    }
+
+
+def slot_explained(config: Config, conn: Connection, newsletter: str, slot: str) -> list[dict[str, Any]]:
+    """Return what became of a newsletter's slot (`2026-11-23T07:00`), per frequency. Raises NotFoundError."""
+    wanted = slot.strip().replace(" ", "T")
+    found = issues.slots(conn, newsletter=newsletter, slot=wanted)
+    if not found:
+        last = issues.slots(conn, newsletter=newsletter, limit=3)
+        known = ", ".join(f"{record.slot} ({record.frequency})" for record in last) or "none yet"
+        raise NotFoundError(f"no slot {wanted!r} of {newsletter} was decided; the last ones: {known}")
+    return [
+        {
+            "newsletter": record.newsletter,
+            "frequency": record.frequency,
+            "slot": record.slot,
+            "at": _iso(record.slot_at),
+            "decided_at": _iso(record.decided_at),
+            "outcome": record.outcome,
+            "reason": record.reason,
+            "issue": issue_show(config, conn, ref) if (ref := issues.ref_of(conn, record)) else None,
+        }
+        for record in found
+    ]
 
 
 def _zone(config: Config, planned: Planned) -> str:

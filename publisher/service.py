@@ -179,6 +179,7 @@ class Service:
             failed = done["outcome"] == "failed"
             self._note(f"newsletter {done['newsletter']} {done['frequency']}", done["reason"] if failed else None)
         self._note("clock", self.app.dispatching.clock_problem)
+        self._note("editors", "; ".join(await self.app.issuing.tell_editors()))
 
     async def _keep_sending(self) -> None:
         """Empty the outbox whenever something may be due: after a dispatch, at a retry's time, at each tick.

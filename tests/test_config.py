@@ -6,7 +6,7 @@ import contextlib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -402,6 +402,24 @@ def test_line_breaks_and_nul_cannot_enter_a_header(tmp_path: Path, key: str, val
     text = NEWSLETTER.replace("[newsletters.f", f'{key} = "{value}"\n[newsletters.f')
     (found,) = problems(tmp_path, MINIMAL + text)
     assert found.startswith(f"publisher.toml:13: newsletters.weekly-digest.{key}: must be one line")
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ('"2027-02-30"', "newsletters.weekly-digest.blackout: must be a day such as 2027-01-01, or two"),
+        ('"2027-01-03..2027-01-01"', "newsletters.weekly-digest.blackout: ends before it begins"),
+        ('"soon"', "newsletters.weekly-digest.blackout: must be a day such as 2027-01-01"),
+    ],
+)
+def test_a_blackout_is_a_list_of_days_or_stretches_of_days(tmp_path: Path, given: str, reason: str) -> None:
+    text = NEWSLETTER.replace("[newsletters.f", f"blackout = [{given}]\n[newsletters.f")
+    (found,) = problems(tmp_path, MINIMAL + text)
+    assert found.startswith(f"publisher.toml:13: {reason}")
+    good = NEWSLETTER.replace("[newsletters.f", 'blackout = [2027-01-01, "2026-12-24..2026-12-26"]\n[newsletters.f')
+    [newsletter] = loaded(tmp_path, MINIMAL + good).newsletters
+    days = [date(2026, 12, 23) + timedelta(days=number) for number in range(11)]
+    assert [day.day for day in days if newsletter.blackout_on(day)] == [24, 25, 26, 1]
 
 
 @pytest.mark.parametrize("name", ["mail.example.org\\r\\nX", "a b", "-a.org", "[1.2.3]", "a\\u0000"])

@@ -9,6 +9,7 @@ from typing import Any
 from publisher import digests, reports, subscriptions
 from publisher.app.clock import hexadecimal, now
 from publisher.app.dispatching import Dispatching
+from publisher.app.issuing import Issuing
 from publisher.app.publishing import Publishing
 from publisher.app.sending import RESENT_FOR, Sending
 from publisher.app.shared import Shared, renderer_of, silent
@@ -43,6 +44,7 @@ class App:
         self.publishing = Publishing(shared)
         self.sending = Sending(shared, self.publishing)
         self.dispatching = Dispatching(shared, self.sending)
+        self.issuing = Issuing(shared, self.sending)
 
     @classmethod
     async def open(cls, config: Config, *, fetcher: Fetcher | None = None) -> App:
@@ -100,6 +102,10 @@ class App:
             "release": self.publishing.release,
             "withdraw": self.publishing.withdraw,
             "dispatch": self.dispatching.dispatch,
+            "approve": self.issuing.approve,
+            "pause": self.issuing.pause,
+            "resume": self.issuing.resume,
+            "cancel": self.issuing.cancel,
             "send": self.sending.send,
             "resend": self.sending.resend,
             "add_subscriber": self.add_subscriber,
@@ -122,6 +128,7 @@ class App:
         """Do one full round: collect, build feeds, decide what is due, send, tell the hubs."""
         collected = await self.publishing.collect(progress=progress)
         dispatched = await self.dispatching.run_due()
+        await self.issuing.tell_editors()
         sent = await self.sending.send(progress=progress)
         await self.shared.announcer.tell()
         return {

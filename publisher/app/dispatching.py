@@ -113,15 +113,17 @@ class Dispatching(Stories):
             catch_up=frequency.catch_up,
         )
         late = f"more than {frequency.max_lateness or frequency.lateness(site_zone)} late"
-        for slot, outcome, reason in (
-            *((slot, SlotOutcome.MISSED, late) for slot in due.missed),
-            *((slot, SlotOutcome.SKIPPED, f"its articles come with {due.run.local}") for slot in due.folded if due.run),
-        ):
+        decided = [(slot, SlotOutcome.MISSED, late) for slot in due.missed]
+        if due.run is not None:
+            decided += [(slot, SlotOutcome.SKIPPED, f"its articles come with {due.run.local}") for slot in due.folded]
+            if reason := digests.blackout(newsletter, due.run):
+                decided.append((due.run, SlotOutcome.SKIPPED, reason))
+        for slot, outcome, reason in decided:
             issues.decide_slot(
                 conn, **key, slot=slot.local, slot_at=slot.at, outcome=outcome, reason=reason, now=moment
             )
             log.warning("slot not run", **key, slot=slot.local, outcome=outcome, reason=reason)
-        return due.run
+        return due.run if due.run not in [slot for slot, _, _ in decided] else None
 
     async def _dispatch(
         self, newsletter: Newsletter, frequency: str, slot: Slot, moment: datetime, dry_run: bool

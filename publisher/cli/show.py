@@ -156,9 +156,60 @@ def plan(done: Sequence[Mapping[str, Any]]) -> None:
         _line(f"{slot['newsletter']} {slot['frequency']}: {when} ({slot['at']}), {slot['readers']} readers")
         if slot["skipped"]:
             _line(f"  would be skipped now: {slot['skipped']}")
-        elif slot["articles"] is not None:
+            continue
+        if slot["held"]:
+            _line(f"  would be held now: {slot['held']}")
+        if slot["articles"] is not None:
             size = f"at most {slot['bytes'] / 1000:.0f} kB"
             _line(f"  would hold now: {slot['articles']} articles in {slot['segments']} segments, {size}")
+
+
+def issues(done: Sequence[Mapping[str, Any]]) -> None:
+    """List issues, a line each."""
+    for entry in done:
+        _issue(entry)
+    if not done:
+        _line("no issues yet")
+
+
+def _issue(entry: Mapping[str, Any]) -> None:
+    counts = ", ".join(f"{count} {state}" for state, count in entry["deliveries"].items())
+    _line(f"issue {entry['ref']} {entry['newsletter']} {entry['slot']}: {entry['state']}; {counts or 'no deliveries'}")
+    if entry["reason"]:
+        _line(f"  {entry['reason']}")
+    if entry["state"] == "held":
+        _line(f"  publisher approve {entry['ref']}")
+
+
+def issue(done: Mapping[str, Any]) -> None:
+    """Show one issue with what it holds."""
+    _issue(done)
+    _line(f"composed {done['created_at']}" + (f", sent {done['sent_at']}" if done["sent_at"] else ""))
+    _line(f"page: {done['page']}")
+    for segment in done["segments"]:
+        readers = _counted(segment["readers"], "reader")
+        _line(f"segment {segment['language']} {segment['format']}, {readers}: {segment['subject']}")
+    for article in done["articles"]:
+        _line(f"article {article['ref']} {article['title']}" + ("" if article["state"] == "published" else " (gone)"))
+
+
+def turned(done: Mapping[str, Any]) -> None:
+    """Say how an issue stands now."""
+    counts = ", ".join(f"{count} {state}" for state, count in done["deliveries"].items())
+    _line(f"issue {done['ref']} of {done['newsletter']} is {done['state']}: {counts or 'no deliveries'}")
+
+
+def explained(done: Sequence[Mapping[str, Any]]) -> None:
+    """Tell what became of a slot."""
+    for record in done:
+        _line(f"{record['newsletter']} {record['frequency']} {record['slot']} ({record['at']}): {record['outcome']}")
+        _line(f"  {record['reason']} (decided {record['decided_at']})")
+        if record["issue"]:
+            issue(record["issue"])
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}" + ("" if number == 1 else "s")
 
 
 def status(done: Mapping[str, Any]) -> None:
@@ -184,9 +235,8 @@ def status(done: Mapping[str, Any]) -> None:
         _line(f"{newsletter['slug']}: {newsletter['readers']} readers")
         for slot in newsletter["next"]:
             _line(f"  {slot['frequency']}: next {slot['slot'].replace('T', ' ')} ({slot['schedule']})")
-    for issue in done["issues"]:
-        counts = ", ".join(f"{count} {state}" for state, count in issue["deliveries"].items())
-        _line(f"issue {issue['ref']} {issue['newsletter']} {issue['slot']}: {issue['state']}; {counts}")
+    for entry in done["issues"]:
+        _issue(entry)
     _line(f"outbox: {done['outbox']['waiting']} waiting")
     if done["outbox"]["rests"]:
         _line(f"  SENDING RESTS until you say `publisher send`: {done['outbox']['rests']}")

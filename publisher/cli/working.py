@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from publisher import control, reports
+from publisher import control, digests, reports
 from publisher.app import now, plan_slots
 from publisher.cli import show
 from publisher.cli.reach import Json, do, load, read, reading
@@ -73,10 +73,21 @@ def send(as_json: Json = False) -> None:
 def plan(
     newsletter: Annotated[str | None, typer.Argument(help="Slug of the newsletter; all when none is named.")] = None,
     count: Annotated[int, typer.Option("--count", min=1, max=100, help="Slots to show.")] = 5,
+    explain: Annotated[
+        str | None, typer.Option("--explain", metavar="SLOT", help="Tell what became of a past slot: 2026-11-23T07:00.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show the next slots, what the next issue would hold, and why a slot would be skipped."""
+    """Show the next slots, what the next issue would hold, and why a slot would be skipped or held."""
     loaded = load()
+    if explain is not None:
+        slugs = [newsletter] if newsletter else [one.slug for one in loaded.newsletters]
+        if len(slugs) != 1:
+            raise typer.BadParameter("name the newsletter whose slot it is")
+        chosen = digests.newsletter_named(loaded, slugs[0]).slug
+        told = read(loaded, lambda conn: reports.slot_explained(loaded, conn, chosen, explain))
+        show.value(told, as_json, show.explained)
+        return
     with reading(loaded) as database:
         show.value(plan_slots(database, loaded, newsletter, count), as_json, show.plan)
 

@@ -20,7 +20,7 @@ _SAMPLES = {"password", "secret", "changeme", "change-me", "example", "xxx", "12
 
 def check(config: Config) -> tuple[Problem, ...]:
     """Return warnings: nothing here keeps the service from running."""
-    rules = (_sources, _languages, _colours, _listeners, _links, _signatures, _password)
+    rules = (_sources, _languages, _approvals, _colours, _listeners, _links, _signatures, _password)
     return config.places.problems(finding for rule in rules for finding in rule(config))
 
 
@@ -79,6 +79,16 @@ def _texts(config: Config) -> Iterator[tuple[KeyPath, Texts]]:
             yield (*at, "subject"), table.subject
             for name, frequency in table.frequencies.items():
                 yield (*at, "frequencies", name, "title"), frequency.title
+
+
+def _approvals(config: Config) -> Iterator[Finding]:
+    for index, newsletter in enumerate(config.newsletters):
+        if newsletter.approval and not newsletter.editors:
+            yield Finding(
+                ("newsletters", index, "approval"),
+                "makes each issue wait, and there are no editors to be told",
+                "name them in editors, or look at `publisher issues list --state held`",
+            )
 
 
 def _colours(config: Config) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -31,6 +31,7 @@ Url = Annotated[str, AfterValidator(values.url)]
 Address = Annotated[str, AfterValidator(values.address)]
 Interval = Annotated[str, AfterValidator(values.interval)]
 FilePath = Annotated[Path, BeforeValidator(values.path)]
+Blackout = Annotated[tuple[tuple[date, date], ...], BeforeValidator(values.blackout)]
 Flag = Annotated[bool, Field(strict=True)]
 
 
@@ -216,7 +217,17 @@ class Newsletter(Selection):
     fallback_languages: Flag = True
     """A story that exists in none of a reader's languages comes in the default language, or the first that exists."""
     templates: FilePath | None = None
+    blackout: Blackout = ()
+    """Days on which no issue of it appears; its articles come with the next."""
+    approval: Flag = False
+    """Whether each issue waits until an operator approves it."""
+    editors: tuple[Address, ...] = ()
+    """Who is told by mail, with the issue as it would be sent, when one waits for approval."""
     former: tuple[Slug, ...] = ()
+
+    def blackout_on(self, day: date) -> bool:
+        """Whether this day is one without an issue."""
+        return any(first <= day <= last for first, last in self.blackout)
 
 
 class Smtp(Table):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import date, timedelta
 from difflib import get_close_matches
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
@@ -143,6 +143,28 @@ def every(value: str) -> str:
     if value:
         Schedule.parse(every=value, timezone="UTC")
     return value
+
+
+def blackout(value: object) -> object:
+    """Accept days `2027-01-01` and stretches of days `2026-12-24..2027-01-02`, as pairs of first and last day."""
+    if not isinstance(value, list | tuple):
+        raise WrongValueError('must be a list of days, such as ["2027-01-01", "2026-12-24..2026-12-26"]')
+    return tuple(_stretch(entry) for entry in value)
+
+
+def _stretch(entry: object) -> tuple[date, date]:
+    if isinstance(entry, tuple) and len(entry) == 2:  # read before
+        return entry
+    first, dots, last = str(entry).partition("..")
+    try:
+        days = (date.fromisoformat(first), date.fromisoformat(last if dots else first))
+    except ValueError:
+        raise WrongValueError(
+            f"must be a day such as 2027-01-01, or two with two dots between them, not {str(entry)!r}"
+        ) from None
+    if days[1] < days[0]:
+        raise WrongValueError(f"ends before it begins: {entry!s}")
+    return days
 
 
 def day_of_month(value: object) -> object:

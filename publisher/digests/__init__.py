@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from zoneinfo import ZoneInfo
 
 from publisher.config import Config, Newsletter
+from publisher.digests.approval import approval_mail
 from publisher.digests.compose import Frame, Skip
+from publisher.digests.guard import Facts, hold_reason
 from publisher.digests.issue import LONGEST_WAIT, Draft, Ids, draft
 from publisher.digests.material import MANUAL, gather
 from publisher.digests.trial import TrialMail, check_templates, trial_mail
@@ -29,6 +31,8 @@ __all__ = [
     "DispatchReport",
     "Planned",
     "TrialMail",
+    "approval_mail",
+    "blackout",
     "check_templates",
     "dispatch",
     "manual_slot",
@@ -47,7 +51,7 @@ class DispatchReport:
     slot: str
     outcome: SlotOutcome
     reason: str = ""
-    """Why there was no issue; empty when there is one."""
+    """Why there was no issue, or why it is held; empty when it is on its way."""
     issue: str | None = None
     """Its ref; None when there is none."""
     deliveries: int = 0
@@ -69,6 +73,8 @@ class Planned:
     slot: Slot
     readers: int
     report: DispatchReport | None = None
+    blackout: str = ""
+    """Why it would be skipped whatever there is to tell; "" when it would not."""
 
 
 def newsletter_named(config: Config, slug: str) -> Newsletter:
@@ -84,6 +90,12 @@ def manual_slot(config: Config, now: datetime) -> Slot:
     """Return the slot of a dispatch by hand: the minute, in the publication's wall time."""
     local = now.astimezone(ZoneInfo(config.site.timezone))
     return Slot(local=local.strftime("%Y-%m-%dT%H:%M"), at=now)
+
+
+def blackout(newsletter: Newsletter, slot: Slot) -> str:
+    """Say that no issue appears on the day of this slot; "" when one may."""
+    day = date.fromisoformat(slot.local[:10])
+    return f"blackout {day}" if newsletter.blackout_on(day) else ""
 
 
 def dispatch(
@@ -116,10 +128,10 @@ def dispatch(
     )
     report = _report(frame, slot, made, dry_run=dry_run)
     if dry_run:
-        return report
+        return report if isinstance(made, Skip) else db.read(lambda conn: _guarded(conn, report, made, newsletter))
     if isinstance(made, Skip):
         return db.write(lambda conn: _skip(conn, report, slot, now))
-    return db.write(lambda conn: _freeze(conn, report, made, now))
+    return db.write(lambda conn: _freeze(conn, report, made, newsletter, now))
 
 
 def plan(
@@ -138,10 +150,19 @@ def plan(
         slots = _upcoming(frequency.schedule(config.site.timezone), now, count)
         readers = len(db.read(partial(subscribers.readers, newsletter=newsletter.slug, frequency=name)))
         for number, slot in enumerate(slots):
-            report = None
+            report, dark = None, blackout(newsletter, slot)
             if number == 0:
                 report = dispatch(db, config, newsletter, name, slot, renderer=renderer, now=now, ids=ids, dry_run=True)
-            found.append(Planned(newsletter=newsletter.slug, frequency=name, slot=slot, readers=readers, report=report))
+            found.append(
+                Planned(
+                    newsletter=newsletter.slug,
+                    frequency=name,
+                    slot=slot,
+                    readers=readers,
+                    report=report,
+                    blackout=dark,
+                )
+            )
     return tuple(sorted(found, key=lambda planned: (planned.slot.at, planned.frequency))[:count])
 
 
@@ -179,6 +200,18 @@ def _report(frame: Frame, slot: Slot, made: Draft | Skip, *, dry_run: bool) -> D
     )
 
 
+def _guarded(conn: Connection, report: DispatchReport, made: Draft, newsletter: Newsletter) -> DispatchReport:
+    held = hold_reason(_facts(conn, made), approval=newsletter.approval)
+    return replace(report, outcome=SlotOutcome.HELD, reason=held) if held else report
+
+
+def _facts(conn: Connection, made: Draft) -> Facts:
+    new = made.issue
+    last = issues.last_readers(conn, newsletter=new.newsletter, frequency=new.frequency)
+    repeated = issues.announced(conn, made.usual, newsletter=new.newsletter, frequency=new.frequency)
+    return Facts(readers=len(new.deliveries), last_readers=last, articles=len(made.usual), repeated=repeated)
+
+
 def _skip(conn: Connection, report: DispatchReport, slot: Slot, now: datetime) -> DispatchReport:
     decided = issues.decide_slot(
         conn,
@@ -193,8 +226,11 @@ def _skip(conn: Connection, report: DispatchReport, slot: Slot, now: datetime) -
     return report if decided else replace(report, reason=DECIDED)
 
 
-def _freeze(conn: Connection, report: DispatchReport, made: Draft, now: datetime) -> DispatchReport:
-    issue_id = issues.freeze(conn, made.issue, now)
+def _freeze(
+    conn: Connection, report: DispatchReport, made: Draft, newsletter: Newsletter, now: datetime
+) -> DispatchReport:
+    report = _guarded(conn, report, made, newsletter)
+    issue_id = issues.freeze(conn, replace(made.issue, held=report.reason), now)
     if issue_id is None:
         return replace(report, outcome=SlotOutcome.SKIPPED, reason=DECIDED, issue=None, deliveries=0)
     # Readers whose mail is on its way just now, or whose cursor moved meanwhile, were left to the next issue.

@@ -12,6 +12,7 @@ from publisher import links
 from publisher.digests.compose import Frame, Skip, too_few
 from publisher.digests.material import Material, anybody
 from publisher.digests.segments import Press, Sorting, domain_of
+from publisher.digests.select import Pick
 from publisher.mail.message import message_id
 from publisher.model import Format, NewDelivery, NewIssue, NewSegment, Reader
 
@@ -29,6 +30,8 @@ class Draft:
     issue: NewIssue
     articles: int
     """Distinct articles that it announces, those behind "n more" too."""
+    usual: frozenset[int] = frozenset()
+    """Ids of the articles on its pages: what a reader of everything gets."""
     left_out: Mapping[int, str] = field(default_factory=dict)
     """Articles that could not be rendered, with the reason (E2)."""
 
@@ -51,7 +54,8 @@ def draft(
         return Skip("no readers")
     sorting, press = Sorting(material, frame.config, frame.newsletter), Press(frame)
     due_at = max(slot_at, now)  # a late slot's mail has its full time too
-    expires_at = due_at + min(LONGEST_WAIT, period)
+    wait = min(LONGEST_WAIT, period)
+    expires_at = due_at + wait
     domain = domain_of(frame.newsletter.from_address)
     segments: dict[str, NewSegment] = {}
     deliveries: list[NewDelivery] = []
@@ -81,8 +85,10 @@ def draft(
     if not deliveries:
         return Skip(too_few(most, frame.newsletter))
     languages = dict.fromkeys(segment.language for segment in segments.values())
-    for page in _web_pages(material.readers, languages, sorting, press):
+    usual: set[int] = set()
+    for page, picks in _web_pages(material.readers, languages, sorting, press):
         segments[page.key] = page
+        usual |= {pick.article.id for pick in picks}
     return Draft(
         issue=NewIssue(
             ref=frame.issue_ref,
@@ -91,26 +97,28 @@ def draft(
             slot=slot,
             slot_at=slot_at,
             to_seq=material.to_seq,
-            settings=_settings(frame),
+            settings=_settings(frame) | {"wait_seconds": int(wait.total_seconds())},
             article_ids=tuple(sorted(announced)),
             segments=tuple(segments.values()),
             deliveries=tuple(deliveries),
         ),
         articles=len(announced),
+        usual=frozenset(usual),
         left_out=press.left_out,
     )
 
 
 def _web_pages(
     readers: Iterable[Reader], languages: Iterable[str], sorting: Sorting, press: Press
-) -> Iterable[NewSegment]:
-    """Yield the issue's page in each language: all categories, and what most readers had not received yet."""
+) -> Iterable[tuple[NewSegment, tuple[Pick, ...]]]:
+    """Yield the issue's page in each language with what it shows: all that most readers had not received yet."""
     usual = Counter(reader.cursor for reader in readers).most_common(1)[0][0]
     for language in languages:
         group = sorting.group(anybody(language, cursor=usual))
-        page = press.segment(sorting.picks(group), language, Format.HTML, is_web=True)
+        picks = sorting.picks(group)
+        page = press.segment(picks, language, Format.HTML, is_web=True)
         if isinstance(page, NewSegment):
-            yield page
+            yield page, picks
 
 
 def _settings(frame: Frame) -> dict[str, Any]:

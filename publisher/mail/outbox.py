@@ -20,7 +20,7 @@ from publisher.mail.compose import Composer, Parcel
 from publisher.mail.smtp import Envelope
 from publisher.mail.steps import USUAL, Policy, Step, next_step
 from publisher.model import Attempt, Claimed, DeliveryState, Outcome
-from publisher.store import deliveries, issues
+from publisher.store import deliveries, issue_turns, issues
 from publisher.store.database import Database
 
 GRACE = 30.0
@@ -263,7 +263,7 @@ class _Run:
             self._held, self._lasting = self._held or alarm.reason, self._lasting or alarm.lasting
             return
         issue_id = alarm.issue_id
-        if await self._db.awrite(lambda conn: issues.pause(conn, issue_id)):
+        if await self._db.awrite(lambda conn: issue_turns.pause(conn, issue_id, alarm.reason)):
             self._paused.append(alarm.reason)
 
     def _step(self, claimed: Claimed, attempt: Attempt) -> Step:

@@ -120,7 +120,12 @@ def decide_slot(
 
 
 def slots(
-    conn: sa.Connection, *, newsletter: str | None = None, frequency: str | None = None, limit: int = 50
+    conn: sa.Connection,
+    *,
+    newsletter: str | None = None,
+    frequency: str | None = None,
+    slot: str | None = None,
+    limit: int = 50,
 ) -> list[SlotRecord]:
     """Return decided slots, latest first."""
     c = slot_rows.c
@@ -129,6 +134,8 @@ def slots(
         query = query.where(c.newsletter == newsletter)
     if frequency is not None:
         query = query.where(c.frequency == frequency)
+    if slot is not None:
+        query = query.where(c.slot == slot)
     return [
         SlotRecord(
             newsletter=row.newsletter,
@@ -141,6 +148,13 @@ def slots(
         )
         for row in conn.execute(query)
     ]
+
+
+def ref_of(conn: sa.Connection, record: SlotRecord) -> str | None:
+    """Return the ref of the issue that answers a slot, None when there is none."""
+    c = issue_rows.c
+    mine = (c.newsletter == record.newsletter, c.frequency == record.frequency, c.slot == record.slot)
+    return conn.scalar(sa.select(c.ref).where(*mine))
 
 
 def freeze(conn: sa.Connection, new: NewIssue, now: datetime) -> int | None:
@@ -156,8 +170,8 @@ def freeze(conn: sa.Connection, new: NewIssue, now: datetime) -> int | None:
         frequency=new.frequency,
         slot=new.slot,
         slot_at=new.slot_at,
-        outcome=SlotOutcome.DISPATCHED,
-        reason=f"{len(new.article_ids)} articles to {len(new.deliveries)} readers",
+        outcome=SlotOutcome.HELD if new.held else SlotOutcome.DISPATCHED,
+        reason=new.held or f"{len(new.article_ids)} articles to {len(new.deliveries)} readers",
         now=now,
     )
     if not decided:
@@ -213,6 +227,24 @@ def listing(
     if states := list(states):
         query = query.where(issue_rows.c.state.in_(states))
     return _load(conn, query)
+
+
+def last_readers(conn: sa.Connection, *, newsletter: str, frequency: str) -> int | None:
+    """Return how many readers the last issue went to that was not held back or cancelled; None when there is none."""
+    c, d = issue_rows.c, deliveries.c
+    went = [IssueState.SENDING, IssueState.PAUSED, IssueState.SENT]
+    query = sa.select(c.id).where(c.newsletter == newsletter, c.frequency == frequency, c.state.in_(went))
+    last = conn.scalar(query.order_by(c.id.desc()).limit(1))
+    return None if last is None else conn.scalar(sa.select(sa.func.count()).where(d.issue_id == last))
+
+
+def announced(conn: sa.Connection, article_ids: Iterable[int], *, newsletter: str, frequency: str) -> int:
+    """Return how many of these articles an issue of this newsletter and frequency held that went out before."""
+    c, i = issue_rows.c, issue_articles.c
+    went = [IssueState.SENDING, IssueState.PAUSED, IssueState.SENT]
+    query = sa.select(sa.func.count(i.article_id.distinct())).join_from(issue_articles, issue_rows)
+    mine = (c.newsletter == newsletter, c.frequency == frequency, c.state.in_(went))
+    return conn.scalar(query.where(st.one_of(i.article_id, article_ids), *mine)) or 0
 
 
 def web_segment(conn: sa.Connection, issue_id: int, language: str) -> WebSegment | None:
@@ -276,40 +308,14 @@ def finish(conn: sa.Connection, now: datetime) -> list[int]:
     return sorted(conn.scalars(statement.values(state=IssueState.SENT, sent_at=now).returning(c.id)))
 
 
-def pause(conn: sa.Connection, id: int) -> bool:  # noqa: A002 - the column's name
-    """Stop claiming deliveries of an issue; False when it is not being sent."""
-    return _turn(conn, id, [IssueState.SENDING], IssueState.PAUSED)
-
-
-def resume(conn: sa.Connection, id: int) -> bool:  # noqa: A002 - the column's name
-    """Go on with a paused issue; False when it is not paused."""
-    return _turn(conn, id, [IssueState.PAUSED], IssueState.SENDING)
-
-
-def cancel(conn: sa.Connection, id: int, now: datetime) -> bool:  # noqa: A002 - the column's name
-    """End an issue for good: what waits is suppressed (K18), what is on the wire ends by itself; False when over."""
-    unfinished = [IssueState.PLANNED, IssueState.HELD, IssueState.SENDING, IssueState.PAUSED]
-    if not _turn(conn, id, unfinished, IssueState.CANCELLED):
-        return False
-    d = deliveries.c
-    statement = sa.update(deliveries).where(d.issue_id == id, st.among(d.state, WAITING))
-    conn.execute(statement.values(state=DeliveryState.SUPPRESSED, reason="cancelled", finished_at=now))
-    return True
-
-
-def _turn(conn: sa.Connection, issue_id: int, before: Sequence[IssueState], after: IssueState) -> bool:
-    c = issue_rows.c
-    statement = sa.update(issue_rows).where(c.id == issue_id, c.state.in_(before)).values(state=after)
-    return conn.execute(statement.returning(c.id)).first() is not None
-
-
 def _insert_issue(conn: sa.Connection, new: NewIssue, now: datetime) -> int:
     row = {
         "ref": new.ref,
         "newsletter": new.newsletter,
         "frequency": new.frequency,
         "slot": new.slot,
-        "state": IssueState.SENDING,
+        "state": IssueState.HELD if new.held else IssueState.SENDING,
+        "reason": new.held,
         "to_seq": new.to_seq,
         "transport": new.transport,
         "settings": dict(new.settings),
@@ -366,6 +372,11 @@ def _supersede(conn: sa.Connection, subscription_ids: Sequence[int], ref: str, n
     statement = sa.update(deliveries).where(st.one_of(d.subscription_id, subscription_ids), st.among(d.state, WAITING))
     reason = f"superseded by issue {ref}"
     conn.execute(statement.values(state=DeliveryState.EXPIRED, reason=reason, finished_at=now))
+    # An issue that waits for approval and of which nothing is left: approving it would send nothing.
+    i = issue_rows.c
+    still = sa.exists().where(d.issue_id == i.id, st.among(d.state, OPEN))
+    empty = sa.update(issue_rows).where(i.state == IssueState.HELD, i.ref != ref, ~still)
+    conn.execute(empty.values(state=IssueState.CANCELLED, reason=reason))
 
 
 def _load(conn: sa.Connection, statement: sa.Select[Any]) -> list[Issue]:
@@ -379,6 +390,7 @@ def _load(conn: sa.Connection, statement: sa.Select[Any]) -> list[Issue]:
             frequency=row.frequency,
             slot=row.slot,
             state=IssueState(row.state),
+            reason=row.reason,
             to_seq=row.to_seq,
             settings=row.settings,
             created_at=row.created_at,

@@ -411,8 +411,10 @@ issues = _table(
     sa.Column("to_seq", Id, nullable=False),
     _text("transport"),  # that carries all of it; a newsletter that names another one changes nothing in flight
     sa.Column("settings", Json, nullable=False),  # sender, titles …, as they were: a reload changes nothing in flight
+    _text("reason", default=""),  # why it is held or paused, or was cancelled
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("sent_at", Instant),
+    sa.Column("told_at", Instant),  # when editors were told that it is held
     sa.UniqueConstraint("newsletter", "frequency", "slot"),
 )
 

@@ -130,4 +130,5 @@ def test_the_settings_that_sending_needs_are_frozen_with_the_issue(
         "title": {"en": "The Week in Review", "ru": "Обзор недели", "he": "סיכום השבוע"},
         "site_title": {"en": "Borderland News", "ru": "Новости пограничья", "he": "חדשות הגבול"},
         "public_url": "https://letters.news.example",
+        "wait_seconds": 36 * 3600,
     }

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from publisher.model import Claimed, DeliveryState, Format, Issue, IssueState, SlotOutcome
-from publisher.store import articles, deliveries, issues
+from publisher.store import articles, deliveries, issue_turns, issues
 from publisher.store.database import Connection, Database
 from tests.store import make
 from tests.store.make import (
@@ -28,6 +28,12 @@ from tests.store.make import (
 
 def readers(database: Database, *names: str) -> list[int]:
     return database.write(lambda conn: [reader(conn, f"{name}@x.org") for name in names])
+
+
+def issue_of(conn: Connection, issue_id: int) -> Issue:
+    found = issues.get(conn, id=issue_id)
+    assert found is not None
+    return found
 
 
 def claim(database: Database, limit: int = 99, now: datetime = NOW) -> list[Claimed]:
@@ -131,6 +137,7 @@ def test_an_issue_is_frozen_with_everything_it_needs(database: Database) -> None
         frequency="weekly",
         slot="2026-11-23T07:00",
         state=IssueState.SENDING,
+        reason="",
         to_seq=2,
         settings={"title": "Дайджест"},
         created_at=NOW,
@@ -283,13 +290,13 @@ def test_a_paused_issue_sends_nothing_until_it_goes_on(database: Database) -> No
     """Pausing applies at the claim; resuming continues where it stopped."""
     [ada] = readers(database, "ada")
     issue_id = frozen(database, [ada])
-    assert database.write(lambda conn: issues.pause(conn, issue_id))
-    assert not database.write(lambda conn: issues.pause(conn, issue_id))
+    assert database.write(lambda conn: issue_turns.pause(conn, issue_id))
+    assert not database.write(lambda conn: issue_turns.pause(conn, issue_id))
     assert claim(database) == []
     assert database.read(deliveries.waiting) == deliveries.Waiting(open=0, next_at=None)
     assert database.write(lambda conn: issues.finish(conn, NOW)) == []
-    assert database.write(lambda conn: issues.resume(conn, issue_id))
-    assert not database.write(lambda conn: issues.resume(conn, issue_id))
+    assert database.write(lambda conn: issue_turns.resume(conn, issue_id))
+    assert not database.write(lambda conn: issue_turns.resume(conn, issue_id))
     assert len(claim(database)) == 1
 
 
@@ -298,12 +305,12 @@ def test_cancelling_suppresses_what_waits(database: Database) -> None:
     ada, bob = readers(database, "ada", "bob")
     issue_id = frozen(database, [ada, bob])
     [on_the_wire] = claim(database, limit=1)
-    assert database.write(lambda conn: issues.cancel(conn, issue_id, NOW))
-    assert not database.write(lambda conn: issues.cancel(conn, issue_id, NOW))
+    assert database.write(lambda conn: issue_turns.cancel(conn, issue_of(conn, issue_id), NOW))
+    assert not database.write(lambda conn: issue_turns.cancel(conn, issue_of(conn, issue_id), NOW))
     assert claim(database) == []
     record(database, on_the_wire)
     assert states(database) == [(issue_id, DeliveryState.SENT, "ok"), (issue_id, DeliveryState.SUPPRESSED, "cancelled")]
-    assert not database.write(lambda conn: issues.resume(conn, issue_id))
+    assert not database.write(lambda conn: issue_turns.resume(conn, issue_id))
     assert database.write(lambda conn: issues.finish(conn, NOW)) == []
 
 
@@ -311,7 +318,7 @@ def test_issues_are_listed_newest_first(database: Database) -> None:
     """By newsletter and state."""
     for number, newsletter in enumerate(("digest", "alerts", "digest")):
         frozen(database, [], ref=f"r{number}", slot=f"2026-11-2{number}T07:00", newsletter=newsletter)
-    database.write(lambda conn: issues.pause(conn, 1))
+    database.write(lambda conn: issue_turns.pause(conn, 1))
 
     def refs(**options: object) -> list[str]:
         return [item.ref for item in database.read(lambda conn: issues.listing(conn, **options))]  # type: ignore[arg-type]  # options

@@ -1,0 +1,218 @@
+"""What operators may do with an issue: approve, pause, resume, cancel; and the days on which there is none."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from publisher import reports
+from publisher.app import App, dispatching, issuing
+from publisher.config import Config
+from publisher.errors import NotFoundError, RefusedError
+from publisher.store import issues
+from tests.publications import BORDER, load_publication, write_article
+
+pytestmark = pytest.mark.anyio
+
+ANNA = {"email": "anna@reader.example", "languages": "en", "consent": "paper form"}
+BORIS = {"email": "boris@reader.example", "languages": "ru en", "consent": "paper form"}
+
+
+def publication(home: Path, **newsletter: Any) -> Config:
+    """A publication whose newsletter has these settings."""
+    config = load_publication(home)
+    changed = config.newsletters[0].model_copy(update=newsletter)
+    return config.model_copy(update={"newsletters": (changed,)})
+
+
+def mails(home: Path) -> list[EmailMessage]:
+    """The messages in the embedded inbox, by recipient."""
+    found = []
+    for path in (home / "data" / "inbox" / "new").iterdir():
+        message = message_from_bytes(path.read_bytes(), policy=policy.default)
+        assert isinstance(message, EmailMessage)
+        found.append(message)
+    return sorted(found, key=lambda message: str(message["To"]))
+
+
+async def held_issue(app: App) -> str:
+    """Collect, add two readers, compose; the issue is held. Return its ref."""
+    await app.import_subscribers([ANNA, BORIS])
+    await app.publishing.collect()
+    done = await app.dispatching.dispatch("weekly")
+    assert (done["outcome"], done["reason"]) == ("held", "every issue of this newsletter waits for approval")
+    return str(done["issue"])
+
+
+async def test_an_issue_that_waits_for_approval_is_sent_as_it_was_composed_when_it_is_approved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 6, 8: nothing before, everything after, though its deliveries would have expired by then."""
+    async with await App.open(publication(tmp_path, approval=True)) as app:
+        ref = await held_issue(app)
+        await app.sending.send()
+        assert mails(tmp_path) == []
+        [listed] = await app.database.aread(partial(reports.issue_list, states=["held"]))
+        assert (listed["ref"], listed["deliveries"]) == (ref, {"queued": 2})
+        late = datetime.now(UTC) + timedelta(days=3)
+        monkeypatch.setattr(issuing, "now", lambda: late)
+        assert await app.issuing.approve(ref) == {
+            "ref": ref,
+            "newsletter": "weekly",
+            "state": "sending",
+            "deliveries": {"queued": 2},
+        }
+        with pytest.raises(RefusedError, match=f"issue {ref} is sending, not held"):
+            await app.issuing.approve(ref)
+        monkeypatch.setattr("publisher.app.sending.now", lambda: late)
+        assert (await app.sending.send())["sent"] == 2
+        [slot] = await app.database.aread(issues.slots)
+    assert (slot.outcome, slot.reason) == ("dispatched", "approved, to 2 readers")
+    assert [mail["To"] for mail in mails(tmp_path)] == ["anna@reader.example", "boris@reader.example"]
+
+
+async def test_an_issue_with_a_withdrawn_article_cannot_be_approved(tmp_path: Path) -> None:
+    """L11: what was frozen cannot be changed, so it is composed anew."""
+    async with await App.open(publication(tmp_path, approval=True)) as app:
+        ref = await held_issue(app)
+        found = await app.database.aread(lambda conn: reports.issue_show(app.config, conn, ref))
+        border = next(a["ref"] for a in found["articles"] if a["title"] == "The border is quiet")
+        await app.publishing.withdraw([border])
+        with pytest.raises(RefusedError, match="'The border is quiet'; cancel the issue"):
+            await app.issuing.approve(ref)
+        assert (await app.issuing.cancel(ref))["deliveries"] == {"suppressed": 2}
+        again = await app.dispatching.dispatch("weekly", dry_run=True)
+        assert (again["outcome"], again["articles"]) == ("held", 2)
+
+
+async def test_the_next_issue_takes_the_place_of_one_that_nobody_approved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DESIGN §4, cursor: its articles come along, once."""
+    async with await App.open(publication(tmp_path, approval=True)) as app:
+        first = await held_issue(app)
+        write_article(tmp_path, "tax.md", BORDER.replace("The border is quiet", "A new tax").replace("-19", "-21"))
+        await app.publishing.collect()
+        monkeypatch.setattr(dispatching, "now", lambda: datetime.now(UTC) + timedelta(minutes=2))
+        second = (await app.dispatching.dispatch("weekly"))["issue"]
+        states = {entry["ref"]: entry for entry in await app.database.aread(reports.issue_list)}
+        assert (states[first]["state"], states[first]["reason"]) == ("cancelled", f"superseded by issue {second}")
+        monkeypatch.setattr(issuing, "now", lambda: datetime.now(UTC) + timedelta(minutes=3))
+        await app.issuing.approve(second)
+        monkeypatch.setattr("publisher.app.sending.now", lambda: datetime.now(UTC) + timedelta(minutes=4))
+        assert (await app.sending.send())["sent"] == 2
+    [anna, _] = mails(tmp_path)
+    body = anna.get_body(("plain",))
+    assert body is not None
+    text = str(body.get_content())
+    assert [text.count(title) for title in ("A new tax", "The border is quiet", "A good harvest")] == [1, 1, 1]
+
+
+async def test_editors_are_told_once_of_an_issue_that_waits_with_what_readers_would_get(tmp_path: Path) -> None:
+    """Issue 6, 8: the mail shows the issue, says why it waits and how to send it, and acts for no reader."""
+    config = publication(tmp_path, approval=True, editors=("eve@ledger.example", "ed@ledger.example"))
+    async with await App.open(config) as app:
+        ref = await held_issue(app)
+        assert await app.issuing.tell_editors() == []
+        assert await app.issuing.tell_editors() == []
+    told = mails(tmp_path)
+    assert [mail["To"] for mail in told] == ["ed@ledger.example", "eve@ledger.example"]
+    assert str(told[0]["Subject"]).startswith("[For approval] The week: ")
+    for part in ("plain", "html"):
+        body = told[0].get_body((part,))
+        assert body is not None
+        content = str(body.get_content())
+        assert "every issue of this newsletter waits for approval. It would go to 2 readers." in content
+        assert f"publisher approve {ref}" in content
+        assert "A good harvest" in content
+        assert "/u/" not in content
+
+
+async def test_a_server_that_refuses_the_editors_mail_is_asked_again(tmp_path: Path) -> None:
+    """Nobody waits for an approval that nobody was asked for: the problem is told, and the next look tries again."""
+    config = publication(tmp_path, approval=True, editors=("eve@ledger.example",))
+    async with await App.open(config) as app:
+        ref = await held_issue(app)
+        honest = app.sending.transport
+        assert app.sending.inbox is not None
+
+        class Refusing:
+            async def send(self, *message: Any) -> Any:
+                return type("Attempt", (), {"outcome": "refused", "text": "550 no such editor"})()
+
+            async def close(self) -> None:
+                """Nothing is open."""
+
+        app.sending.transport = Refusing  # type: ignore[method-assign,assignment]  # a server that refuses
+        assert await app.issuing.tell_editors() == ["eve@ledger.example: 550 no such editor"]
+        app.sending.transport = honest  # type: ignore[method-assign]  # as it was
+        assert await app.issuing.tell_editors() == []
+        assert ref
+    assert [mail["To"] for mail in mails(tmp_path)] == ["eve@ledger.example"]
+
+
+async def test_pausing_resuming_and_cancelling_say_what_they_did_or_why_not(tmp_path: Path) -> None:
+    """K18, issue 6, 8."""
+    async with await App.open(publication(tmp_path)) as app:
+        await app.import_subscribers([ANNA, BORIS])
+        await app.publishing.collect()
+        ref = (await app.dispatching.dispatch("weekly"))["issue"]
+        with pytest.raises(RefusedError, match=f"issue {ref} is sending, not paused"):
+            await app.issuing.resume(ref)
+        assert (await app.issuing.pause(ref))["state"] == "paused"
+        assert (await app.sending.send())["sent"] == 0
+        [paused] = await app.database.aread(reports.issue_list)
+        assert paused["reason"] == "paused by an operator"
+        assert (await app.issuing.resume(ref))["state"] == "sending"
+        [going] = await app.database.aread(reports.issue_list)
+        assert going["reason"] is None
+        assert await app.issuing.cancel(ref) == {
+            "ref": ref,
+            "newsletter": "weekly",
+            "state": "cancelled",
+            "deliveries": {"suppressed": 2},
+        }
+        with pytest.raises(RefusedError, match="nothing of it is left to cancel"):
+            await app.issuing.cancel(ref)
+        with pytest.raises(NotFoundError, match="there is no issue 'abc'; `publisher issues list` shows"):
+            await app.issuing.pause("abc")
+        assert (await app.sending.send())["sent"] == 0
+
+
+async def test_no_issue_appears_on_a_blackout_day_and_its_articles_come_with_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 6, 8; the plan says so before, `plan --explain` after."""
+    config = publication(tmp_path, blackout=((date(2026, 12, 7), date(2026, 12, 7)),))
+    clock = datetime(2026, 11, 30, 5, tzinfo=UTC)  # 08:00 in Minsk, on a Monday
+    monkeypatch.setattr(dispatching, "now", lambda: clock)
+    async with await App.open(config) as app:
+        assert await app.dispatching.run_due() == []  # from now on slots count
+        await app.import_subscribers([ANNA])
+        await app.publishing.collect()
+        clock = datetime(2026, 12, 7, 4, 0, 30, tzinfo=UTC)
+        assert await app.dispatching.run_due() == []
+        told = await app.database.aread(lambda conn: reports.slot_explained(config, conn, "weekly", "2026-12-07 07:00"))
+        assert told == [
+            {
+                "newsletter": "weekly",
+                "frequency": "weekly",
+                "slot": "2026-12-07T07:00",
+                "at": "2026-12-07T04:00:00Z",
+                "decided_at": "2026-12-07T04:00:30Z",
+                "outcome": "skipped",
+                "reason": "blackout 2026-12-07",
+                "issue": None,
+            }
+        ]
+        with pytest.raises(NotFoundError, match=r"no slot .* was decided; the last ones: 2026-12-07T07:00 \(weekly\)"):
+            await app.database.aread(lambda conn: reports.slot_explained(config, conn, "weekly", "2026-12-08T07:00"))
+        clock = datetime(2026, 12, 14, 4, 0, 30, tzinfo=UTC)
+        [done] = await app.dispatching.run_due()
+        assert (done["outcome"], done["articles"], done["deliveries"]) == ("dispatched", 2, 1)
