@@ -59,6 +59,13 @@ def parse(text: str) -> Address:
     return Address(address=address, key=f"{folded}@{ascii_domain}")
 
 
+def masked(address: str) -> str:
+    """Return an address so that its owner knows it and nobody else learns it: `a***@e***.org`."""
+    local, _, domain = address.rpartition("@")
+    name, _, last = domain.rpartition(".")
+    return f"{local[:1]}***@{name[:1]}***.{last}"
+
+
 def to_ascii(domain: str) -> str:
     """Return a domain of two labels or more as lower-case A-labels (IDNA 2008, UTS 46); raise ValueError."""
     name = domain.lower() if domain.isascii() else _alabels(domain)

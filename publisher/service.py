@@ -68,6 +68,7 @@ class Service:
             database=app.database,
             renderer=app.shared.renderer,
             keyring=app.shared.keyring,
+            desk=app.readers.desk,
             data_dir=app.config.data_dir,
             inbox=app.sending.inbox,
             clock=now,

@@ -11,6 +11,7 @@ from publisher.app.clock import hexadecimal, now
 from publisher.app.dispatching import Dispatching
 from publisher.app.issuing import Issuing
 from publisher.app.publishing import Publishing
+from publisher.app.readers import Readers
 from publisher.app.sending import RESENT_FOR, Sending
 from publisher.app.shared import Shared, renderer_of, silent
 from publisher.config import Config
@@ -44,6 +45,7 @@ class App:
         self.publishing = Publishing(shared)
         self.sending = Sending(shared, self.publishing)
         self.dispatching = Dispatching(shared, self.sending)
+        self.readers = Readers(shared, self.sending)
         self.issuing = Issuing(shared, self.sending)
 
     @classmethod

@@ -35,9 +35,6 @@ Blackout = Annotated[tuple[tuple[date, date], ...], BeforeValidator(values.black
 Flag = Annotated[bool, Field(strict=True)]
 
 
-_SHORTEST_DAY = timedelta(hours=23)  # the day on which the clock is put forward
-
-
 class Table(BaseModel):
     """A table of the file: unknown keys are refused."""
 
@@ -174,14 +171,10 @@ class Frequency(Table):
     max_lateness: Annotated[str, AfterValidator(values.duration)] = ""
     """A slot older than this is missed, not sent; empty: 6 h, or half the period if shorter."""
     catch_up: Literal["latest", "skip"] = "latest"
-    deliver_at: Literal["publisher", "reader"] = "publisher"
-    """Whether mails go at the slot, or at each reader's own hour, in the reader's zone, within a day after it."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Frequency:
-        schedule = self.schedule("UTC")
-        if self.deliver_at == "reader" and (self.every or schedule.period < _SHORTEST_DAY):
-            raise ValueError('deliver_at = "reader" is for issues at most once a day: a mail may wait that long')
+        self.schedule("UTC")
         return self
 
     def schedule(self, site_timezone: str) -> Schedule:
@@ -223,6 +216,20 @@ class Newsletter(Selection):
     content: Literal["summary", "full"] = "summary"
     fallback_languages: Flag = True
     """A story that exists in none of a reader's languages comes in the default language, or the first that exists."""
+    signup: Flag = True
+    """Whether readers may sign up for it; readers added by the operator get it all the same."""
+    choices: tuple[Literal["categories", "frequency", "content", "hour", "pause"], ...] = (
+        "categories",
+        "frequency",
+        "content",
+        "hour",
+        "pause",
+    )
+    """What readers may choose for themselves."""
+    default_categories: tuple[str, ...] = ()
+    """Those that a reader gets who chooses none; empty: all."""
+    welcome: Literal["none", "mail", "issue"] = "none"
+    """What comes right after confirming: nothing, a short mail, or the latest issue for the reader's choices."""
     templates: FilePath | None = None
     blackout: Blackout = ()
     """Days on which no issue of it appears; its articles come with the next."""
@@ -235,6 +242,21 @@ class Newsletter(Selection):
     def blackout_on(self, day: date) -> bool:
         """Whether this day is one without an issue."""
         return any(first <= day <= last for first, last in self.blackout)
+
+
+class SignUp(Table):
+    """Signing up: what people agree to, and how often mail may be asked for (spec delivery P4, F3, F4)."""
+
+    consent: Texts = ""
+    """The sentence beside the button; empty: the built-in one."""
+    consent_version: Line = ""
+    """What you call this sentence in the record of consent; empty: the first digits of its hash."""
+    client_address: Literal["truncated", "full", "none"] = "truncated"
+    """How much of a client's address the record of consent keeps: its network (/24, /48), all, or nothing."""
+    requests_per_hour: int = Field(default=20, ge=1, strict=True)
+    """Mails that one client address may ask for in an hour."""
+    mails_per_hour: int = Field(default=500, ge=1, strict=True)
+    """Mails that all together may ask for in an hour; more is no rush but an attack."""
 
 
 class Smtp(Table):
@@ -313,6 +335,7 @@ class Config(Table):
     sources: tuple[Source, ...] = ()
     feeds: tuple[Feed, ...] = ()
     newsletters: tuple[Newsletter, ...] = ()
+    sign_up: SignUp = SignUp()
     smtp: Smtp = Smtp()
     dkim: Dkim = Dkim()
     web: Web = Web()

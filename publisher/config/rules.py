@@ -27,6 +27,7 @@ def findings(raw: Raw) -> Iterator[Finding]:
     yield from _repeated(raw)
     yield from _languages(raw)
     yield from _references(raw)
+    yield from _defaults(raw)
     yield from _mail(raw)
     yield from _signatures(raw)
     yield from _listeners(raw)
@@ -103,6 +104,15 @@ def _references(raw: Raw) -> Iterator[Finding]:
         name = _text(table, "category")
         if name and name not in categories:
             yield _unknown((*at, "category"), name, categories, "the slug of a category", renamed)
+
+
+def _defaults(raw: Raw) -> Iterator[Finding]:
+    everything = _names(raw, "categories", "slug")
+    for at, table in _tables(raw, "newsletters"):
+        taken = [name for _, name in _texts(table, "categories")] or everything
+        for index, name in _texts(table, "default_categories"):
+            if name not in taken:
+                yield _unknown((*at, "default_categories", index), name, taken, "a category of the newsletter")
 
 
 def _unknown(

@@ -7,7 +7,7 @@ import email
 import ipaddress
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from email.errors import HeaderParseError
@@ -99,6 +99,17 @@ class Inbox:
             if _KEY.match(key) and path.is_file():
                 return _parsed(key, path.read_bytes())
         return None
+
+    def forget(self, addresses: Collection[str]) -> int:
+        """Delete the messages that name one of these addresses anywhere; returns how many. Blocking."""
+        wanted = {address.encode() for address in addresses} | {address.lower().encode() for address in addresses}
+        gone = 0
+        for _, path in list(self._files()):
+            content = path.read_bytes()
+            if any(address in content or address in content.lower() for address in wanted):
+                path.unlink(missing_ok=True)
+                gone += 1
+        return gone
 
     async def keep(self, content: bytes) -> None:
         """Store one message durably under the next number: whole in `new`, or not at all."""

@@ -13,7 +13,7 @@ from typing import Self, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from publisher.errors import StoreError
+from publisher.errors import BusyError, StoreError
 from publisher.store.engines import Location, create_file, locate, postgresql_engine, sqlite_engine
 from publisher.store.faults import explained, may_run_again
 from publisher.store.migrate import HEAD, check_revision, current_revision, migrate
@@ -125,6 +125,26 @@ class Database:
             connection = self._writers.connect()
             connection.detach()
             return connection
+
+    async def awipe(self) -> None:
+        """Leave nothing on the disk of what was deleted: SQLite's log is emptied, what the file held is zeroed already.
+
+        Raises BusyError while somebody reads an older state for so long that the log cannot be emptied.
+        """
+        if self.dialect == "sqlite":
+            await asyncio.get_running_loop().run_in_executor(self._writing, self._empty_log)
+
+    def _empty_log(self) -> None:
+        with explained(self.where):
+            connection = self._writers.raw_connection()
+            try:
+                cursor = connection.cursor()
+                busy, *_ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                cursor.close()
+            finally:
+                connection.close()
+        if busy:
+            raise BusyError(f"{self.where}: somebody reads an older state; the log could not be emptied, try again")
 
     def close(self) -> None:
         """Finish what has begun and close every connection; the writer's last, since it empties the log."""

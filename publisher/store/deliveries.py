@@ -248,6 +248,14 @@ def listing(
     ]
 
 
+def of_person(conn: sa.Connection, subscriber_id: int) -> list[dict[str, Any]]:
+    """Return what the ledger knows of the mails to a person, oldest first: issue, state, times, the server's words."""
+    d, i = deliveries.c, issues.c
+    columns = (i.newsletter, i.slot, d.state, d.reason, d.address, d.due_at, d.finished_at, d.reply_code, d.reply_text)
+    query = sa.select(*columns).select_from(deliveries.join(issues)).where(d.subscriber_id == subscriber_id)
+    return [dict(row) for row in conn.execute(query.order_by(d.id)).mappings()]
+
+
 # Made once, because they run for every message.
 _sending = (
     sa.select(*(deliveries.c[name] for name in ("id", "epoch", "ambiguous", "subscription_id", "to_seq")))

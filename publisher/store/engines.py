@@ -86,10 +86,12 @@ def sqlite_engine(location: Location, *, readers: int | None = None) -> sa.Engin
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA secure_delete = ON")  # who was erased must not be found in the file's free space
         if readers:
             connection.execute("PRAGMA query_only = ON")
             connection.execute("PRAGMA wal_autocheckpoint = 0")
         wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "query_only": int(bool(readers))}
+        wanted["secure_delete"] = 1
         found = {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in wanted}
         _assert_settings(found, wanted, location.where)
 

@@ -80,6 +80,13 @@ def awaits(subscription: Subscription) -> bool:
     return subscription.state is not _CONFIRMED and subscription.requested_at is not None
 
 
+def renew(conn: sa.Connection, subscriber_id: int, now: datetime) -> None:
+    """Keep what a person asked for as long as if it had been asked for now."""
+    s = subscriptions.c
+    mine = (s.subscriber_id == subscriber_id, s.state != _CONFIRMED, s.requested_at.is_not(None))
+    conn.execute(sa.update(subscriptions).where(*mine).values(requested_at=now))
+
+
 def confirm(
     conn: sa.Connection, subscriber_id: int, newsletters: Collection[str], evidence: Evidence, now: datetime
 ) -> list[Subscription]:

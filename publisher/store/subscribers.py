@@ -181,7 +181,7 @@ def readers(conn: sa.Connection, newsletter: str, frequency: str, now: datetime 
     s, p = subscriptions.c, subscribers.c
     person = (p.address, p.name, p.languages, p.timezone, p.format)
     query = (
-        sa.select(s.id, s.subscriber_id, *person, s.categories, s.content, s.hour, s.cursor)
+        sa.select(s.id, s.subscriber_id, *person, s.categories, s.content, s.cursor)
         .join_from(subscriptions, subscribers)
         .where(s.newsletter == newsletter, s.frequency == frequency, s.state == _CONFIRMED)
         .where(~sa.exists().where(suppressions.c.address_key == p.address_key))
@@ -200,7 +200,6 @@ def readers(conn: sa.Connection, newsletter: str, frequency: str, now: datetime 
             format=Format(row.format),
             categories=_slugs(row.categories),
             content=row.content,
-            hour=row.hour,
             cursor=row.cursor,
         )
         for row in conn.execute(query)
@@ -244,6 +243,24 @@ def suppress(conn: sa.Connection, address_key: str, *, reason: str, now: datetim
     row = {"address_key": address_key, "kind": kind, "reason": reason, "created_at": now}
     insert = st.insert(conn, suppressions).values(row).on_conflict_do_nothing(index_elements=["address_key"])
     return conn.execute(insert.returning(suppressions.c.address_key)).first() is not None
+
+
+def unsuppress(conn: sa.Connection, address_key: str) -> bool:
+    """Let an address be mailed again; whether it was suppressed."""
+    statement = sa.delete(suppressions).where(suppressions.c.address_key == address_key)
+    return conn.execute(statement).rowcount > 0
+
+
+def suppression_kind(conn: sa.Connection, address_key: str) -> str | None:
+    """Return what kind of suppression an address has (bounce, complaint, operator), None when it has none."""
+    return conn.scalar(sa.select(suppressions.c.kind).where(suppressions.c.address_key == address_key))
+
+
+def suppression(conn: sa.Connection, address_key: str) -> dict[str, Any] | None:
+    """Return the kind, reason and moment of an address's suppression, None when it has none."""
+    x = suppressions.c
+    row = conn.execute(sa.select(x.kind, x.reason, x.created_at).where(x.address_key == address_key)).mappings().first()
+    return dict(row) if row else None
 
 
 def suppressed(conn: sa.Connection, address_key: str) -> str | None:

@@ -13,6 +13,7 @@ from publisher.feeds.routes import NOWHERE, Routes
 from publisher.mail.inbox import Inbox
 from publisher.render import Renderer
 from publisher.store.database import Database
+from publisher.subscriptions.desk import Desk
 from publisher.tokens import Keyring
 from publisher.web.polls import Polls
 
@@ -27,6 +28,7 @@ class Parts:
     database: Database
     renderer: Renderer
     keyring: Keyring
+    desk: Desk
     data_dir: Path
     inbox: Inbox | None
     clock: Callable[[], datetime]

@@ -1,0 +1,57 @@
+"""Everything held about a person, for them to see, and its erasure from the database and whatever lies beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from publisher.mail.inbox import Inbox
+from publisher.store import consents, deliveries, erasures, notices, subscribers
+from publisher.store.database import Connection, Database
+from publisher.tokens import Pepper
+
+
+def everything(conn: Connection, address_key: str, address_hash: str) -> dict[str, Any] | None:
+    """Return all that is held about an address as JSON values, None when nothing is (Art. 15, 20)."""
+    person = subscribers.get(conn, address_key=address_key)
+    suppression = subscribers.suppression(conn, address_key)
+    erased = erasures.erased(conn, [address_hash])
+    if person is None and suppression is None and not erased:
+        return None
+    record = consents.of(conn, person.id) if person else []
+    texts = {one.wording: consents.wording(conn, one.wording) for one in record if one.wording}
+    return {
+        "person": _json(asdict(person)) if person else None,
+        "subscriptions": [_json(asdict(item)) for item in subscribers.subscriptions_of(conn, person.id)]
+        if person
+        else [],
+        "consents": [_json(asdict(one)) | {"text": texts.get(one.wording or "")} for one in record],
+        "deliveries": [_json(one) for one in deliveries.of_person(conn, person.id)] if person else [],
+        "notices": [
+            {"kind": kind, "state": state, "created_at": created.isoformat()}
+            for kind, state, created in (notices.of(conn, [person.id]) if person else [])
+        ],
+        "suppression": _json(suppression) if suppression else None,
+        "erased_before": bool(erased),
+    }
+
+
+async def erase(
+    db: Database, pepper: Pepper, address: str, address_key: str, inbox: Inbox | None, now: datetime
+) -> bool:
+    """Forget an address in one transaction, then wipe what it left behind on this machine; whether it was known.
+
+    On SQLite nothing of it is in the data directory when this returns. Raises StoreError or BusyError; when that comes
+    after the transaction, doing it again finishes it.
+    """
+    known = await db.awrite(lambda conn: erasures.erase(conn, address_key, pepper.hash(address_key), now))
+    if inbox is not None:
+        await asyncio.to_thread(inbox.forget, {address, address_key})
+    await db.awipe()
+    return known
+
+
+def _json(value: dict[str, Any]) -> dict[str, Any]:
+    return {name: one.isoformat() if isinstance(one, datetime) else one for name, one in value.items()}
