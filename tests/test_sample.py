@@ -14,12 +14,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from publisher import config, dates, sample, subscriptions
-from publisher.cli.subscribers import read_rows
+from publisher import config, dates, sample
 from publisher.config import Config
 from publisher.files import packaged
 from publisher.model import Collected, Draft, Skipped, Status
 from publisher.sources import open_source
+from publisher.subscriptions.rows import understand
+from publisher.subscriptions.tables import Table
 
 TODAY = date(2026, 11, 23)
 MINSK = ZoneInfo("Europe/Minsk")
@@ -263,8 +264,9 @@ def test_every_picture_is_there_described_and_used(loaded: Config, drafts: list[
 
 
 def test_the_readers_of_the_sample_can_all_be_added(loaded: Config) -> None:
-    rows = read_rows(packaged("config/demo") / "readers.csv")
-    wishes = [subscriptions.understand(loaded, row) for row in rows]
+    with (packaged("config/demo") / "readers.csv").open("rb") as file:
+        table = Table(file, "readers.csv")
+        wishes = [understand(loaded, dict(zip(table.header, row.cells, strict=True))) for row in table.rows()]
     assert {wish.address.rpartition("@")[2] for wish in wishes} == {"reader.example"}
     assert {wish.languages[0] for wish in wishes} == {"en", "ru"}
     assert {str(wish.format) for wish in wishes} == {"html", "text"}

@@ -9,6 +9,7 @@ from typing import Any
 from publisher import digests, reports, subscriptions
 from publisher.app.clock import hexadecimal, now
 from publisher.app.dispatching import Dispatching
+from publisher.app.importing import Importing
 from publisher.app.issuing import Issuing
 from publisher.app.publishing import Publishing
 from publisher.app.readers import Readers
@@ -47,6 +48,7 @@ class App:
         self.dispatching = Dispatching(shared, self.sending)
         self.readers = Readers(shared, self.sending)
         self.issuing = Issuing(shared, self.sending)
+        self.importing = Importing(shared)
 
     @classmethod
     async def open(cls, config: Config, *, fetcher: Fetcher | None = None) -> App:
@@ -112,6 +114,9 @@ class App:
             "resend": self.sending.resend,
             "add_subscriber": self.add_subscriber,
             "import_subscribers": self.import_subscribers,
+            "import_begin": self.importing.begin,
+            "import_rows": self.importing.take,
+            "import_end": self.importing.finish,
         }
 
     async def add_subscriber(self, *, progress: Progress = silent, **row: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values

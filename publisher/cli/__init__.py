@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 
 from publisher import __version__
-from publisher.cli import articles, deliveries, issues, keys, starting, subscribers, working
+from publisher.cli import articles, deliveries, issues, keys, starting, subscribers, tables, working
 from publisher.cli.reach import options
 from publisher.cli.show import err, out
 from publisher.errors import ConfigurationError, PublisherError
@@ -31,6 +31,7 @@ cli.add_typer(issues.cli)
 cli.add_typer(issues.issues_cli, name="issues")
 cli.add_typer(deliveries.deliveries_cli, name="deliveries")
 cli.add_typer(subscribers.subscribers_cli, name="subscribers")
+subscribers.subscribers_cli.add_typer(tables.cli)
 cli.add_typer(articles.sources_cli, name="sources")
 cli.add_typer(articles.articles_cli, name="articles")
 cli.add_typer(keys.dkim_cli, name="dkim-key")

@@ -6,8 +6,8 @@ import asyncio
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -49,6 +49,15 @@ def load() -> Config:
     return config.load(find(), os.environ)
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """How a story of many steps reaches the app, wherever it runs."""
+
+    do: Callable[[str, Mapping[str, Any]], Awaitable[Any]]
+    stopped: Callable[[], bool]
+    """Whether the operator wants this process to stop."""
+
+
 def do(action: str, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a JSON value
     """Let the running service tell the story, or take its place for a moment: the same story either way."""
     loaded = load()
@@ -64,6 +73,26 @@ def do(action: str, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a JS
 
     with progress() as told:
         return asyncio.run(story(told))
+
+
+@asynccontextmanager
+async def session(loaded: Config, told: Told) -> AsyncIterator[Session]:
+    """Reach the running service, or take its place, for a story that asks for many steps."""
+    try:
+        app = await App.open(loaded)
+    except BusyError:
+
+        async def ask(action: str, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a JSON value
+            return await control.call(loaded.data_dir, action, arguments, told)
+
+        yield Session(ask, lambda: False)
+        return
+    async with app, signals(app):
+
+        async def tell(action: str, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a JSON value
+            return await app.actions[action](**arguments, progress=told)
+
+        yield Session(tell, app.shared.stop.is_set)
 
 
 @contextmanager

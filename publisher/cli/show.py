@@ -138,15 +138,61 @@ def moved(word: str, done: Mapping[str, Any]) -> None:
 
 
 def added(done: Mapping[str, Any]) -> None:
-    """Say what became of the rows of an import."""
+    """Say what became of readers who were named."""
     words = {
         "added": "added",
-        "changed": "subscribed already, choice changed",
+        "changed": "subscribed already, now changed",
         "unchanged": "subscribed already",
         "left": "had left, and stay out",
         "suppressed": "may not be mailed",
     }
     _line("readers: " + "; ".join(f"{done[key]} {text}" for key, text in words.items() if done[key] or key == "added"))
+
+
+_IMPORTED = {
+    "added": "added",
+    "asked": "asked to confirm by mail",
+    "pending": "kept as unconfirmed, not mailed",
+    "unchanged": "subscribed already",
+    "unsubscribed": "taken over as having left",
+    "barred": "taken over as never to be mailed",
+    "left": "had left here, and stay out",
+    "suppressed": "may not be mailed, and stay out",
+    "unconfirmed": "never confirmed there, and stay out",
+    "repeated": "name a person again",
+    "invalid": "are wrong, and were left out",
+}
+
+
+def imported(done: Mapping[str, Any]) -> None:
+    """Say what became of the rows of a file."""
+    would = "would be imported (nothing was written)" if done["dry_run"] else "imported"
+    whose = "" if done["source"] == "publisher" else f" as {done['source']} exports it"
+    _line(f"{done['file']}{whose}: {count(done['rows'], 'row')} {would}")
+    if done["resumed_after"]:
+        _line(f"  went on after row {done['resumed_after']}, where the last run ended; the numbers are of both")
+    for key, words in _IMPORTED.items():
+        if done[key] or key == "added":
+            _line(f"  {done[key]:>9,} {words}")
+    for row in done["stayed_out"]:
+        reason = f": {row['reason']}" if row["reason"] else ""
+        _line(f"  row {row['row']} stays out: {row['taken']}{reason}")
+    for problem in done["problems"]:
+        column = f", column {problem['column']}" if problem["column"] else ""
+        _line(f"  row {problem['row']}{column}: {problem['message']}")
+    more = sum(done[key] for key in ("left", "suppressed", "invalid")) - len(done["stayed_out"]) - len(done["problems"])
+    if more > 0:
+        _line(f"  … and {count(more, 'more row')}; --report FILE writes them all")
+    if done["ignored_columns"]:
+        _line(f"  columns not taken: {', '.join(done['ignored_columns'])}")
+    if done["unknown_tags"]:
+        tags = ", ".join(f"{tag} ({number})" for tag, number in done["unknown_tags"].items())
+        _line(f"  words that name no category here: {tags}")
+
+
+def count(number: int, word: str) -> str:
+    """Return a number with its word: 1 reader, 2 readers."""
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
 def plan(done: Sequence[Mapping[str, Any]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -62,6 +62,12 @@ def add(
     return int(conn.scalars(sa.select(subscribers.c.id).where(subscribers.c.address_key == address_key)).one())
 
 
+def describe(conn: sa.Connection, subscriber_id: int, changes: Mapping[str, Any]) -> None:
+    """Change what is known of a person: name, languages, timezone, format."""
+    values = {column: list(value) if isinstance(value, tuple) else value for column, value in changes.items()}
+    conn.execute(sa.update(subscribers).where(subscribers.c.id == subscriber_id).values(values))
+
+
 def get(
     conn: sa.Connection,
     *,
@@ -72,7 +78,7 @@ def get(
     named = {"id": id, "address_key": address_key}
     [(column, value)] = [(column, value) for column, value in named.items() if value is not None]
     row = conn.execute(sa.select(subscribers).where(subscribers.c[column] == value)).mappings().one_or_none()
-    return _subscriber(row) if row else None
+    return subscriber_of(row) if row else None
 
 
 def subscribe(
@@ -163,14 +169,14 @@ def unsubscribe(
 def subscription(conn: sa.Connection, id: int) -> Subscription | None:  # noqa: A002 - the column's name
     """Return one subscription in any state, None when there is none."""
     row = conn.execute(sa.select(subscriptions).where(subscriptions.c.id == id)).mappings().one_or_none()
-    return _subscription(row) if row else None
+    return subscription_of(row) if row else None
 
 
 def subscriptions_of(conn: sa.Connection, subscriber_id: int) -> list[Subscription]:
     """Return all subscriptions of a person, by newsletter."""
     s = subscriptions.c
     query = sa.select(subscriptions).where(s.subscriber_id == subscriber_id).order_by(s.newsletter)
-    return [_subscription(row) for row in conn.execute(query).mappings()]
+    return [subscription_of(row) for row in conn.execute(query).mappings()]
 
 
 def readers(conn: sa.Connection, newsletter: str, frequency: str, now: datetime | None = None) -> list[Reader]:
@@ -218,7 +224,7 @@ def listing(
     if state is not None:
         query = query.where(s.state == state)
     return [
-        Listed(subscriber=_subscriber(row), subscription=_subscription(row), suppressed=row[x.reason])
+        Listed(subscriber=subscriber_of(row), subscription=subscription_of(row), suppressed=row[x.reason])
         for row in conn.execute(query.order_by(p.address_key, s.newsletter)).mappings()
     ]
 
@@ -280,7 +286,8 @@ def _one(conn: sa.Connection, subscription_id: int) -> Subscription:
     return found
 
 
-def _subscriber(row: sa.RowMapping) -> Subscriber:
+def subscriber_of(row: sa.RowMapping) -> Subscriber:
+    """Return the person of a row that has the columns of `subscribers`."""
     p = subscribers.c
     return Subscriber(
         id=row[p.id],
@@ -294,7 +301,8 @@ def _subscriber(row: sa.RowMapping) -> Subscriber:
     )
 
 
-def _subscription(row: sa.RowMapping) -> Subscription:
+def subscription_of(row: sa.RowMapping) -> Subscription:
+    """Return the subscription of a row that has the columns of `subscriptions`."""
     s = subscriptions.c
     return Subscription(
         id=row[s.id],

@@ -381,6 +381,18 @@ suppressions = _table(
     sa.Column("created_at", Instant, nullable=False),
 )
 
+imports = _table(
+    "imports",
+    _id(),
+    _text("digest"),  # SHA-256 of the file and of what was said about it: the same command again goes on
+    _text("file"),  # its name, without folders
+    sa.Column("done", Id, nullable=False),  # the last row that was taken; moves in the transaction that takes it
+    sa.Column("counts", Json, nullable=False),  # rows by what became of them
+    sa.Column("started_at", Instant, nullable=False),
+    sa.Column("finished_at", Instant),
+    sa.Index(None, "digest"),
+)
+
 schedules = _table(
     "schedules",
     _text("newsletter", primary_key=True),

@@ -240,6 +240,19 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_table(
+        "imports",
+        sa.Column("id", Id, nullable=False),
+        sa.Column("digest", Words, nullable=False),
+        sa.Column("file", Words, nullable=False),
+        sa.Column("done", Id, nullable=False),
+        sa.Column("counts", Json, nullable=False),
+        sa.Column("started_at", Instant, nullable=False),
+        sa.Column("finished_at", Instant, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_imports")),
+        sqlite_strict=True,
+    )
+    op.create_index(op.f("ix_imports_digest"), "imports", ["digest"])
+    op.create_table(
         "workers",
         sa.Column("epoch", Id, nullable=False),
         sa.Column("started_at", Instant, nullable=False),
