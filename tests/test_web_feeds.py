@@ -17,8 +17,11 @@ import pytest
 import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
+from lxml import etree
 
-from publisher.feeds import write
+from publisher.config import Config, Site
+from publisher.feeds import feeds_of, write
+from publisher.feeds.build import rss
 from publisher.feeds.routes import Routes
 from publisher.web.conditions import choose_coding, coding_for, http_date, known_tag
 from publisher.web.feeds import FeedsApp
@@ -69,6 +72,21 @@ def test_a_feed_is_sent_with_everything_a_reader_needs() -> None:
         "x-content-type-options": "nosniff",
         "link": LINK,
     }
+
+
+def test_every_word_about_the_pace_says_the_same() -> None:
+    """FR-H6, FR-R11: readers wait for the longest of them, so ttl, sy:* and max-age must agree."""
+    config = Config(site=Site(title="The Ledger", url="https://ledger.example/"))
+    channel = etree.fromstring(rss(feeds_of(config)[0], "urn:uuid:1", ()))[0]
+    sy = "{http://purl.org/rss/1.0/modules/syndication/}"
+    assert channel.findtext(f"{sy}updatePeriod") == "hourly"
+    seconds = {
+        int(channel.findtext("ttl", "")) * 60,
+        3600 // int(channel.findtext(f"{sy}updateFrequency", "")),
+        int(CACHE_CONTROL.split(b"max-age=")[1].split(b",")[0]),
+    }
+    assert seconds == {900}
+    assert not {b"no-store", b"private"} & set(CACHE_CONTROL.replace(b",", b"").split())
 
 
 def test_each_format_has_its_media_type() -> None:

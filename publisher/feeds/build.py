@@ -193,7 +193,9 @@ def _generator(spec: FeedSpec, feed_id: str, entries: Sequence[Entry], form: For
     generator.generator(GENERATOR if form == "atom" else f"{GENERATOR} {__version__}", version=__version__)
     generator.docs("https://www.rssboard.org/rss-specification")
     generator.ttl(int(REFRESH.total_seconds()) // 60)
-    if spec.logo and PurePosixPath(urlsplit(spec.logo).path).suffix.lower() in (".gif", ".jpg", ".jpeg", ".png"):
+    if spec.logo and form == "atom":
+        generator.logo(spec.logo)
+    elif spec.logo and PurePosixPath(urlsplit(spec.logo).path).suffix.lower() in (".gif", ".jpg", ".jpeg", ".png"):
         generator.image(spec.logo, title=spec.title, link=spec.page_url)
     for entry in entries:
         target = generator.add_entry(order="append")  # feedgen's own order is reversed (D10)
