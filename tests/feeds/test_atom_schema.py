@@ -97,7 +97,7 @@ def test_the_logo_is_in_atom_whatever_its_format(spec: FeedSpec, config: Config)
 def test_browsers_are_pointed_to_a_sheet_and_never_to_xslt(
     spec: FeedSpec, config: Config, rich: tuple[Article, ...]
 ) -> None:
-    """FR-D2: CSS shows a feed without XSLT, which browsers are dropping; and no article says "this is a feed" (FR-D3)."""
+    """FR-D2: CSS shows a feed without XSLT, which browsers are dropping; no entry explains feeds (FR-D3)."""
     entries = [entry_of(article, spec, config) for article in rich]
     for form in ("rss", "atom"):
         document = BUILDERS[form](spec, "urn:uuid:1", entries, Around())
