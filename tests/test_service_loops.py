@@ -76,7 +76,9 @@ async def test_a_running_service_tells_hubs_of_every_change(tmp_path: Path) -> N
     """FR-W2: of its first feeds, and again when an article is new; nothing for what did not change."""
     async with running_hub() as hub, publication(tmp_path, hub) as app, running(app):
         await until_told(hub, ALL)
-        while await app.database.aread(hub_pings.waiting):
+        for _ in range(1000):
+            if not await app.database.aread(hub_pings.waiting):
+                break
             await asyncio.sleep(0.01)
         hub.posts.clear()
         await app.publishing.collect()
