@@ -94,7 +94,8 @@ async def test_a_hub_is_told_when_the_database_is_back(tmp_path: Path, monkeypat
     monkeypatch.setattr(module, "TICK", timedelta(milliseconds=10))
     async with running_hub() as hub, publication(tmp_path, hub) as app:
         await app.publishing.collect()
-        tell, failures = app.shared.announcer.tell, []
+        tell = app.shared.announcer.tell
+        failures: list[int] = []
 
         async def out_of_reach() -> Any:
             if len(failures) < 3:
