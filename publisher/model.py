@@ -284,6 +284,8 @@ class Reader:
     """Highest `seq` this reader has received (DESIGN §4, Cursor)."""
     content: Content | None = None
     """Summaries or full texts; None: as the newsletter has it."""
+    hour: int | None = None
+    """Hour of the day, in the person's zone, at which mail is welcome; None: as the newsletter has it."""
 
 
 # What ingest decides about a collection (ingest.decide), and what it needs to know for it.

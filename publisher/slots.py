@@ -300,6 +300,24 @@ def instant_of(local: datetime, zone: ZoneInfo) -> datetime:
     return late
 
 
+LONGEST_DAY = timedelta(hours=25)
+"""A day on which the clock is set back by an hour."""
+
+
+def first_at(at: time, zone: ZoneInfo, after: datetime) -> datetime:
+    """Return the first instant (UTC) at or after `after` at which the clock in `zone` shows `at`.
+
+    A wall time that the clock skips counts at the first instant after it, one that it repeats counts once. Never more
+    than LONGEST_DAY later, also where a zone leaves out a whole day.
+    """
+    day = after.astimezone(zone).date() - timedelta(days=1)
+    for number in range(4):
+        instant = instant_of(datetime.combine(day + timedelta(days=number), at), zone)
+        if instant >= after:
+            return min(instant, after + LONGEST_DAY)
+    return after + LONGEST_DAY
+
+
 def _local_dates(zone: ZoneInfo, after: datetime, until: datetime) -> tuple[date, date]:
     """Return local dates that surely hold every slot between: a zone may skip or repeat a whole day."""
     return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from itertools import pairwise
 from typing import Literal
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from publisher.slots import LISTED, Due, Schedule, Slot, due, instant_of, parse_duration
+from publisher.slots import LISTED, LONGEST_DAY, Due, Schedule, Slot, due, first_at, instant_of, parse_duration
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 NAIVE_1975, NAIVE_2010, NAIVE_2030 = (datetime.fromisoformat(f"{year}-01-01") for year in (1975, 2010, 2030))
@@ -460,6 +460,40 @@ def test_an_instant_never_comes_before_its_wall_time(zone: str, local: datetime)
     at = instant_of(local, info)
     assert at.astimezone(info).replace(tzinfo=None) >= local
     assert (at - timedelta(seconds=1)).astimezone(info).replace(tzinfo=None) < local
+
+
+@given(
+    zone=st.sampled_from(sorted(available_timezones())),
+    after=st.datetimes(NAIVE_2010, NAIVE_2030, timezones=st.just(UTC)),
+    hour=st.integers(0, 23),
+)
+def test_a_reader_s_hour_comes_within_a_day_and_is_the_first_after_the_slot(
+    zone: str, after: datetime, hour: int
+) -> None:
+    """DESIGN §4, Hours: in every zone."""
+    info = ZoneInfo(zone)
+    at = first_at(time(hour), info, after)
+    assert after <= at <= after + LONGEST_DAY
+    days = [(after + DAY * number).astimezone(info).date() for number in range(-1, 3)]
+    instants = {instant_of(datetime.combine(day, time(hour)), info) for day in days}
+    assert not [earlier for earlier in instants if after <= earlier < at]
+    assert at in instants or at == after + LONGEST_DAY
+
+
+def test_a_reader_s_hour_at_both_clock_changes_of_every_zone() -> None:
+    """DESIGN §4, Hours; K1: 2024–2030. Only an hour that the clock skips is shown later than it says."""
+    checked = 0
+    for kind in clock_changes():
+        for change, before, after in kind.found:
+            for slot in (change - 12 * HOUR, change - MINUTE, change, change + HOUR):
+                for hour in (0, 1, 2, 3, 7, 23):
+                    at = first_at(time(hour), kind.zone, slot)
+                    wall = at.astimezone(kind.zone).replace(tzinfo=None)
+                    assert slot <= at <= slot + LONGEST_DAY
+                    skipped = after > before and at == change
+                    assert wall.time() == time(hour) or skipped or at == slot + LONGEST_DAY, (kind.zone, slot, hour)
+                    checked += 1
+    assert checked > 5_000
 
 
 # What is due.

@@ -35,6 +35,9 @@ Blackout = Annotated[tuple[tuple[date, date], ...], BeforeValidator(values.black
 Flag = Annotated[bool, Field(strict=True)]
 
 
+_SHORTEST_DAY = timedelta(hours=23)  # the day on which the clock is put forward
+
+
 class Table(BaseModel):
     """A table of the file: unknown keys are refused."""
 
@@ -171,10 +174,14 @@ class Frequency(Table):
     max_lateness: Annotated[str, AfterValidator(values.duration)] = ""
     """A slot older than this is missed, not sent; empty: 6 h, or half the period if shorter."""
     catch_up: Literal["latest", "skip"] = "latest"
+    deliver_at: Literal["publisher", "reader"] = "publisher"
+    """Whether mails go at the slot, or at each reader's own hour, in the reader's zone, within a day after it."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Frequency:
-        self.schedule("UTC")
+        schedule = self.schedule("UTC")
+        if self.deliver_at == "reader" and (self.every or schedule.period < _SHORTEST_DAY):
+            raise ValueError('deliver_at = "reader" is for issues at most once a day: a mail may wait that long')
         return self
 
     def schedule(self, site_timezone: str) -> Schedule:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 from publisher import links
@@ -15,6 +15,7 @@ from publisher.digests.segments import Press, Sorting, domain_of
 from publisher.digests.select import Pick
 from publisher.mail.message import message_id
 from publisher.model import Format, NewDelivery, NewIssue, NewSegment, Reader
+from publisher.slots import first_at, zone_named
 
 LONGEST_WAIT = timedelta(hours=36)
 """A mail that could not be sent for this long is no news any more (DESIGN §4, Hours)."""
@@ -53,9 +54,8 @@ def draft(
     if not material.readers:
         return Skip("no readers")
     sorting, press = Sorting(material, frame.config, frame.newsletter), Press(frame)
-    due_at = max(slot_at, now)  # a late slot's mail has its full time too
     wait = min(LONGEST_WAIT, period)
-    expires_at = due_at + wait
+    hours = _Hours(frame, slot, slot_at, now)
     domain = domain_of(frame.newsletter.from_address)
     segments: dict[str, NewSegment] = {}
     deliveries: list[NewDelivery] = []
@@ -75,8 +75,8 @@ def draft(
                 subscriber_id=reader.subscriber_id,
                 segment_key=segment.key,
                 to_seq=material.to_seq,
-                due_at=due_at,
-                expires_at=expires_at,
+                due_at=(due_at := hours.due(reader)),
+                expires_at=due_at + wait,
                 message_id=message_id(frame.issue_ref, ids()[:16], domain),
                 cursor=reader.cursor,
             )
@@ -106,6 +106,28 @@ def draft(
         usual=frozenset(usual),
         left_out=press.left_out,
     )
+
+
+class _Hours:
+    """When the mail of each reader is due (DESIGN §4, Hours)."""
+
+    def __init__(self, frame: Frame, slot: str, slot_at: datetime, now: datetime) -> None:
+        frequency = frame.newsletter.frequencies.get(frame.frequency)
+        self._own = frequency is not None and frequency.deliver_at == "reader"
+        self._usual = datetime.fromisoformat(slot).time()
+        self._slot_at = slot_at
+        self._now = now
+        self._known: dict[tuple[int | None, str], datetime] = {}
+
+    def due(self, reader: Reader) -> datetime:
+        """Return the slot, or the first occurrence of the reader's hour after it; a late slot's mail goes now."""
+        if not self._own:
+            return max(self._slot_at, self._now)
+        key = (reader.hour, reader.timezone)
+        if key not in self._known:
+            at = self._usual if reader.hour is None else time(reader.hour)
+            self._known[key] = max(first_at(at, zone_named(reader.timezone), self._slot_at), self._now)
+        return self._known[key]
 
 
 def _web_pages(

@@ -187,7 +187,7 @@ def readers(conn: sa.Connection, newsletter: str, frequency: str, now: datetime 
     s, p = subscriptions.c, subscribers.c
     person = (p.address, p.name, p.languages, p.timezone, p.format)
     query = (
-        sa.select(s.id, s.subscriber_id, *person, s.categories, s.content, s.cursor)
+        sa.select(s.id, s.subscriber_id, *person, s.categories, s.content, s.hour, s.cursor)
         .join_from(subscriptions, subscribers)
         .where(s.newsletter == newsletter, s.frequency == frequency, s.state == _CONFIRMED)
         .where(~sa.exists().where(suppressions.c.address_key == p.address_key))
@@ -206,6 +206,7 @@ def readers(conn: sa.Connection, newsletter: str, frequency: str, now: datetime 
             format=Format(row.format),
             categories=_slugs(row.categories),
             content=row.content,
+            hour=row.hour,
             cursor=row.cursor,
         )
         for row in conn.execute(query)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from publisher.config import Frequency
 from publisher.digests.compose import Frame, Skip
 from publisher.digests.issue import Draft, draft
 from publisher.digests.material import Material
@@ -91,6 +92,32 @@ def test_an_issue_for_nobody_says_why(
 ) -> None:
     """E13; of several readers, the one with the most articles gives the reason."""
     assert drafted(*(make_reader(**given) for given in readers), **changes) == Skip(reason)
+
+
+def test_with_deliver_at_reader_each_mail_is_due_at_its_reader_s_hour_where_the_reader_lives(
+    drafted: Callable[..., Draft | Skip], make_reader: MakeReader
+) -> None:
+    """DESIGN §4, Hours: the first occurrence at or after the slot, which is 07:00 in Minsk, 04:00 UTC."""
+    weekly = Frequency(at="07:00", days=("mon",), deliver_at="reader")
+    readers = (
+        make_reader(),
+        make_reader(timezone="America/New_York"),
+        make_reader(timezone="Pacific/Auckland"),
+        make_reader(hour=7),
+        make_reader(hour=6),
+        make_reader(hour=21, timezone="Asia/Kathmandu"),
+    )
+    made = drafted(*readers, frequencies={"weekly": weekly})
+    assert isinstance(made, Draft)
+    assert [(d.due_at.strftime("%d %H:%M"), d.expires_at - d.due_at) for d in made.issue.deliveries] == [
+        (due, timedelta(hours=36)) for due in ("23 04:00", "23 12:00", "23 18:00", "23 04:00", "24 03:00", "23 15:15")
+    ]
+    # An outage of nine hours: who would have had it by now gets it now, the others at their hour.
+    late = drafted(*readers, late=timedelta(hours=9), frequencies={"weekly": weekly})
+    assert isinstance(late, Draft)
+    assert [d.due_at.strftime("%d %H:%M") for d in late.issue.deliveries] == [
+        "23 13:00", "23 13:00", "23 18:00", "23 13:00", "24 03:00", "23 15:15",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
