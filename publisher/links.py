@@ -51,3 +51,23 @@ def feed(config: Config, name: str) -> str:
 def feed_page(config: Config, slug: str) -> str:
     """Return the address of the page that shows a feed to people."""
     return f"{public_url(config)}/feeds/{slug}"
+
+
+def confirm(config: Config, token: str) -> str:
+    """Return the address of the page that asks once more before a sign-up counts."""
+    return f"{public_url(config)}/c/{token}"
+
+
+def manage(config: Config, token: str) -> str:
+    """Return the address of all of a person's settings, which works for a day."""
+    return f"{public_url(config)}/m/{token}"
+
+
+def new_address(config: Config, token: str) -> str:
+    """Return the address of the page that asks once more before a person moves."""
+    return f"{public_url(config)}/a/{token}"
+
+
+def preferences(config: Config, unsubscribe_token: str) -> str:
+    """Return the address where the holder of any mail can choose less (F18)."""
+    return f"{public_url(config)}/u/{unsubscribe_token}/preferences"

@@ -20,7 +20,7 @@ from publisher.app import App, now
 from publisher.config import split_listen
 from publisher.errors import BusyError, PublisherError, StoreError
 from publisher.schedule import Timer, Wake
-from publisher.store import deliveries, feed_pollers
+from publisher.store import deliveries, feed_pollers, notices
 from publisher.web import Parts, admin, pages
 from publisher.web import control as web_control
 from publisher.web.polls import Polls
@@ -35,6 +35,9 @@ LONGEST_PAUSE = timedelta(minutes=10)
 
 SAVING = timedelta(minutes=1)
 """How often the numbers of readers behind pollers are stored; what a crash takes they say again at the next poll."""
+
+SWEEPING = timedelta(hours=1)
+"""How often sign-ups are looked for that nobody confirmed in time."""
 
 GRACE = 30
 """Seconds that open requests and open mails may take after the service was told to stop (spec delivery §5.2)."""
@@ -99,6 +102,7 @@ class Service:
             ]
             sending = asyncio.create_task(self._keep_sending())
             telling = asyncio.create_task(self._keep_telling())
+            noticing = asyncio.create_task(self._keep_noticing())
             stopping = asyncio.create_task(self.app.shared.stop.wait())
             try:
                 # uvicorn has a flag and no event; a server that fails to start ends its task instead.
@@ -107,15 +111,18 @@ class Service:
                 self._set_timer()
                 ready(Listening(_url(public), _url(private)))
                 log.info("listening", public=_url(public), admin=_url(private))
-                await asyncio.wait({stopping, sending, telling, *serving}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(
+                    {stopping, sending, telling, noticing, *serving}, return_when=asyncio.FIRST_COMPLETED
+                )
             finally:
                 self.app.shared.stop.set()
                 self.app.shared.woken.set()
                 self.app.shared.announcer.woken.set()
+                self.app.readers.noticed.set()
                 for server in servers:
                     server.should_exit = True
                 stopping.cancel()
-                results = await self._ended(sending, telling, *serving)
+                results = await self._ended(sending, telling, noticing, *serving)
                 await self._save_polls()
             for result in results:
                 if isinstance(result, Exception):
@@ -133,7 +140,11 @@ class Service:
     def _set_timer(self) -> None:
         self.timer.start()
         moment = now()
-        wakes: dict[str, Wake] = {"tick": Wake(at=moment, every=TICK), "polls": Wake(every=SAVING)}
+        wakes: dict[str, Wake] = {
+            "tick": Wake(at=moment, every=TICK),
+            "polls": Wake(every=SAVING),
+            "sweep": Wake(at=moment, every=SWEEPING),
+        }
         for source in self.app.config.sources:
             wakes[f"collect {source.name}"] = Wake(at=moment, every=source.interval)
         self.timer.set(wakes)
@@ -152,6 +163,8 @@ class Service:
         try:
             if kind == "collect":
                 await self._collect(what)
+            elif kind == "sweep":
+                await self.app.readers.sweep()
             elif kind == "polls":
                 await self._save_polls()
             else:
@@ -205,6 +218,29 @@ class Service:
                 log.error("sending stopped", again_in=pause)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.app.shared.woken.wait(), pause)
+
+    async def _keep_noticing(self) -> None:
+        """Send confirmations and links when they are asked for, however long an issue is being sent (F4)."""
+        failures = 0
+        while not self.app.shared.stop.is_set():
+            self.app.readers.noticed.clear()
+            pause = TICK.total_seconds()
+            try:
+                problem = (await self.app.readers.notify())["held"]
+                waits = await self.app.database.aread(notices.next_at)
+                if waits is not None:
+                    pause = min(pause, max(0.5, (waits - now()).total_seconds()))
+            except (StoreError, BusyError) as error:
+                problem = str(error)
+            self._note("notices", problem)
+            failures = failures + 1 if problem else 0
+            if problem:
+                pause = min(LONGEST_PAUSE, TICK * 2 ** min(failures - 1, 8)).total_seconds()
+                log.error("notices stopped", again_in=pause)
+            # While the server is out of reach, one more notice is no reason to ask it again.
+            woken = self.app.shared.stop if problem else self.app.readers.noticed
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(woken.wait(), pause)
 
     async def _keep_telling(self) -> None:
         """Tell hubs of changed feeds when they change and when a hub is to be tried again, beside everything else."""

@@ -183,9 +183,8 @@ def test_every_word_of_the_mails_is_translated(language: str) -> None:
     """A string that a template or the composer gained needs its translation in the same change."""
     with (packaged("templates") / "locales" / f"{language}.po").open("rb") as file:
         catalogue = read_po(file, locale=language)
-    assert (
-        missing(catalogue, packaged("templates") / "mail", Path(__file__).parent.parent / "publisher" / "digests") == []
-    )
+    code = Path(__file__).parent.parent / "publisher"
+    assert missing(catalogue, packaged("templates") / "mail", code / "digests", code / "subscriptions") == []
 
 
 def missing(catalogue: Catalog, *folders: Path) -> list[str]:

@@ -6,23 +6,33 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from publisher import subscriptions
+from publisher import digests, reports, subscriptions
 from publisher.app.clock import hexadecimal, now
 from publisher.app.dispatching import Dispatching
 from publisher.app.importing import Importing
 from publisher.app.issuing import Issuing
-from publisher.app.looking import check_templates, plan_slots, preview_mail
 from publisher.app.publishing import Publishing
 from publisher.app.readers import Readers
 from publisher.app.sending import RESENT_FOR, Sending
-from publisher.app.shared import Shared, silent
+from publisher.app.shared import Shared, renderer_of, silent
 from publisher.config import Config
 from publisher.control import Progress
 from publisher.http import Fetcher
+from publisher.render import Renderer
 from publisher.store.database import Database
 from publisher.store.lock import DirectoryLock
+from publisher.subscriptions import letters
 
-__all__ = ["RESENT_FOR", "App", "check_templates", "hexadecimal", "now", "plan_slots", "preview_mail", "silent"]
+__all__ = ["RESENT_FOR", "App", "check_templates", "hexadecimal", "now", "plan_slots", "silent"]
+
+
+def check_templates(config: Config) -> None:
+    """Compile every template and try each newsletter's on made-up articles. Raises RenderError (E1, E5, E15)."""
+    usual = Renderer.for_newsletter(config)
+    for newsletter in config.newsletters:
+        renderer = renderer_of(config, newsletter, usual)
+        digests.check_templates(config, newsletter, renderer, now())
+    letters.check_templates(config, usual)
 
 
 class App:
@@ -98,13 +108,13 @@ class App:
             "release": self.publishing.release,
             "withdraw": self.publishing.withdraw,
             "dispatch": self.dispatching.dispatch,
-            "test": self.dispatching.test,
             "approve": self.issuing.approve,
             "pause": self.issuing.pause,
             "resume": self.issuing.resume,
             "cancel": self.issuing.cancel,
             "send": self.sending.send,
             "resend": self.sending.resend,
+            **self.readers.actions,
             "add_subscriber": self.add_subscriber,
             "import_subscribers": self.import_subscribers,
             "import_begin": self.importing.begin,
@@ -129,11 +139,33 @@ class App:
         collected = await self.publishing.collect(progress=progress)
         dispatched = await self.dispatching.run_due()
         await self.issuing.tell_editors()
+        notices = await self.readers.notify()
         sent = await self.sending.send(progress=progress)
+        await self.readers.sweep()
         await self.shared.announcer.tell()
         return {
             "collected": collected,
             "dispatched": dispatched,
+            "notices": notices,
             "sent": sent,
             "clock": self.dispatching.clock_problem,
         }
+
+
+def plan_slots(database: Database, config: Config, newsletter: str | None, count: int) -> list[dict[str, Any]]:
+    """Return the next slots of one newsletter, or of each, and what the next of each frequency would do. Blocking."""
+    chosen = [digests.newsletter_named(config, newsletter)] if newsletter else config.newsletters
+    usual = Renderer.for_newsletter(config)
+    return [
+        reports.planned_value(config, planned)
+        for one in chosen
+        for planned in digests.plan(
+            database,
+            config,
+            one,
+            renderer=renderer_of(config, one, usual),
+            now=now(),
+            ids=hexadecimal,
+            count=count,
+        )
+    ]

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
 
-from publisher.app.clock import hexadecimal, key, now
+import structlog
+
+from publisher import addresses
+from publisher.app.clock import dice, hexadecimal, key, now
 from publisher.app.sending import Sending
-from publisher.app.shared import Shared, Stories
+from publisher.app.shared import Shared, Stories, silent
+from publisher.control import Progress
+from publisher.errors import NotFoundError, RefusedError
+from publisher.mail.steps import Policy
+from publisher.store import notices as notice_rows
+from publisher.store import subscribers
+from publisher.store.database import Connection
+from publisher.subscriptions import erasure, notices
 from publisher.subscriptions.desk import Desk
 from publisher.subscriptions.house import House
 from publisher.tokens import Pepper
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class Readers(Stories):
@@ -17,8 +32,80 @@ class Readers(Stories):
 
     def __init__(self, shared: Shared, sending: Sending) -> None:
         super().__init__(shared)
+        self.sending = sending
         self.pepper = Pepper.load_or_create(shared.config.data_dir / "erasure.key", key())
         self.noticed = asyncio.Event()
         """Set when there may be notices to send."""
         self.house = House(shared.config, shared.renderer, shared.keyring, self.pepper, hexadecimal)
         self.desk = Desk(shared.database, self.house, clock=now, woken=self.noticed.set, inbox=sending.inbox)
+        self._notifying = asyncio.Lock()
+
+    @property
+    def actions(self) -> dict[str, Callable[..., Any]]:
+        """What a command may ask of a running service."""
+        return {"erase_subscriber": self.erase, "suppress": self.suppress, "unsuppress": self.unsuppress}
+
+    async def notify(self) -> dict[str, Any]:
+        """Send the notices that are due."""
+        if await self.database.aread(notice_rows.next_at) is None:
+            return asdict(notices.Report())
+        await self.sending.prepare()
+        async with self._notifying:
+            report = await notices.send_due(
+                self.database,
+                self.house,
+                self.sending.transport,
+                signer=self.shared.signer,
+                epoch=self.sending.worker.epoch,
+                clock=now,
+                dice=dice,
+                stop=self.shared.stop,
+                policy=Policy(on_uncertain=self.config.smtp.on_uncertain),
+            )
+        return asdict(report)
+
+    async def sweep(self) -> int:
+        """Erase who never confirmed, and forget what has served; returns how many sign-ups were erased (F22)."""
+        erased = await self.desk.sweep()
+        if erased:
+            log.info("forgotten", unconfirmed=erased)
+        return erased
+
+    async def erase(self, address: str, *, progress: Progress = silent) -> dict[str, Any]:
+        """Forget a person. Raises NotFoundError when nothing is known of them; their hash is kept all the same."""
+        progress("erasing", 0, None)
+        parsed = _parsed(address)
+        known = await erasure.erase(self.database, self.pepper, parsed.address, parsed.key, self.sending.inbox, now())
+        log.info("erased", known=known)
+        if not known:
+            raise NotFoundError(f"nothing is known of {address}; later imports leave it out")
+        return {"address": address, "erased": True}
+
+    async def suppress(self, address: str, *, reason: str = "", progress: Progress = silent) -> dict[str, Any]:
+        """Never mail an address again, until `unsuppress`."""
+        progress("suppressing", 0, None)
+        parsed, moment = _parsed(address), now()
+        words = reason or "suppressed by the operator"
+        new = await self.database.awrite(
+            lambda conn: subscribers.suppress(conn, parsed.key, reason=words, kind="operator", now=moment)
+        )
+        return {"address": parsed.address, "suppressed": True, "new": new}
+
+    async def unsuppress(self, address: str, *, progress: Progress = silent) -> dict[str, Any]:
+        """Let an address be mailed again; whoever left stays away. Raises NotFoundError when it was not suppressed."""
+        progress("unsuppressing", 0, None)
+        parsed, moment = _parsed(address), now()
+
+        def work(conn: Connection) -> bool:
+            return erasure.unsuppress(conn, parsed.key, self.pepper.hash(parsed.key), moment)
+
+        if not await self.database.awrite(work):
+            raise NotFoundError(f"{address} is not suppressed")
+        return {"address": parsed.address, "suppressed": False}
+
+
+def _parsed(address: str) -> addresses.Address:
+    try:
+        return addresses.parse(address)
+    except ValueError as error:
+        raise RefusedError(f"{address!r}: {error}") from error

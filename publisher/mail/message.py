@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
@@ -48,9 +47,12 @@ class SegmentHeaders:
     subject: str
     language: str
     """BCP 47 tag of the content."""
-    list_name: str
-    list_id: str
-    """Dotted name of the newsletter inside our own domain, `weekly.example.org` (RFC 2919); never changes."""
+    list_name: str = ""
+    list_id: str = ""
+    """Dotted name of the newsletter inside our own domain, `weekly.example.org` (RFC 2919); never changes.
+
+    Empty: not mail to subscribers but about a subscription, which carries no List- headers (P3).
+    """
     reply_to: str = ""
     """Empty: replies go to `from_address`."""
     web_url: str = ""
@@ -111,33 +113,26 @@ def own_lines(*, address: str, name: str, date: datetime, message_id: str, unsub
     """Return the header lines of one reader, which stand above the segment's.
 
     `date` is aware. `unsubscribe_url` is http(s) without characters that HTML would escape, since `splice` puts it into
-    both parts. Only the address may bring octets outside ASCII, and such a message needs SMTPUTF8.
+    both parts; empty in mail about a subscription, which carries none. Only the address may bring octets outside ASCII,
+    and such a message needs SMTPUTF8.
     Raises ValueError for values that cannot stand where they go.
     """
     lines = [
         f"Date: {format_datetime(date)}",
         _mailbox("To", name, address),
         f"Message-ID: {_checked(_MESSAGE_ID, message_id, 'Message-ID')}",
-        # Never folded or encoded, however long: mail programs look for the literal URI (H1).
-        f"List-Unsubscribe: <{_checked(_URL_VALUE, unsubscribe_url, 'unsubscribe URL')}>",
-        "List-Unsubscribe-Post: List-Unsubscribe=One-Click",
     ]
+    if unsubscribe_url:
+        # Never folded or encoded, however long: mail programs look for the literal URI (H1).
+        lines.append(f"List-Unsubscribe: <{_checked(_URL_VALUE, unsubscribe_url, 'unsubscribe URL')}>")
+        lines.append("List-Unsubscribe-Post: List-Unsubscribe=One-Click")
     return _join(lines)
 
 
 def splice(body: bytes, unsubscribe_url: str) -> bytes:
     """Return a segment's body with its slots filled. Raises ValueError for a URL that cannot stand in both parts."""
-    return fill(pieces(body), unsubscribe_url)
-
-
-def pieces(body: bytes) -> list[bytes]:
-    """Return what stands before, between and behind the slots of a segment's body, for `fill`."""
-    return body.split(SLOT_UNSUBSCRIBE.encode())
-
-
-def fill(pieces: Sequence[bytes], unsubscribe_url: str) -> bytes:
-    """Do as `splice` does for a body that was cut once for all its readers."""
-    return quoted.encode_value(_checked(_URL_VALUE, unsubscribe_url, "unsubscribe URL")).join(pieces)
+    url = _checked(_URL_VALUE, unsubscribe_url, "unsubscribe URL")
+    return body.replace(SLOT_UNSUBSCRIBE.encode(), quoted.encode_value(url))
 
 
 def common_length(body: bytes) -> int:
@@ -149,14 +144,15 @@ def _shared_lines(headers: SegmentHeaders) -> list[str]:
     lines = [_mailbox("From", headers.from_name, headers.from_address)]
     if headers.reply_to:
         lines.append(_mailbox("Reply-To", "", headers.reply_to))
-    lines += [_subject(headers.subject), _list_id(headers.list_name, headers.list_id)]
+    lines.append(_subject(headers.subject))
+    if headers.list_id:
+        lines.append(_list_id(headers.list_name, headers.list_id))
     if headers.web_url:
         lines.append(f"Archived-At: <{_checked(_URI, headers.web_url, 'web address')}>")
-    lines += [
-        "Auto-Submitted: auto-generated",
-        "Precedence: list",
-        "X-Auto-Response-Suppress: DR, RN, NRN, OOF, AutoReply",
-    ]
+    lines.append("Auto-Submitted: auto-generated")
+    if headers.list_id:
+        lines.append("Precedence: list")
+    lines.append("X-Auto-Response-Suppress: DR, RN, NRN, OOF, AutoReply")
     if headers.feedback_id:
         lines.append(f"Feedback-ID: {_checked(_FEEDBACK, headers.feedback_id, 'Feedback-ID')}")
     lines.append(f"Content-Language: {_checked(_LANGUAGE, headers.language, 'language')}")

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from publisher.model import Claimed, DeliveryState, IssueState, SubscriptionState
 from publisher.store import statements as st
 from publisher.store.issues import WAITING
-from publisher.store.tables import Instant, deliveries, issues, subscribers, subscriptions, suppressions
+from publisher.store.tables import deliveries, issues, subscribers, subscriptions, suppressions
 
 Position = tuple[datetime, int]
 """Where a reader of the queue stands: (next_at, id) of the last row seen."""
@@ -28,21 +27,6 @@ class Upcoming:
     candidates: tuple[Claimed, ...]
     last: Position | None
     """None: there was nothing left behind `after`."""
-
-
-class _Facts(NamedTuple):
-    """What decides about a delivery."""
-
-    id: int
-    state: str
-    attempt: int
-    ambiguous: int
-    subscriber_id: int | None
-    due: bool
-    late: bool
-    issue_state: str
-    subscription_state: str | None
-    suppressed: str | None
 
 
 def upcoming(
@@ -110,14 +94,14 @@ def take(conn: sa.Connection, candidates: Sequence[Claimed], now: datetime) -> s
     """
     if not candidates:
         return set()
-    facts = _facts(conn, [candidate.id for candidate in candidates], now)
+    facts = _facts(conn, [candidate.id for candidate in candidates])
     refusals: dict[tuple[DeliveryState, str], list[int]] = {}
     taken = []
     for candidate in candidates:
         row = facts.get(candidate.id)
-        if row is None or not _still_waits(row, candidate):
+        if row is None or not _still_waits(row, candidate, now):
             continue
-        if refusal := _refusal(row):
+        if refusal := _refusal(row, now):
             refusals.setdefault(refusal, []).append(candidate.id)
         else:
             taken.append(candidate)
@@ -127,7 +111,7 @@ def take(conn: sa.Connection, candidates: Sequence[Claimed], now: datetime) -> s
     return {candidate.id for candidate in taken}
 
 
-def _facts(conn: sa.Connection, ids: Sequence[int], now: datetime) -> Mapping[int, _Facts]:
+def _facts(conn: sa.Connection, ids: Sequence[int]) -> Mapping[int, st.AnyRow]:
     """Read by id what decides about these deliveries; rows that another worker holds are left out.
 
     On PostgreSQL the rows that decide are locked before they are read, so that who leaves at this moment either is seen
@@ -143,16 +127,20 @@ def _facts(conn: sa.Connection, ids: Sequence[int], now: datetime) -> Mapping[in
             (p.id, [row.subscriber_id for row in held if row.subscriber_id is not None]),
         ):
             conn.execute(sa.select(column).where(st.one_of(column, values)).order_by(column).with_for_update(read=True))
-    return {row[0]: _Facts(*row) for row in st.run(conn, _deciding, ids=list(ids), now=now)}
+    return {row.id: row for row in conn.execute(_deciding, {"ids": list(ids)})}
 
 
-def _still_waits(row: _Facts, candidate: Claimed) -> bool:
+def _still_waits(row: st.AnyRow, candidate: Claimed, now: datetime) -> bool:
     """Whether the row is as the candidate was read: the number of attempts tells whether anybody has had it since."""
-    waits = row.state in WAITING and row.attempt + 1 == candidate.attempt and row.due
-    return waits and row.issue_state == IssueState.SENDING
+    return bool(
+        row.state in WAITING
+        and row.attempt + 1 == candidate.attempt
+        and row.next_at <= now
+        and row.issue_state == IssueState.SENDING
+    )
 
 
-def _refusal(row: _Facts) -> tuple[DeliveryState, str] | None:
+def _refusal(row: st.AnyRow, now: datetime) -> tuple[DeliveryState, str] | None:
     """Say what becomes of a row that must not be sent, None for one that may."""
     if row.subscriber_id is None or row.subscription_state is None:
         return DeliveryState.SUPPRESSED, "erased"
@@ -160,10 +148,10 @@ def _refusal(row: _Facts) -> tuple[DeliveryState, str] | None:
         return DeliveryState.SUPPRESSED, row.subscription_state
     if row.suppressed is not None:
         return DeliveryState.SUPPRESSED, row.suppressed
-    if row.late and row.ambiguous:
+    if row.expires_at <= now and row.ambiguous:
         # It may have reached the reader, and then "expired" would be a lie that sends the articles again.
         return DeliveryState.UNCERTAIN, "not sent again in time, and perhaps sent before"
-    if row.late:
+    if row.expires_at <= now:
         return DeliveryState.EXPIRED, "not sent in time"
     return None
 
@@ -187,9 +175,8 @@ def _move_cursors(conn: sa.Connection, ids: Iterable[int]) -> None:
 # Made once, because they run for every message.
 _deciding = (
     sa.select(
-        *(deliveries.c[name] for name in ("id", "state", "attempt", "ambiguous", "subscriber_id")),
-        (deliveries.c.next_at <= st.parameter("now", Instant())).label("due"),
-        (deliveries.c.expires_at <= st.parameter("now", Instant())).label("late"),
+        *(deliveries.c[name] for name in ("id", "state", "attempt", "ambiguous", "next_at", "expires_at")),
+        deliveries.c.subscriber_id,
         issues.c.state.label("issue_state"),
         subscriptions.c.state.label("subscription_state"),
         suppressions.c.reason.label("suppressed"),
@@ -200,20 +187,18 @@ _deciding = (
     .outerjoin(suppressions, suppressions.c.address_key == subscribers.c.address_key)
     .where(st.one_of(deliveries.c.id, "ids"))
 )
-_MARKED = ("id", "attempt", "epoch", "date_at", "address", "name", "dkim_keys")
-_marked = st.given(*(deliveries.c[name] for name in _MARKED))
-_mark_all = (
+_MARKED = ("attempt", "epoch", "date_at", "address", "name", "dkim_keys")
+_mark_one = (
     sa.update(deliveries)
-    .where(deliveries.c.id == _marked["id"])
+    .where(deliveries.c.id == sa.bindparam("_id"))
     .values(
         state=sa.literal_column(f"'{DeliveryState.SENDING}'"),
-        claimed_at=st.parameter("now", Instant()),
-        **{name: _marked[name] for name in _MARKED[1:]},
+        claimed_at=sa.bindparam("_now"),
+        **{name: sa.bindparam(f"_{name}") for name in _MARKED},
     )
 )
 
 
 def _mark(conn: sa.Connection, taken: Sequence[Claimed], now: datetime) -> None:
-    if taken:
-        rows = st.as_given([getattr(one, name) for name in _MARKED] for one in taken)
-        st.run(conn, _mark_all, rows=rows, now=now)
+    rows = [{"_id": one.id, "_now": now} | {f"_{name}": getattr(one, name) for name in _MARKED} for one in taken]
+    st.many(conn, _mark_one, rows)

@@ -55,6 +55,13 @@ def welcome_back(conn: sa.Connection, address_hash: str) -> None:
     conn.execute(sa.delete(erasures).where(erasures.c.address_hash == address_hash))
 
 
+def unsuppress(conn: sa.Connection, address_hash: str) -> bool:
+    """Forget the suppression that an erased address had; whether it had one."""
+    e = erasures.c
+    statement = sa.update(erasures).where(e.address_hash == address_hash, e.suppressed.is_not(None))
+    return conn.execute(statement.values(suppressed=None)).rowcount > 0
+
+
 def _close(conn: sa.Connection, subscriber_id: int, now: datetime) -> None:
     """Close what waits for the person, and drop reasons that may hold their address."""
     d = deliveries.c

@@ -12,7 +12,10 @@ import sqlalchemy as sa
 from publisher.model import DeliveryState, Format, Subscription
 from publisher.store import statements as st
 from publisher.store.subscribers import subscriptions_of
-from publisher.store.tables import links, notices, subscribers, subscriptions, suppressions
+from publisher.store.tables import Instant, links, notices, subscribers, subscriptions, suppressions
+
+MOST_AMBIGUOUS = 2
+"""Attempts of one notice with unknown outcome, as of a delivery (P2)."""
 
 WAITING = (DeliveryState.QUEUED, DeliveryState.DEFERRED)
 
@@ -59,6 +62,10 @@ class Notice:
     newsletter: str | None
     language: str
     address: str
+    address_key: str | None
+    """None where it is not the person's, any more or yet."""
+    new_address: str
+    """Where the person is now."""
     name: str
     format: Format
     to_seq: int | None
@@ -123,6 +130,7 @@ def look(conn: sa.Connection, id: int, now: datetime) -> Notice | None:  # noqa:
     link = conn.execute(sa.select(links.c.used_at, links.c.address_key).where(links.c.id == row["link_id"])).first()
     key = link.address_key if link is not None and link.address_key else person.address_key
     suppressed = conn.scalar(sa.select(suppressions.c.reason).where(suppressions.c.address_key == key))
+    mine = row["address"] is None
     return Notice(
         id=row["id"],
         kind=NoticeKind(row["kind"]),
@@ -132,6 +140,8 @@ def look(conn: sa.Connection, id: int, now: datetime) -> Notice | None:  # noqa:
         newsletter=row["newsletter"],
         language=row["language"],
         address=row["address"] or person.address,
+        address_key=key if mine else None,
+        new_address=person.address,
         name=person.name,
         format=Format(person.format),
         to_seq=row["to_seq"],
@@ -182,20 +192,20 @@ def settle(
     return conn.execute(statement.values(changes)).rowcount > 0
 
 
-def recover(conn: sa.Connection, epoch: int, *, again: bool, now: datetime) -> int:
-    """Settle what earlier workers, all proven dead, left on the wire; returns how many notices that were.
+def recover(conn: sa.Connection, epochs: Iterable[int], now: datetime) -> int:
+    """Settle what workers that are proven dead left on the wire; returns how many notices that were.
 
-    `again`: send it once more, with the same Message-ID; else, and the second time, it is uncertain.
+    Each is sent once more, with the same Message-ID; the second time it is uncertain.
     """
     n = notices.c
-    more = sa.and_(sa.literal(again), n.ambiguous + 1 < 2)
-    left = sa.update(notices).where(n.state == DeliveryState.SENDING, sa.or_(n.epoch.is_(None), n.epoch < epoch))
+    more = n.ambiguous + 1 < MOST_AMBIGUOUS
+    left = sa.update(notices).where(st.among(n.state, [DeliveryState.SENDING]), st.one_of(n.epoch, epochs))
     changes = {
         "state": sa.case((more, DeliveryState.DEFERRED), else_=DeliveryState.UNCERTAIN),
         "reason": "the worker died while sending",
         "ambiguous": n.ambiguous + 1,
         "next_at": now,
-        "finished_at": sa.case((more, sa.null()), else_=now),
+        "finished_at": sa.case((more, sa.null()), else_=sa.literal(now, Instant)),
     }
     return conn.execute(left.values(changes)).rowcount
 

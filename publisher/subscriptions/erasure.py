@@ -9,6 +9,7 @@ from typing import Any
 
 from publisher.mail.inbox import Inbox
 from publisher.store import consents, deliveries, erasures, notices, subscribers
+from publisher.store.consents import Evidence
 from publisher.store.database import Connection, Database
 from publisher.tokens import Pepper
 
@@ -51,6 +52,17 @@ async def erase(
         await asyncio.to_thread(inbox.forget, {address, address_key})
     await db.awipe()
     return known
+
+
+def unsuppress(conn: Connection, address_key: str, address_hash: str, now: datetime) -> bool:
+    """Let an address be mailed again by the operator's word, on record; whether it was suppressed."""
+    erased = erasures.unsuppress(conn, address_hash)
+    if not subscribers.unsuppress(conn, address_key):
+        return erased
+    person = subscribers.get(conn, address_key=address_key)
+    if person is not None:
+        consents.record(conn, person.id, "", "suppression-lifted", Evidence(method="command"), now)
+    return True
 
 
 def _json(value: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,309 @@
+"""Sending notices: each is decided upon when its turn comes, claimed, written and recorded, beside all digests (F4)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from publisher import links
+from publisher.config import in_language
+from publisher.errors import RenderError
+from publisher.mail.dkim import Signer
+from publisher.mail.message import SegmentHeaders, encode_segment, own_lines
+from publisher.mail.steps import USUAL, Policy, Step, next_step
+from publisher.model import Attempt, Claimed, DeliveryState, Format, SubscriptionState
+from publisher.store import links as link_rows
+from publisher.store import notices, sign_ups, subscribers, workers
+from publisher.store.database import Connection, Database
+from publisher.store.notices import Notice, NoticeKind
+from publisher.subscriptions.choices import newsletter_of
+from publisher.subscriptions.house import FRESH_FOR, House
+from publisher.subscriptions.letters import letter, rendered
+from publisher.tokens import Purpose, unsubscribe_url
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+BATCH = 100
+"""Notices looked for at a time."""
+FAULT_PAUSE = timedelta(minutes=10)
+"""After a template failed: somebody must mend it first."""
+
+
+class Transport(Protocol):
+    """A connection to the next hop."""
+
+    async def send(self, mail_from: str, rcpt_to: str, message: bytes) -> Attempt:
+        """Send one message and say what came of it; never raises for what a server does."""
+
+    async def close(self) -> None:
+        """Leave."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What one run came to."""
+
+    sent: int = 0
+    deferred: int = 0
+    failed: int = 0
+    suppressed: int = 0
+    expired: int = 0
+    uncertain: int = 0
+    held: str = ""
+    """Why sending stopped before everything due was tried; "" when it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a notice is not sent, and what becomes of it."""
+
+    state: DeliveryState
+    reason: str
+
+
+def kind_of(notice: Notice, now: datetime) -> str | Refusal:
+    """Decide which letter a notice is by now, or why none: whoever left, confirmed or was suppressed meanwhile."""
+    if notice.expires_at <= now:
+        late = DeliveryState.UNCERTAIN if notice.ambiguous else DeliveryState.EXPIRED
+        return Refusal(late, "not sent in time")
+    if notice.suppressed is not None:
+        return Refusal(DeliveryState.SUPPRESSED, notice.suppressed)
+    if notice.link_used:
+        return Refusal(DeliveryState.SUPPRESSED, "its link has been used meanwhile")
+    reads = any(item.state is SubscriptionState.CONFIRMED for item in notice.subscriptions)
+    if notice.kind is NoticeKind.SIGN_UP:
+        if any(sign_ups.awaits(item) for item in notice.subscriptions):
+            return "confirm"
+        return "known" if reads else Refusal(DeliveryState.SUPPRESSED, "nothing waits for a confirmation")
+    if notice.kind is NoticeKind.LINK:
+        # A stranger may ask for it with any address; P4 allows only a confirmation to one that never confirmed.
+        known = any(item.state is not SubscriptionState.PENDING for item in notice.subscriptions)
+        return "link" if known else Refusal(DeliveryState.SUPPRESSED, "nothing was ever confirmed")
+    if notice.kind is NoticeKind.ADDRESS:
+        return "address"
+    if notice.kind is NoticeKind.WELCOME:
+        mine = [item.state for item in notice.subscriptions if item.newsletter == notice.newsletter]
+        if mine != [SubscriptionState.CONFIRMED]:
+            return Refusal(DeliveryState.SUPPRESSED, mine[0] if mine else "erased")
+        return "welcome"
+    return "address-changed"
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A claimed notice and what it is."""
+
+    notice: Notice
+    kind: str
+
+
+async def send_due(
+    db: Database,
+    house: House,
+    transport: Callable[[], Transport],
+    *,
+    signer: Signer | None,
+    epoch: int,
+    clock: Callable[[], datetime],
+    dice: Callable[[], float],
+    stop: asyncio.Event,
+    policy: Policy = USUAL,
+) -> Report:
+    """Send what is due, one after another over one connection, until nothing is or the transport is unfit.
+
+    Each is tried until it is accepted, refused or too old, always with its one Message-ID; one whose outcome nobody
+    knows is tried once more. Raises StoreError or BusyError.
+    """
+    run = _Run(db, house, signer, epoch, clock, dice, policy)
+    door = transport()
+    try:
+        while not stop.is_set() and not run.held:
+            before = run.counts.total()
+            for number in await db.aread(lambda conn: notices.due(conn, clock(), limit=BATCH)):
+                if stop.is_set() or run.held:
+                    break
+                await run.send(door, number)
+            if run.counts.total() == before:
+                break  # nothing is due, or what is due is not ours to send
+    finally:
+        await door.close()
+    return Report(**run.counts, held=run.held)
+
+
+class _Run:
+    def __init__(
+        self,
+        db: Database,
+        house: House,
+        signer: Signer | None,
+        epoch: int,
+        clock: Callable[[], datetime],
+        dice: Callable[[], float],
+        policy: Policy,
+    ) -> None:
+        self._db, self._house, self._signer, self._epoch = db, house, signer, epoch
+        self._clock, self._dice, self._policy = clock, dice, policy
+        self.counts: Counter[str] = Counter()
+        self.held = ""
+
+    async def send(self, door: Transport, number: int) -> None:
+        """Send one notice, if it is still to be sent."""
+        now = self._clock()
+        taken = await self._db.awrite(lambda conn: self._claim(conn, number, now))
+        if not isinstance(taken, _Taken):
+            if taken is not None:
+                self.counts[taken.state] += 1
+            return
+        try:
+            sender, message = await asyncio.to_thread(self._compose, taken)
+        except (RenderError, ValueError) as error:
+            log.exception("notice not written", kind=taken.kind, reason=str(error))
+            await self._defer(taken.notice, str(error))
+            return
+        attempt = await door.send(sender, taken.notice.address, message)
+        step = next_step(
+            attempt, self._claimed(taken.notice), now=self._clock(), policy=self._policy, chance=self._dice()
+        )
+        self.held = self.held or step.hold
+        await self._db.awrite(lambda conn: self._record(conn, taken.notice, step))
+        self.counts[step.record.state] += 1
+
+    def _claim(self, conn: Connection, number: int, now: datetime) -> _Taken | Refusal | None:
+        """Decide about one notice while nobody can change what decides; None when it is not ours to send."""
+        if not workers.stands(conn, self._epoch):
+            return None
+        notice = notices.look(conn, number, now)
+        if notice is None:
+            return None
+        kind = kind_of(notice, now)
+        if isinstance(kind, Refusal):
+            notices.settle(conn, notice.id, kind.state, kind.reason, now)
+            return kind
+        if kind == "known" and notice.link_id is not None:
+            # The address is proven long since, so what lies in the mail opens everything, but not for long.
+            link_rows.turn(conn, notice.link_id, "manage", now + FRESH_FOR)
+        notices.claim(conn, notice, self._epoch)
+        return _Taken(notice, kind)
+
+    def _record(self, conn: Connection, notice: Notice, step: Step) -> None:
+        now = self._clock()
+        done = step.record
+        written = notices.settle(
+            conn,
+            notice.id,
+            done.state,
+            done.reason,
+            now,
+            epoch=self._epoch,
+            next_at=done.next_at,
+            ambiguous=done.ambiguous,
+        )
+        if step.suppress and written and notice.address_key:
+            subscribers.suppress(conn, notice.address_key, reason=step.suppress, now=now)
+
+    async def _defer(self, notice: Notice, reason: str) -> None:
+        now = self._clock()
+        self.counts[DeliveryState.DEFERRED] += 1
+        await self._db.awrite(
+            lambda conn: notices.settle(
+                conn,
+                notice.id,
+                DeliveryState.DEFERRED,
+                reason,
+                now,
+                epoch=self._epoch,
+                next_at=now + FAULT_PAUSE,
+            )
+        )
+
+    def _claimed(self, notice: Notice) -> Claimed:
+        return Claimed(
+            id=notice.id,
+            issue_id=0,
+            segment_id=0,
+            subscription_id=0,
+            epoch=self._epoch,
+            attempt=notice.attempt,
+            address=notice.address,
+            name=notice.name,
+            date_at=notice.date_at,
+            message_id=notice.message_id,
+            expires_at=notice.expires_at,
+            ambiguous=notice.ambiguous,
+        )
+
+    def _compose(self, taken: _Taken) -> tuple[str, bytes]:
+        """Return envelope sender and message; the same on every attempt while words and keys are the same."""
+        sender, message = compose(self._house, taken.notice, taken.kind)
+        if self._signer is not None:
+            message = self._signer.signed(message, from_address=sender, date=taken.notice.date_at)
+        return sender, message
+
+
+def compose(house: House, notice: Notice, kind: str) -> tuple[str, bytes]:
+    """Return the sender's address and the unsigned message of a notice. Raises RenderError."""
+    config = house.config
+    newsletter = newsletter_of(config, notice.newsletter or "") or config.newsletters[0]
+    chosen = [item for item in notice.subscriptions if _concerns(item.state, awaiting=sign_ups.awaits(item), kind=kind)]
+    if kind == "welcome":
+        chosen = [item for item in notice.subscriptions if item.newsletter == notice.newsletter]
+    leave = ""
+    if kind == "welcome":
+        leave = unsubscribe_url(links.public_url(config), house.keyring.unsubscribe_token(chosen[0].id))
+    one = letter(
+        config,
+        house.renderer,
+        kind,
+        notice.language,
+        chosen,
+        url=_target(house, notice, kind, leave),
+        unsubscribe=leave,
+        new_address=notice.new_address,
+    )
+    text, html = rendered(house.renderer, one, html=notice.format is Format.HTML)
+    title = newsletter.from_name or in_language(newsletter.title, notice.language, config.site.default_language)
+    listed = {}
+    if leave:
+        domain = newsletter.from_address.rpartition("@")[2].lower()
+        listed = {"list_name": title, "list_id": f"{newsletter.slug}.{domain}"}
+    headers = SegmentHeaders(
+        from_name=title,
+        from_address=newsletter.from_address,
+        reply_to=newsletter.reply_to,
+        subject=one.subject,
+        language=notice.language,
+        **listed,
+    )
+    head, body = encode_segment(headers=headers, text=text, html=html)
+    own = own_lines(
+        address=notice.address,
+        name=notice.name,
+        date=notice.date_at,
+        message_id=notice.message_id,
+        unsubscribe_url=leave,
+    )
+    return newsletter.from_address, b"".join((own, head, b"\r\n", body))
+
+
+def _concerns(state: SubscriptionState, *, awaiting: bool, kind: str) -> bool:
+    return awaiting if kind == "confirm" else kind == "known" and state is SubscriptionState.CONFIRMED
+
+
+def _target(house: House, notice: Notice, kind: str, leave: str) -> str:
+    """Return what the button of a letter opens."""
+    config, keyring = house.config, house.keyring
+    if kind == "welcome":
+        return f"{leave}/preferences"
+    if notice.link_id is None:
+        return ""
+    if kind == "confirm":
+        return links.confirm(config, keyring.token(Purpose.CONFIRM, notice.link_id))
+    if kind == "address":
+        return links.new_address(config, keyring.token(Purpose.ADDRESS, notice.link_id))
+    return links.manage(config, keyring.token(Purpose.MANAGE, notice.link_id))

@@ -1,0 +1,218 @@
+"""Notices: decided when their turn comes, sent over real SMTP with one Message-ID, read as people read them."""
+
+from __future__ import annotations
+
+import asyncio
+import email
+import email.policy
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+
+from publisher.mail.smtp import Timeouts, Transport
+from publisher.store import deliveries, subscribers
+from publisher.store.tables import notices as rows
+from publisher.subscriptions import notices
+from publisher.subscriptions.letters import letter, rendered
+from publisher.subscriptions.values import AnswerKind, LinkState
+from publisher.tokens import Purpose
+from tests.smtp_server import Script, SmtpServer, smtp_server
+from tests.subscriptions.town import HOME, Town
+
+pytestmark = pytest.mark.anyio
+GOLDEN = Path(__file__).parent.parent / "golden" / "notices"
+
+
+@dataclass
+class Post:
+    """A post office: sends what is due, and remembers what arrived."""
+
+    town: Town
+    server: SmtpServer
+    epoch: int
+
+    async def send(self) -> notices.Report:
+        """Send what is due."""
+        return await notices.send_due(
+            self.town.database,
+            self.town.house,
+            lambda: Transport(
+                "127.0.0.1",
+                self.server.port,
+                security="plain",
+                hello_name="t.example",
+                timeouts=Timeouts(connect=5, dot=1),
+            ),
+            signer=None,
+            epoch=self.epoch,
+            clock=lambda: self.town.now,
+            dice=lambda: 0.5,
+            stop=asyncio.Event(),
+        )
+
+    def _transport(self) -> Transport:
+        quick = Timeouts(connect=5, dot=1)
+        return Transport("127.0.0.1", self.server.port, security="plain", hello_name="t.example", timeouts=quick)
+
+    @property
+    def mails(self) -> list[EmailMessage]:
+        """All that arrived."""
+        return [email.message_from_bytes(one.content, policy=email.policy.default) for one in self.server.received]
+
+
+@pytest.fixture
+async def post(town: Town) -> AsyncIterator[Post]:
+    """A server that takes everything."""
+    epoch = town.database.write(lambda conn: deliveries.new_epoch(conn, town.now))
+    async with smtp_server(Script()) as server:
+        yield Post(town, server, epoch)
+
+
+async def test_a_confirmation_opens_its_page_and_no_list_headers_are_in_it(post: Post) -> None:
+    """P3, P4: transactional, no List- headers, the link of its own, nothing of a stranger's text."""
+    await post.town.sign_up()
+    assert (await post.send()).sent == 1
+    [mail] = post.mails
+    assert mail["To"] == "ada@example.org"
+    assert mail["Subject"] == "Please confirm: The week"
+    assert mail["Auto-Submitted"] == "auto-generated"
+    assert [name for name in mail if name.lower().startswith("list-") or name == "Precedence"] == []
+    link = f"https://mail.ledger.example/c/{post.town.token(Purpose.CONFIRM)}"
+    for part in mail.walk():
+        if part.get_content_maintype() == "text":
+            assert link in part.get_content().replace("=\n", "")
+    assert post.town.notices() == [("sign-up", "sent")]
+    assert (await post.send()).sent == 0
+
+
+async def test_who_reads_already_gets_the_way_to_their_choices(post: Post) -> None:
+    """F6: the answer on the page was the same; the mail is another, and its link opens everything."""
+    await post.town.reader()
+    assert (await post.send()).suppressed == 1
+    await post.town.sign_up()
+    await post.send()
+    assert [mail["Subject"] for mail in post.mails] == ["You are subscribed already: The week"]
+    found = await post.town.desk.preferences(post.town.token(Purpose.MANAGE))
+    assert found is not None
+    assert found.address == "ada@example.org"
+
+
+async def test_no_letter_goes_to_who_left_or_was_suppressed_before_its_turn(post: Post) -> None:
+    """P3, F6: decided at the claim, not when it was queued."""
+    town = post.town
+    await town.sign_up("ada@example.org")
+    await town.sign_up("bob@example.org")
+    await town.desk.leave(town.mail_token("ada@example.org"))
+    town.database.write(lambda conn: subscribers.suppress(conn, "bob@example.org", reason="complaint", now=town.now))
+    report = await post.send()
+    assert (report.sent, report.suppressed) == (0, 2)
+    assert post.server.received == []
+
+
+async def test_a_link_is_not_sent_to_an_address_that_never_confirmed(post: Post) -> None:
+    """P4: a stranger cannot have us write to anybody but for the one confirmation."""
+    await post.town.sign_up()
+    await post.send()
+    post.town.passes(days=2)
+    assert (await post.town.desk.send_link("ada@example.org", client=HOME)).kind is AnswerKind.TAKEN
+    assert (await post.send()).suppressed == 1
+    assert len(post.server.received) == 1
+
+
+async def test_a_broken_gap_repeats_a_notice_once_with_its_message_id(post: Post) -> None:
+    """At least once: the server took it and hung up without a word; the second copy has the same bytes."""
+    post.server.script.dot.append("close")
+    await post.town.sign_up()
+    assert (await post.send()).deferred == 1
+    post.town.passes(hours=1)
+    assert (await post.send()).sent == 1
+    first, second = post.server.received
+    assert first.content == second.content
+    assert first.message_id.startswith("<notice.")
+
+
+async def test_an_unknown_mailbox_is_never_written_to_again(post: Post) -> None:
+    """F6: the refusal suppresses the address; the next sign-up answers alike and sends nothing."""
+    post.server.script.refused["ada@example.org"] = "550 5.1.1 no such user"
+    await post.town.sign_up()
+    assert (await post.send()).failed == 1
+    post.town.passes(days=2)
+    assert (await post.town.sign_up()).kind is AnswerKind.TAKEN
+    assert (await post.send()).suppressed == 1
+
+
+async def test_a_notice_that_cannot_be_sent_in_two_days_expires(post: Post) -> None:
+    """Nobody wonders about a confirmation of last week."""
+    await post.town.sign_up()
+    post.town.passes(days=3)
+    assert (await post.send()).expired == 1
+
+
+async def test_a_dead_workers_notice_is_sent_by_the_next(post: Post) -> None:
+    """Claimed and not recorded: the next worker sends it again, once; twice it is uncertain."""
+    await post.town.sign_up()
+    claim = rows.update().values(state="sending", epoch=post.epoch)
+    for state in ("deferred", "uncertain"):
+        post.town.database.write(lambda conn: conn.execute(claim))
+        post.town.database.write(lambda conn: deliveries.recover(conn, [post.epoch], policy="retry", now=post.town.now))
+        assert post.town.notices() == [("sign-up", state)]
+
+
+async def test_a_worker_taken_for_dead_sends_no_notice(post: Post) -> None:
+    """Fenced: whoever was recovered from claims nothing more."""
+    await post.town.sign_up()
+    post.town.database.write(lambda conn: deliveries.recover(conn, [post.epoch], policy="retry", now=post.town.now))
+    assert await post.send() == notices.Report()
+    assert post.town.notices() == [("sign-up", "queued")]
+
+
+async def test_moving_writes_to_the_new_address_and_then_to_the_old(post: Post) -> None:
+    """F18: asked for with a fresh link, confirmed at the new address; the old one is told."""
+    town = post.town
+    await town.reader()
+    await post.send()
+    fresh = await town.fresh()
+    answer = await town.desk.ask_address(fresh, "ada@new.example", client=HOME)
+    assert answer is not None
+    await post.send()
+    moved = await town.desk.confirm_address(town.token(Purpose.ADDRESS), client=HOME)
+    assert moved is not None
+    assert moved.state is LinkState.DONE
+    await post.send()
+    told = [(mail["To"], mail["Subject"]) for mail in post.mails]
+    assert told == [
+        ("ada@example.org", "Your link to all settings at The Ledger"),
+        ("ada@new.example", "Please confirm your new address at The Ledger"),
+        ("ada@example.org", "Your mail from The Ledger goes to another address now"),
+    ]
+    assert await town.desk.preferences(fresh) is None
+    assert town.states("ada@new.example") == {"weekly": "confirmed"}
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+@pytest.mark.parametrize("kind", ["confirm", "known", "link", "address", "address-changed", "welcome"])
+async def test_a_letter_reads_as_it_always_did(town: Town, kind: str, language: str, update_golden: bool) -> None:
+    """Golden files: look at them when a word changes."""
+    await town.reader("ada@example.org", "weekly", "alerts")
+    mine = town.database.read(lambda conn: subscribers.subscriptions_of(conn, town.person("ada@example.org")))
+    url = "https://mail.ledger.example/x/TOKEN"
+    one = letter(
+        town.config,
+        town.renderer,
+        kind,
+        language,
+        mine,
+        url=url,
+        unsubscribe=url if kind == "welcome" else "",
+        new_address="ada@new.example",
+    )
+    text, html = rendered(town.renderer, one, html=True)
+    assert html is not None
+    for name, content in ((f"{kind}.{language}.txt", text), (f"{kind}.{language}.html", html)):
+        if update_golden:
+            GOLDEN.mkdir(exist_ok=True)
+            (GOLDEN / name).write_text(content, encoding="utf-8")
+        assert content == (GOLDEN / name).read_text(encoding="utf-8")
