@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ MAX_DOMAIN = 253
 
 # RFC 5322 atext without "%" and "!": both once routed mail through third parties, and no mailbox of today needs them.
 _ATEXT = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789#$&'*+-/=?^_`{|}~")
+_USUAL = re.compile(r"[\w#$&'*+\-/=?^`{|}~.]+", re.ASCII)
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 
 
@@ -54,6 +56,8 @@ def parse(text: str) -> Address:
     address = f"{local}@{ascii_domain}"
     if len(address.encode()) > MAX_LENGTH:
         raise ValueError(f"an e-mail address has at most {MAX_LENGTH} octets")
+    if local.isascii():
+        return Address(address=address, key=f"{local.lower()}@{ascii_domain}")
     # NFKC, so that full-width or ligature spellings of one name are one person.
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", local).casefold())
     return Address(address=address, key=f"{folded}@{ascii_domain}")
@@ -66,6 +70,7 @@ def masked(address: str) -> str:
     return f"{local[:1]}***@{name[:1]}***.{last}"
 
 
+@functools.lru_cache(maxsize=4096)  # a list of a million people has few thousand domains
 def to_ascii(domain: str) -> str:
     """Return a domain of two labels or more as lower-case A-labels (IDNA 2008, UTS 46); raise ValueError."""
     name = domain.lower() if domain.isascii() else _alabels(domain)
@@ -95,6 +100,8 @@ def _check_local(local: str) -> None:
         raise ValueError(f"the part before the @ has at most {MAX_LOCAL} octets")
     if local.startswith(".") or local.endswith(".") or ".." in local:
         raise ValueError("dots before the @ stand between other characters")
+    if _USUAL.fullmatch(local):
+        return
     for character in local:
         if character != "." and character not in _ATEXT and not _is_word(character):
             raise ValueError(f"{character!r} cannot stand before the @")

@@ -58,12 +58,13 @@ def one_line(text: str) -> str:
     The result is empty when nothing visible is left.
     """
     text = " ".join(text.split())
-    if not (text.isascii() and text.isprintable()):
-        text = _HIDDEN.sub("", clean(text))
-        text = _TAGS.sub(r"\1", text)
-        text = _IDLE_JOINER.sub("", text)
-        text = _MARK_RUN.sub("", text)
-        text = " ".join(text.split())
+    if text.isascii() and text.isprintable():
+        return text
+    text = _HIDDEN.sub("", clean(text))
+    text = _TAGS.sub(r"\1", text)
+    text = _IDLE_JOINER.sub("", text)
+    text = _MARK_RUN.sub("", text)
+    text = " ".join(text.split())
     return "" if _ONLY_MARKS.fullmatch(text) else text
 
 

@@ -50,7 +50,7 @@ class App:
         self.dispatching = Dispatching(shared, self.sending)
         self.readers = Readers(shared, self.sending)
         self.issuing = Issuing(shared, self.sending)
-        self.importing = Importing(shared)
+        self.importing = Importing(shared, self.readers)
 
     @classmethod
     async def open(cls, config: Config, *, fetcher: Fetcher | None = None) -> App:

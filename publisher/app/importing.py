@@ -6,19 +6,19 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from publisher.app.clock import key, now
+from publisher.app.clock import now
+from publisher.app.readers import Readers
 from publisher.app.shared import Shared, Stories, silent
 from publisher.control import Progress
 from publisher.subscriptions import imports
-from publisher.tokens import Pepper
 
 
 class Importing(Stories):
     """The three steps of an import; `subscriptions.files.run` takes them."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, readers: Readers) -> None:
         super().__init__(shared)
-        self.pepper = Pepper.load_or_create(shared.config.data_dir / "erasure.key", key())
+        self._readers = readers
 
     async def begin(self, digest: str, file: str, *, progress: Progress = silent) -> dict[str, Any]:  # noqa: ARG002 - every action has it
         """Begin an import, or go on with the one of this digest that was broken off."""
@@ -42,7 +42,7 @@ class Importing(Stories):
             rows=rows,
             upto=upto,
             opt_in=opt_in,
-            hash_of=self.pepper.hash,
+            hash_of=self._readers.pepper.hash,
             now=now(),
         )
 

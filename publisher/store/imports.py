@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from publisher.model import Content, Format, SubscriptionState
 from publisher.store import statements as st
@@ -42,6 +44,8 @@ NOBODY = Standing()
 class Entry:
     """One subscription that an import writes: a new one, or one that changes its state."""
 
+    subscriber_id: int | None
+    """None: nobody has this address yet."""
     address: str
     address_key: str
     name: str
@@ -111,9 +115,9 @@ def write(conn: sa.Connection, entries: Sequence[Entry], *, method: str, now: da
     for entry in moved:
         written |= _move(conn, people[entry.address_key], entry, now)
     by_place = {(people[e.address_key], e.newsletter): e for e in entries}
-    st.insert_all(
+    st.many(
         conn,
-        consents,
+        _into(conn.dialect.name, consents, None),
         [
             {
                 "subscriber_id": place[0],
@@ -174,9 +178,20 @@ def finish(conn: sa.Connection, id: int, *, counts: Mapping[str, int], now: date
     conn.execute(sa.update(imports).where(imports.c.id == id).values(counts=dict(counts), finished_at=now))
 
 
+@functools.cache
+def _into(dialect: str, table: sa.Table, unique: str | None) -> sa.Insert:
+    """Return an INSERT of all columns but the id, made once, that leaves a row alone whose `unique` is there."""
+    values = {column.name: sa.bindparam(column.name, type_=column.type) for column in table.c if column.name != "id"}
+    if unique is None:
+        return sa.insert(table).values(values)
+    if dialect == "postgresql":
+        return postgresql.insert(table).values(values).on_conflict_do_nothing(index_elements=[unique])
+    return sqlite.insert(table).values(values).on_conflict_do_nothing(index_elements=[unique])
+
+
 def _people(conn: sa.Connection, entries: Sequence[Entry], now: datetime) -> dict[str, int]:
     """Return the id of each person, adding the new ones; nobody known is changed."""
-    ids = _ids(conn, [e.address_key for e in entries])
+    ids = {e.address_key: e.subscriber_id for e in entries if e.subscriber_id is not None}
     fresh = {e.address_key: e for e in entries if e.address_key not in ids}
     if fresh:
         rows = [
@@ -191,8 +206,7 @@ def _people(conn: sa.Connection, entries: Sequence[Entry], now: datetime) -> dic
             }
             for e in fresh.values()
         ]
-        insert = st.insert(conn, subscribers).on_conflict_do_nothing(index_elements=["address_key"])
-        conn.execute(insert, rows)
+        st.many(conn, _into(conn.dialect.name, subscribers, "address_key"), rows)
         ids |= _ids(conn, fresh)
     return ids
 

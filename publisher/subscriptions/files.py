@@ -18,7 +18,7 @@ from publisher.errors import BusyError, NotFoundError, RefusedError
 from publisher.model import SubscriptionState
 from publisher.subscriptions.columns import Columns, Options
 from publisher.subscriptions.imports import Taken
-from publisher.subscriptions.rows import COLUMNS, CellError, Wish, understand
+from publisher.subscriptions.rows import COLUMNS, CellError, Understanding, Wish
 from publisher.subscriptions.seen import Seen
 from publisher.subscriptions.tables import Row, Table
 
@@ -198,6 +198,7 @@ def _begin(config: Config, table: Table, options: Options, path: Path) -> tuple[
 
 
 def _understood(config: Config, rows: Iterator[Row], columns: Columns, options: Options) -> Iterator[_Understood]:
+    understanding = Understanding(config, opt_in=options.opt_in)
     for row in rows:
         problem, wish, cells = None, None, {}
         if row.problem:
@@ -205,7 +206,7 @@ def _understood(config: Config, rows: Iterator[Row], columns: Columns, options: 
         else:
             try:
                 cells = columns.row(row.cells)
-                wish = understand(config, cells, opt_in=options.opt_in)
+                wish = understanding.wish(cells)
             except ValueError as error:
                 column = error.column if isinstance(error, CellError) else ""
                 problem = Problem(row=row.number, line=row.line, column=column, message=str(error))

@@ -15,7 +15,7 @@ from publisher.model import SubscriptionState
 from publisher.store import imports
 from publisher.store.database import Connection, Database
 from publisher.store.imports import NOBODY, Entry, Standing
-from publisher.subscriptions.rows import COLUMNS, CellError, Wish, understand
+from publisher.subscriptions.rows import COLUMNS, CellError, Understanding, Wish
 
 METHOD = "import"
 
@@ -100,7 +100,8 @@ def take(
     have another configuration than the command.
     """
     how = _How(now, hash_of, opt_in)
-    wishes = [_understood(config, row, opt_in) for row in rows]
+    understanding = Understanding(config, opt_in=opt_in)
+    wishes = [_understood(understanding, row) for row in rows]
     if import_id is None:
         counts, listed = db.read(lambda conn: _take(conn, wishes, how, dry=True))
         return {"counts": counts, "listed": listed}
@@ -125,9 +126,9 @@ def finish(db: Database, *, import_id: int, counts: Mapping[str, int], now: date
     db.write(lambda conn: imports.finish(conn, import_id, counts=counts, now=now))
 
 
-def _understood(config: Config, row: Sequence[Any], opt_in: bool) -> Numbered:
+def _understood(understanding: Understanding, row: Sequence[Any]) -> Numbered:
     try:
-        wish = understand(config, dict(zip(COLUMNS, row[1:], strict=True)), opt_in=opt_in)
+        wish = understanding.wish(dict(zip(COLUMNS, row[1:], strict=True)))
     except CellError as error:
         raise RefusedError(
             f"row {row[0]}, column {error.column}: {error}. The service may run with an older configuration: restart "
@@ -186,6 +187,7 @@ def _entry(wish: Wish, stands: Standing, taken: Taken) -> Entry | None:
     elif taken not in (Taken.ADDED, Taken.ASKED, Taken.PENDING, Taken.UNSUBSCRIBED):
         return None
     return Entry(
+        subscriber_id=stands.subscriber_id,
         address=wish.address,
         address_key=wish.address_key,
         name=wish.name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -31,6 +30,8 @@ COLUMNS = (
     "suppressed",
 )
 """What a row may say; `email` it must, the others have defaults. An export has the same, in this order."""
+
+_KNOWN = frozenset(COLUMNS)
 
 REASONS = ("bounced", "complained", "blocked", "erased")
 """Why an address may be suppressed by an import, in the words of `suppressed`; an operator may write others."""
@@ -73,58 +74,118 @@ class Wish:
     """The columns that held something; the others are defaults."""
 
 
-def understand(config: Config, row: Mapping[str, Any], *, opt_in: bool = False) -> Wish:
-    """Return what a row of COLUMNS asks for.
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What most rows of a file say alike."""
 
-    A row without a consent is pending when it is to go through `opt_in`, else wrong. Raises CellError.
-    """
-    if unknown := [str(column) for column in row if column not in COLUMNS]:
-        raise CellError(unknown[0], f"unknown column {unknown[0]!r}; the columns are {', '.join(COLUMNS)}")
-    cells = {column: one_line(str(value)) for column in COLUMNS if (value := row.get(column))}
-    say = cells.get
-    address = _address(say("email", ""))
-    newsletter = _newsletter(config, say("newsletter", ""))
-    frequency = say("frequency") or next(iter(newsletter.frequencies))
+    newsletter: str
+    frequency: str
+    languages: tuple[str, ...]
+    categories: tuple[str, ...] | None
+    format: Format
+    timezone: str
+    content: Content | None
+    hour: int | None
+    paused_until: datetime | None
+
+
+_CHOICE = ("newsletter", "frequency", "languages", "categories", "format", "timezone", "content", "hour")
+_REMEMBERED = 4096
+"""Different choices whose meaning is kept: a million rows say a few hundred different things."""
+
+
+class Understanding:
+    """What rows mean to one configuration."""
+
+    def __init__(self, config: Config, *, opt_in: bool = False) -> None:
+        """`opt_in`: a row without a consent is pending, because it is asked to confirm; else it is wrong."""
+        self._config = config
+        self._opt_in = opt_in
+        self._choices: dict[tuple[str, ...], _Choice] = {}
+        self._states: dict[tuple[str, bool, bool], SubscriptionState] = {}
+
+    def wish(self, row: Mapping[str, Any]) -> Wish:
+        """Return what a row of COLUMNS asks for. Raises CellError."""
+        cells = {column: one_line(str(value)) for column, value in row.items() if value}
+        if unknown := [str(column) for column in row if column not in _KNOWN]:
+            raise CellError(unknown[0], f"unknown column {unknown[0]!r}; the columns are {', '.join(COLUMNS)}")
+        say = cells.get
+        address = _address(say("email", ""))
+        choice = self._choice(tuple(say(column, "") for column in (*_CHOICE, "paused_until")))
+        suppressed = say("suppressed", "")
+        if suppressed and not _SUPPRESSION.match(suppressed):
+            raise CellError("suppressed", f"{suppressed!r} is no reason; write one word, for example {REASONS[0]!r}")
+        consent = say("consent", "")
+        return Wish(
+            address=address.address,
+            address_key=address.key,
+            name=say("name", ""),
+            languages=choice.languages,
+            timezone=choice.timezone,
+            format=choice.format,
+            newsletter=choice.newsletter,
+            frequency=choice.frequency,
+            categories=choice.categories,
+            content=choice.content,
+            hour=choice.hour,
+            paused_until=choice.paused_until,
+            consent=consent,
+            state=self._state(say("state", ""), bool(consent), bool(suppressed)),
+            suppressed=suppressed,
+            stated=frozenset(cells),
+        )
+
+    def _choice(self, cells: tuple[str, ...]) -> _Choice:
+        choice = self._choices.get(cells)
+        if choice is None:
+            choice = _choice(self._config, dict(zip((*_CHOICE, "paused_until"), cells, strict=True)))
+            if len(self._choices) < _REMEMBERED:
+                self._choices[cells] = choice
+        return choice
+
+    def _state(self, stated: str, consent: bool, suppressed: bool) -> SubscriptionState:
+        state = self._states.get((stated, consent, suppressed))
+        if state is None:
+            state = _state(stated, consent=consent, opt_in=self._opt_in, suppressed=suppressed)
+            self._states[stated, consent, suppressed] = state
+        return state
+
+
+def understand(config: Config, row: Mapping[str, Any]) -> Wish:
+    """Return what one row asks for. Raises CellError."""
+    return Understanding(config).wish(row)
+
+
+def _choice(config: Config, say: Mapping[str, str]) -> _Choice:
+    newsletter = _newsletter(config, say["newsletter"])
+    frequency = say["frequency"] or next(iter(newsletter.frequencies))
     _one_of("frequency", frequency, newsletter.frequencies)
-    languages = _words(say("languages", "")) or (config.site.default_language,)
+    languages = _words(say["languages"]) or (config.site.default_language,)
     for language in languages:
         _one_of("languages", language, config.site.languages)
-    categories = _words(say("categories", ""))
+    categories = _words(say["categories"])
     for category in categories:
         _one_of("categories", category, newsletter.categories or [c.slug for c in config.categories])
-    format_ = say("format") or Format.HTML
+    format_ = say["format"] or Format.HTML
     _one_of("format", format_, list(Format))
-    content = say("content")
-    if content:
+    if content := say["content"]:
         _one_of("content", content, _CONTENTS)
-    timezone = say("timezone")
-    if timezone:
+    if timezone := say["timezone"]:
         _check_zone(timezone)
-    suppressed = say("suppressed", "")
-    if suppressed and not _SUPPRESSION.match(suppressed):
-        raise CellError("suppressed", f"{suppressed!r} is no reason; write one word, for example {REASONS[0]!r}")
-    consent = say("consent", "")
-    return Wish(
-        address=address.address,
-        address_key=address.key,
-        name=say("name", ""),
-        languages=languages,
-        timezone=timezone or config.site.timezone,
-        format=Format(format_),
+    return _Choice(
         newsletter=newsletter.slug,
         frequency=frequency,
+        languages=languages,
         categories=categories or None,
+        format=Format(format_),
+        timezone=timezone or config.site.timezone,
         content=_CONTENTS[content] if content else None,
-        hour=_hour(say("hour", "")),
-        paused_until=_moment("paused_until", say("paused_until", "")),
-        consent=consent,
-        state=_state(say("state", ""), consent=consent, opt_in=opt_in, suppressed=bool(suppressed)),
-        suppressed=suppressed,
-        stated=frozenset(cells),
+        hour=_hour(say["hour"]),
+        paused_until=_moment("paused_until", say["paused_until"]),
     )
 
 
-def _state(stated: str, *, consent: str, opt_in: bool, suppressed: bool) -> SubscriptionState:
+def _state(stated: str, *, consent: bool, opt_in: bool, suppressed: bool) -> SubscriptionState:
     state = stated or SubscriptionState.CONFIRMED
     _one_of("state", state, list(SubscriptionState))
     if state == SubscriptionState.CONFIRMED and not consent and not suppressed:
@@ -159,7 +220,6 @@ def _one_of(column: str, value: str, known: Iterable[str]) -> None:
         raise CellError(column, f"there is no {what} {value!r}; there are: {', '.join(known) or 'none'}")
 
 
-@functools.lru_cache(maxsize=1024)
 def _check_zone(name: str) -> None:
     try:
         slots.zone_named(name)

@@ -37,18 +37,18 @@ def main() -> None:
         configuration = write_publication(home)
         file = home / "readers.csv"
         write(file, chosen.rows)
-        print(f"{chosen.rows:,} rows, {file.stat().st_size / 1e6:.0f} MB")
+        print(f"{chosen.rows:,} rows, {file.stat().st_size / 1e6:.0f} MB", flush=True)
         command = [sys.executable, "-m", "publisher", "--config", str(configuration)]
         with service(command, home) if chosen.service else contextlib.nullcontext(None) as running:
             others = [running.pid] if running else []
             for label, words in (
-                ("dry run", ["subscribers", "import", str(file), "--dry-run"]),
                 ("import", ["subscribers", "import", str(file)]),
                 ("the same again", ["subscribers", "import", str(file)]),
                 ("export", ["subscribers", "export", "--out", str(home / "export.csv")]),
+                ("dry run", ["subscribers", "import", str(file), "--dry-run"]),
             ):
                 seconds, peak = measured([*command, *words], others)
-                print(f"{label}: {seconds:.1f} s, {chosen.rows / seconds:,.0f} rows/s, peak {peak:.0f} MiB")
+                print(f"{label}: {seconds:.1f} s, {chosen.rows / seconds:,.0f} rows/s, peak {peak:.0f} MiB", flush=True)
 
 
 def write(file: Path, rows: int) -> None:
@@ -64,7 +64,7 @@ def write(file: Path, rows: int) -> None:
 
 
 def measured(command: list[str], others: list[int]) -> tuple[float, float]:
-    """Run a command; return its seconds, and the largest resident size of it and the others together, in MiB."""
+    """Run a command that must succeed; return its seconds, and the largest size of it and the others, in MiB."""
     begin = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     peak = 0.0
