@@ -58,7 +58,7 @@ def ask(method: str = "GET", **fields: str) -> tuple[int, dict[str, str], bytes]
 
 
 def test_a_feed_is_sent_with_everything_a_reader_needs() -> None:
-    """FR-H2, H4, H6, H7, H9, H10, H14: and without a cookie."""
+    """FR-H2, FR-H4, FR-H6, FR-H7, FR-H9, FR-H10, FR-H14: and without a cookie."""
     status, headers, body = ask()
     assert (status, body) == (200, BODY)
     assert headers == {

@@ -100,7 +100,7 @@ class FeedsApp:
         """Answer one request."""
         held = self._kept.held.get(scope.get("path", ""))
         # Nearly every request is for a feed in memory, and asked as others asked before: this is all that it costs.
-        if held is not None and held.fresh and scope.get("method") == "GET":
+        if held is not None and scope.get("method") == "GET" and (held.fresh or self._is_same(held, scope["path"])):
             headers = scope["headers"]
             asked = dict(headers)
             ready = held.made.remembered(asked) if len(asked) == len(headers) else None
@@ -108,12 +108,20 @@ class FeedsApp:
                 status, start, body = ready
                 if asked.get(b"user-agent") not in held.agents:
                     self._note(held, asked)
-                if status == 200 and (seconds := self._pause(scope["client"], held, asked)):
+                # What is remembered with 200 was asked for without a condition.
+                if status == 200 and (seconds := self._pause(scope["client"], held, asked, 1.0)):
                     _, start, body = ready_of("GET", too_often(seconds))
                 await send(start)
                 await send(body)
                 return
         await self._answer(scope, receive, send)
+
+    def _is_same(self, held: _Held, path: str) -> bool:
+        """Look at the file again; False when there is another now, or none."""
+        same = self._kept.get(path, self._routes()) is held
+        if same:
+            self._seen(held)
+        return same
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that needs thought."""
@@ -127,8 +135,10 @@ class FeedsApp:
             ready = answer(method, asked, found.made, self._clock())
             if ready[0] < 400:
                 self._note(found, asked)
-            if ready[0] == 200 and method == "GET" and (seconds := self._pause(scope["client"], found, asked)):
-                ready = ready_of(method, too_often(seconds))
+            if ready[0] == 200 and method == "GET":
+                conditional = b"if-none-match" in asked or b"if-modified-since" in asked
+                if seconds := self._pause(scope["client"], found, asked, FREE_ANSWER if conditional else 1.0):
+                    ready = ready_of(method, too_often(seconds))
         else:
             ready = ready_of(method, found if method in READING else not_allowed())
         _, start, body = ready
@@ -143,13 +153,12 @@ class FeedsApp:
         if len(held.agents) < _MOST_AGENTS:
             held.agents.add(agent)
 
-    def _pause(self, peer: tuple[str, int] | None, held: _Held, asked: Mapping[bytes, bytes]) -> int:
+    def _pause(self, peer: tuple[str, int] | None, held: _Held, asked: Mapping[bytes, bytes], cost: float) -> int:
         """Return for how many seconds the client, which downloaded the feed so often, must wait; 0: not at all."""
         if peer is None:
             return 0
         client = self._clients.address(peer[0], asked.get(b"x-forwarded-for", b""))
-        conditional = b"if-none-match" in asked or b"if-modified-since" in asked
-        return self._limit.wait(client, held.name, FREE_ANSWER if conditional else 1.0, held.seen)
+        return self._limit.wait(client, held.name, cost, held.seen)
 
     async def _find(self, path: str) -> _Held | Response:
         name = path[len(_PREFIX) :]

@@ -70,7 +70,7 @@ class Limit:
     """
 
     def __init__(self, per_hour: int, most_clients: int = _MOST_CLIENTS) -> None:
-        self._per_hour = per_hour
+        self._price = _HOUR / per_hour if per_hour else 0.0
         self._most = most_clients
         self._buckets: OrderedDict[tuple[str, str], tuple[float, float]] = OrderedDict()
 
@@ -79,16 +79,20 @@ class Limit:
 
         `tick` is the time in seconds by a clock that only goes forward.
         """
-        if not self._per_hour or client is None:
+        if not self._price or client is None:
             return 0
-        key, price = (client, name), cost * _HOUR / self._per_hour
-        credit, before = self._buckets.get(key, (_HOUR, tick))
-        credit = min(_HOUR, credit + tick - before)
+        key, price, buckets = (client, name), cost * self._price, self._buckets
+        found = buckets.get(key)
+        credit = _HOUR
+        if found is not None:
+            buckets.move_to_end(key)
+            # Not min(): nearly every download passes here, and the call would be a fifth of it.
+            if (filled := found[0] + tick - found[1]) < _HOUR:
+                credit = filled
+        elif len(buckets) >= self._most:
+            buckets.popitem(last=False)
         enough = credit >= price
-        self._buckets[key] = (credit - price if enough else credit), tick
-        self._buckets.move_to_end(key)
-        if len(self._buckets) > self._most:
-            self._buckets.popitem(last=False)
+        buckets[key] = (credit - price if enough else credit), tick
         return 0 if enough else ceil(price - credit)
 
 

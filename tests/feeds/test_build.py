@@ -192,7 +192,7 @@ def files(spec: FeedSpec, rich: tuple[Article, ...], config: Config) -> dict[str
 
 
 def test_our_own_readers_find_every_entry_whole(entries: list[Entry], files: dict[str, bytes]) -> None:
-    """FR-R3 to R9, FR-A2, A4 to A6: id, title, link, dates, authors, categories, text, media."""
+    """FR-R3 to R9, FR-A2, FR-A4 to A6: id, title, link, dates, authors, categories, text, media."""
     whole = [expected(entry) for entry in entries]
     assert read_rss(files["all.rss"]) == whole
     assert read_atom(files["all.atom"]) == whole
