@@ -64,6 +64,7 @@ def _addresses(home: Path, listening: Listening, app: App) -> dict[str, str]:
         "category": f"{listening.public}/categories/security?lang=en",
         "newsletter": f"{listening.public}/newsletters/weekly?lang=en",
         "inbox": f"{listening.admin}/inbox/",
+        "preview": f"{listening.admin}/preview/weekly",
         "missing": f"{listening.public}/nothing",
     }
     for article in app.database.read(lambda conn: articles.for_feed(conn, limit=100)):

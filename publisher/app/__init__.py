@@ -6,33 +6,23 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from publisher import digests, reports, subscriptions
+from publisher import subscriptions
 from publisher.app.clock import hexadecimal, now
 from publisher.app.dispatching import Dispatching
 from publisher.app.importing import Importing
 from publisher.app.issuing import Issuing
+from publisher.app.looking import check_templates, plan_slots, preview_mail
 from publisher.app.publishing import Publishing
 from publisher.app.readers import Readers
 from publisher.app.sending import RESENT_FOR, Sending
-from publisher.app.shared import Shared, renderer_of, silent
+from publisher.app.shared import Shared, silent
 from publisher.config import Config
 from publisher.control import Progress
 from publisher.http import Fetcher
-from publisher.render import Renderer
 from publisher.store.database import Database
 from publisher.store.lock import DirectoryLock
-from publisher.subscriptions import letters
 
-__all__ = ["RESENT_FOR", "App", "check_templates", "hexadecimal", "now", "plan_slots", "silent"]
-
-
-def check_templates(config: Config) -> None:
-    """Compile every template and try each newsletter's on made-up articles. Raises RenderError (E1, E5, E15)."""
-    usual = Renderer.for_newsletter(config)
-    for newsletter in config.newsletters:
-        renderer = renderer_of(config, newsletter, usual)
-        digests.check_templates(config, newsletter, renderer, now())
-    letters.check_templates(config, usual)
+__all__ = ["RESENT_FOR", "App", "check_templates", "hexadecimal", "now", "plan_slots", "preview_mail", "silent"]
 
 
 class App:
@@ -108,6 +98,7 @@ class App:
             "release": self.publishing.release,
             "withdraw": self.publishing.withdraw,
             "dispatch": self.dispatching.dispatch,
+            "test": self.dispatching.test,
             "approve": self.issuing.approve,
             "pause": self.issuing.pause,
             "resume": self.issuing.resume,
@@ -150,22 +141,3 @@ class App:
             "sent": sent,
             "clock": self.dispatching.clock_problem,
         }
-
-
-def plan_slots(database: Database, config: Config, newsletter: str | None, count: int) -> list[dict[str, Any]]:
-    """Return the next slots of one newsletter, or of each, and what the next of each frequency would do. Blocking."""
-    chosen = [digests.newsletter_named(config, newsletter)] if newsletter else config.newsletters
-    usual = Renderer.for_newsletter(config)
-    return [
-        reports.planned_value(config, planned)
-        for one in chosen
-        for planned in digests.plan(
-            database,
-            config,
-            one,
-            renderer=renderer_of(config, one, usual),
-            now=now(),
-            ids=hexadecimal,
-            count=count,
-        )
-    ]

@@ -12,6 +12,7 @@ import structlog
 
 from publisher import addresses, digests, reports, slots
 from publisher.app.clock import hexadecimal, now
+from publisher.app.looking import planned_moment
 from publisher.app.sending import Sending
 from publisher.app.shared import Shared, Stories, silent
 from publisher.config import Newsletter
@@ -51,7 +52,7 @@ class Dispatching(Stories):
         """
         chosen = digests.newsletter_named(self.config, newsletter)
         if to is not None:
-            return await self._send_test(chosen, to)
+            return await self.test(newsletter, to)
         moment = now()
         progress(f"composing {chosen.slug}", 0, None)
         async with self._dispatching:
@@ -151,24 +152,32 @@ class Dispatching(Stories):
             self.shared.woken.set()
         return report
 
-    async def _send_test(self, newsletter: Newsletter, to: str) -> dict[str, Any]:
+    async def test(
+        self, newsletter: str, to: str, *, as_address: str = "", at: str = "", progress: Progress = silent
+    ) -> dict[str, Any]:
+        """Send one marked mail that counts for nothing to `to`: what `as_address` would get at a local time (K17)."""
+        chosen = digests.newsletter_named(self.config, newsletter)
         try:
             address = addresses.parse(to).address
         except ValueError as error:
             raise RefusedError(f"{to!r}: {error}") from error
-        await self.sending.prepare()
         moment = now()
+        when = planned_moment(self.config, chosen, at, moment) if at else moment
+        progress(f"composing {chosen.slug}", 0, None)
+        await self.sending.prepare()
         mail = await asyncio.to_thread(
             digests.trial_mail,
             self.database,
             self.config,
-            newsletter,
+            chosen,
             address,
-            renderer=self.shared.renderers[newsletter.slug],
+            renderer=self.shared.renderers[chosen.slug],
             now=moment,
             ids=hexadecimal,
+            as_address=as_address,
+            at=when,
         )
-        message, sender = mail.message, newsletter.from_address
+        message, sender = mail.message, chosen.from_address
         if self.shared.signer is not None:
             message = await asyncio.to_thread(self.shared.signer.signed, message, from_address=sender, date=moment)
         transport = self.sending.transport()

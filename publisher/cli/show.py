@@ -118,6 +118,13 @@ def tested(done: Mapping[str, Any]) -> None:
     _line(f"test to {done['to']}: {done['outcome']}: {done['reply']}\n  {done['subject']}")
 
 
+def previewed(done: Mapping[str, Any]) -> None:
+    """Name the files of a preview."""
+    _line(f"{done['subject']} ({done['bytes'] / 1000:.0f} kB)")
+    for path in done["files"]:
+        _line(f"wrote {path}")
+
+
 def sent(done: Mapping[str, Any]) -> None:
     """Say what the outbox did."""
     numbers = {name: count for name, count in done.items() if isinstance(count, int) and not isinstance(count, bool)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -12,11 +12,19 @@ from publisher.digests.compose import Frame, Skip
 from publisher.digests.issue import Ids
 from publisher.digests.material import MANUAL, Material, anybody, gather, newest
 from publisher.digests.segments import Press, Sorting, domain_of
+from publisher.digests.select import language_rank
 from publisher.errors import NotFoundError, RenderError
-from publisher.mail.message import message_id, personalise
+from publisher.mail.message import SLOT_UNSUBSCRIBE, message_id, personalise
 from publisher.model import UNCATEGORISED, Article, ArticleState, Author, Format, Image, NewSegment, Reader, Status
 from publisher.render import Renderer
-from publisher.store.database import Database
+from publisher.store import articles
+from publisher.store.database import Connection, Database
+
+MARK = "[Test] "
+"""What stands before the subject of a mail that counts for nothing."""
+
+_MOST_HELD = 1000
+"""Articles with a future date that a trial looks at."""
 
 _SHOWN = 12
 """How many articles a trial shows when nothing is new."""
@@ -43,15 +51,24 @@ def trial_mail(
     ids: Ids,
     language: str = "",
     format_: Format = Format.HTML,
+    as_address: str = "",
+    at: datetime | None = None,
+    mark: str = MARK,
 ) -> TrialMail:
     """Return the newsletter's mail for one address as it would be now; nothing is stored and no cursor moves (K17).
 
-    A reader with this address gets their own choice of articles; anybody else what is new for a reader of everything,
-    or the newest articles when nothing is. Raises NotFoundError without any article, RenderError for a bad template.
+    A reader with this address (or `as_address`) gets their own choice of articles; anybody else what is new for a
+    reader of everything, or the newest articles when nothing is. `at` (aware): as it would be then, with the articles
+    that are held until then. Raises NotFoundError without any article or when no reader has `as_address`, RenderError
+    for a bad template.
     """
-    frame = Frame(config, newsletter, MANUAL, ids()[:12], now, renderer, subject="[Test] %(subject)s")
-    material = db.read(lambda conn: gather(conn, newsletter, MANUAL))
-    reader = next((reader for reader in material.readers if reader.address.casefold() == address.casefold()), None)
+    when = at or now
+    frame = Frame(config, newsletter, MANUAL, ids()[:12], when, renderer, subject=mark + "%(subject)s")
+    material = db.read(lambda conn: _with_held(conn, gather(conn, newsletter, MANUAL), newsletter, when))
+    wanted = (as_address or address).casefold()
+    reader = next((reader for reader in material.readers if reader.address.casefold() == wanted), None)
+    if reader is None and as_address:
+        raise NotFoundError(f"{as_address} reads no {newsletter.slug}; `publisher subscribers list` shows who does")
     if reader is None:
         usual = max((other.cursor for other in material.readers), default=material.to_seq)
         reader = anybody(language or config.site.default_language, cursor=usual, address=address, format_=format_)
@@ -62,17 +79,50 @@ def trial_mail(
     if isinstance(segment, Skip):
         raise NotFoundError(f"{newsletter.slug} has nothing to show: {segment.reason}; collect articles first")
     identity = message_id(frame.issue_ref, ids()[:16], domain_of(newsletter.from_address))
+    # A link that unsubscribes nobody: whoever receives a trial may not be subscribed at all.
+    neutral = links.newsletter(config, newsletter.slug, segment.language)
     message = personalise(
         segment.head,
         segment.body,
         address=address,
-        name="",
-        date=now,
+        name=reader.name,
+        date=when,
         message_id=identity,
-        # A link that unsubscribes nobody: whoever receives a trial may not be subscribed at all.
-        unsubscribe_url=links.newsletter(config, newsletter.slug, segment.language),
+        unsubscribe_url=neutral,
     )
-    return TrialMail(address=address, message_id=identity, segment=segment, message=message)
+    shown = replace(
+        segment,
+        html=segment.html.replace(SLOT_UNSUBSCRIBE, neutral),
+        text=segment.text.replace(SLOT_UNSUBSCRIBE, neutral),
+    )
+    return TrialMail(address=address, message_id=identity, segment=shown, message=message)
+
+
+def _with_held(conn: Connection, material: Material, newsletter: Newsletter, when: datetime) -> Material:
+    """Add the articles that are held until their date, if that is not after `when`."""
+    held = articles.listing(conn, states=[ArticleState.HELD], limit=_MOST_HELD)
+    wanted = [article for article in held if article.published_at <= when and _takes(newsletter, article)]
+    coming = [
+        replace(article, seq=material.to_seq + number, state=ArticleState.PUBLISHED)
+        for number, article in enumerate(
+            sorted(wanted, key=lambda article: (article.published_at, article.id)), start=1
+        )
+    ]
+    return replace(material, window=(*material.window, *coming))
+
+
+def _takes(newsletter: Newsletter, article: Article) -> bool:
+    """Whether the newsletter's selection holds the article: what `gather` asks of the store."""
+    return (
+        (not newsletter.categories or bool(set(newsletter.categories) & set(article.categories)))
+        and (not newsletter.languages or language_rank(article.language, newsletter.languages) is not None)
+        and (not newsletter.authors or bool(_keys(newsletter.authors) & _keys(one.name for one in article.authors)))
+        and (not newsletter.sources or article.source in newsletter.sources)
+    )
+
+
+def _keys(names: Iterable[str]) -> set[str]:
+    return {name.casefold() for name in names}
 
 
 def check_templates(config: Config, newsletter: Newsletter, renderer: Renderer, now: datetime) -> None:

@@ -14,6 +14,9 @@ from publisher.model import Claimed, DeliveryState
 from publisher.store import attempts, claims, deliveries, soft_bounces, subscribers, workers
 from publisher.store.database import Connection, Database
 
+GATHER = 0.002
+"""Seconds in which connections gather for one transaction: about what a sync takes on a solid-state disk."""
+
 
 class Said(NamedTuple):
     """What became of a turn: whether its outcome was written, and whether the next delivery may be sent."""
@@ -33,14 +36,23 @@ class Clerk:
     """Writes the ledger for one run of the outbox.
 
     While a transaction is being written the connections that finish meanwhile gather, and share the next one: the more
-    there are, the fewer syncs a message costs. `backlog` holds outcomes that could not be written; it outlives the run.
+    there are, the fewer syncs a message costs. So it also waits a little until `together` of them have come.
+    `backlog` holds outcomes that could not be written; it outlives the run.
     """
 
     def __init__(
-        self, db: Database, *, clock: Callable[[], datetime], may_claim: Callable[[], bool], backlog: list[Step]
+        self,
+        db: Database,
+        *,
+        clock: Callable[[], datetime],
+        may_claim: Callable[[], bool],
+        backlog: list[Step],
+        together: int = 1,
     ) -> None:
         self._db, self._clock, self._may_claim = db, clock, may_claim
         self._backlog = backlog
+        self._together = together
+        self._enough = asyncio.Event()
         self.fenced = False
         """Whether another worker has declared this one dead: it may claim nothing more."""
         self._turns: list[_Turn] = []
@@ -53,6 +65,8 @@ class Clerk:
         """
         turn = _Turn(done, following, asyncio.get_running_loop().create_future())
         self._turns.append(turn)
+        if len(self._turns) >= self._together:
+            self._enough.set()
         if self._writing is None:
             self._writing = asyncio.create_task(self._write())
         return await turn.said
@@ -74,10 +88,18 @@ class Clerk:
     async def _write(self) -> None:
         try:
             while self._turns:
+                await self._gather()
                 turns, self._turns = self._turns, []
                 await self._write_together(turns)
         finally:
             self._writing = None
+
+    async def _gather(self) -> None:
+        if len(self._turns) < self._together:
+            timer = asyncio.get_running_loop().call_later(GATHER, self._enough.set)
+            await self._enough.wait()
+            timer.cancel()
+        self._enough.clear()
 
     async def _write_together(self, turns: Sequence[_Turn]) -> None:
         kept = len(self._backlog)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from publisher.mail.dkim import Prepared, Signer
-from publisher.mail.message import own_lines, splice
-from publisher.mail.smtp import Envelope
+from publisher.mail.message import fill, own_lines, pieces
+from publisher.mail.smtp import Dotless, Envelope
 from publisher.model import Attempt, Claimed, Outcome
 from publisher.store.deliveries import SegmentBytes
 from publisher.tokens import Keyring, bounce_address, unsubscribe_url
@@ -23,13 +25,23 @@ class Parcel:
     """Why no message could be made for this reader; the delivery fails with it."""
 
 
+class _Shared(NamedTuple):
+    """What is found out once for all readers of a segment."""
+
+    segment: SegmentBytes
+    pieces: Sequence[bytes]
+    dotless: bool
+    """Whether no line of it begins with a dot, wherever its slots are cut."""
+    prepared: Prepared | None
+
+
 class Composer:
     """Makes messages; safe to use from several threads. The same delivery gives the same bytes on every attempt."""
 
     def __init__(self, keyring: Keyring, *, signer: Signer | None = None, bounce_domain: str = "") -> None:
         """Remember what signs and where bounces go; `bounce_domain` "" sends them to the newsletter's address."""
         self._keyring, self._signer, self._bounce_domain = keyring, signer, bounce_domain
-        self._prepared: tuple[SegmentBytes, Prepared] | None = None
+        self._shared: _Shared | None = None
 
     def compose(self, claimed: Claimed, segment: SegmentBytes) -> Parcel:
         """Return the parcel of a delivery; one reader's data must not stop the others (E3)."""
@@ -57,19 +69,25 @@ class Composer:
             message_id=claimed.message_id,
             unsubscribe_url=leave,
         )
-        body = splice(segment.body, leave)
+        shared = self._share(segment)
+        body = fill(shared.pieces, leave)
         signature = b""
-        if self._signer and claimed.dkim_keys:
-            signature = self._signer.sign(
-                self._prepare(self._signer, segment), own, body, date=claimed.date_at, keys=claimed.dkim_keys
-            )
-        return b"".join((signature, own, segment.head, b"\r\n", body))
+        if self._signer and shared.prepared and claimed.dkim_keys:
+            signature = self._signer.sign(shared.prepared, own, body, date=claimed.date_at, keys=claimed.dkim_keys)
+        message = b"".join((signature, own, segment.head, b"\r\n", body))
+        # Neither a signature's lines nor a filled slot's (see `quoted.encode_value`) ever begin with a dot.
+        return Dotless(message) if shared.dotless and b"\n." not in own else message
 
-    def _prepare(self, signer: Signer, segment: SegmentBytes) -> Prepared:
-        """Return what all signatures of a segment share; readers of one segment mostly come one after another."""
-        known = self._prepared
-        if known is None or known[0] is not segment:
+    def _share(self, segment: SegmentBytes) -> _Shared:
+        """Return what readers of a segment share; those of one segment mostly come one after another."""
+        known = self._shared
+        if known is None or known.segment is not segment:
             from_address = segment.settings["from_address"]
-            known = (segment, signer.prepare(segment.head, segment.body, from_address=from_address))
-            self._prepared = known
-        return known[1]
+            signer = self._signer
+            known = self._shared = _Shared(
+                segment,
+                pieces(segment.body),
+                b"\n." not in b"\n".join((b"", segment.head, segment.body)),
+                signer.prepare(segment.head, segment.body, from_address=from_address) if signer else None,
+            )
+        return known

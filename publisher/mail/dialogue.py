@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import re
 from collections import deque
 from typing import NamedTuple, cast
@@ -32,19 +33,27 @@ class BrokenError(Exception):
 
 
 class Dialogue(asyncio.Protocol):
-    """Drives one connection after set-up. Whoever speaks out of turn, or not in SMTP, is cut off."""
+    """Drives one connection after set-up. Whoever speaks out of turn, or not in SMTP, is cut off.
+
+    One task at a time uses it. What happens for every message is kept short: one future for each wait, and one timer
+    that is set again only when it runs out.
+    """
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        self._buffer = bytearray()
+        self._loop = asyncio.get_running_loop()
+        self._rest = b""
         self._lines: list[bytes] = []
-        self._expected: deque[asyncio.Future[Answer]] = deque()
-        self._writable = asyncio.Event()
-        self._writable.set()
+        self._expected = 0  # replies asked for that have not come
+        self._answers: deque[Answer] = deque()  # replies that have come and were not heard
+        self._writable = True
         self._in_body = False
         self._early: Answer | None = None
         self._broken = ""
-        self._closed = asyncio.get_running_loop().create_future()
+        self._waiter: asyncio.Future[None] | None = None
+        self._deadline, self._too_late = 0.0, ""
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = self._loop.create_future()
         transport.set_protocol(self)
         # Writing pauses while octets are still ours, so "written" means handed to the kernel. Not 0: for asyncio's TLS
         # that is a buffer full while empty.
@@ -53,39 +62,30 @@ class Dialogue(asyncio.Protocol):
     @property
     def alive(self) -> bool:
         """Whether the connection still holds and nothing unexpected came over it."""
-        spoken = (self._buffer or self._lines) and not self._expected
+        spoken = (self._rest or self._lines) and not self._expected
         return not self._broken and not spoken and not self._transport.is_closing()
 
-    def ask(self, octets: bytes, replies: int) -> list[asyncio.Future[Answer]]:
-        """Write commands, each with its CRLF, and return their coming replies in order (RFC 2920). See `hear`.
+    def ask(self, octets: bytes, replies: int) -> None:
+        """Write commands, each with its CRLF, whose replies come in order (RFC 2920); `hear` each.
 
         Raises BrokenError when the connection is known to be lost; then nothing was written.
         """
         self._check()
-        loop = asyncio.get_running_loop()
-        coming = [loop.create_future() for _ in range(replies)]
-        self._expected.extend(coming)
+        self._expected += replies
         self._transport.write(octets)
-        return coming
 
-    async def hear(self, reply: asyncio.Future[Answer], timeout: float) -> Answer:  # noqa: ASYNC109 - it breaks the dialogue
-        """Return a reply that was asked for. Raises BrokenError, and the command may have arrived all the same."""
-        if reply.done():
-            return reply.result()
-        try:
-            async with asyncio.timeout(timeout):
-                return await reply
-        except TimeoutError:
-            self._break(f"no reply within {timeout:g} s")
-            raise BrokenError(self._broken) from None
-        except asyncio.CancelledError:
-            self._break("given up while waiting for a reply")  # which the next command would take for its own
-            raise
+    async def hear(self, timeout: float) -> Answer:  # noqa: ASYNC109 - it breaks the dialogue
+        """Return the next reply asked for. Raises BrokenError, and the command may have arrived all the same."""
+        while not self._answers:
+            if self._broken:
+                raise BrokenError(self._broken)
+            await self._wait(timeout, "no reply", "given up while waiting for a reply")
+        return self._answers.popleft()
 
     async def command(self, line: bytes, timeout: float) -> Answer:  # noqa: ASYNC109 - as above
         """Send one line (without CRLF) and return the reply. Raises BrokenError, and the line may have arrived."""
-        [reply] = self.ask(line + b"\r\n", 1)
-        return await self.hear(reply, timeout)
+        self.ask(line + b"\r\n", 1)
+        return await self.hear(timeout)
 
     async def body(self, content: bytes, timeout: float) -> Answer | None:  # noqa: ASYNC109 - as above
         """Write dot-stuffed content, but neither its last block nor the dot, until the kernel has it.
@@ -100,8 +100,11 @@ class Dialogue(asyncio.Protocol):
             view = memoryview(content)
             for start in range(0, _last(content), BLOCK):
                 self._transport.write(view[start : start + BLOCK])
-                await self._written(timeout)
-                if self._early:
+                while not self._writable and not self._broken and self._early is None:
+                    await self._wait(timeout, "the server took nothing", "given up in the middle of a message")
+                if self._early is None:
+                    self._check()
+                else:
                     return self._early
             # One turn of the loop, so that a refusal or an end that has already arrived is seen before the dot.
             await asyncio.sleep(0)
@@ -114,12 +117,12 @@ class Dialogue(asyncio.Protocol):
         finally:
             self._in_body = False
 
-    def finish(self, content: bytes, behind: bytes, replies: int) -> list[asyncio.Future[Answer]]:
-        """Write the last block of a content, the dot and what rides behind it; return the replies as `ask` does.
+    def finish(self, content: bytes, behind: bytes, replies: int) -> None:
+        """Write the last block of a content, the dot and what rides behind it; the replies come as after `ask`.
 
         At once, because each write is a call of the kernel: from here on nobody knows whether the message arrived.
         """
-        return self.ask(b"".join((memoryview(content)[_last(content) :], b".\r\n", behind)), replies)
+        self.ask(b"".join((memoryview(content)[_last(content) :], b".\r\n", behind)), replies)
 
     async def close(self, timeout: float) -> None:  # noqa: ASYNC109 - as above
         """Take leave politely if the connection still works, then cut it."""
@@ -136,13 +139,15 @@ class Dialogue(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what the server says."""
-        self._buffer += data
-        while not self._broken and (end := self._buffer.find(b"\n")) >= 0:
-            line = bytes(self._buffer[:end]).removesuffix(b"\r")
-            del self._buffer[: end + 1]
-            self._take(line)
-        if len(self._buffer) > MAX_LINE:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            if self._broken:
+                return
+            self._take(line.removesuffix(b"\r"))
+        if len(self._rest) > MAX_LINE:
             self._break("a reply line without end")
+        if lines:
+            self._wake()
 
     def eof_received(self) -> bool:
         """Treat half a connection as none."""
@@ -152,54 +157,77 @@ class Dialogue(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wake whoever waits."""
         self._break(str(exc) if exc else "the server closed the connection")
+        if self._timer is not None:
+            self._timer.cancel()
         if not self._closed.done():
             self._closed.set_result(None)
 
     def pause_writing(self) -> None:
         """Hear from the transport that octets are still waiting here."""
-        self._writable.clear()
+        self._writable = False
 
     def resume_writing(self) -> None:
         """Hear from the transport that the kernel has everything."""
-        self._writable.set()
+        self._writable = True
+        self._wake()
 
     def _take(self, line: bytes) -> None:
-        match = _REPLY_LINE.match(line)
-        code = match[1] if match else b""
-        if match is None or len(line) > MAX_LINE or len(self._lines) >= MAX_LINES:
+        understood = _understood(line) if len(line) <= MAX_LINE and len(self._lines) < MAX_LINES else None
+        if understood is None:
             self._break(f"not an SMTP reply: {_readable([line])[:200]!r}")
             return
-        if self._lines and self._lines[0][:3] != code:
-            self._break(f"a reply of several codes: {_readable([*self._lines, line])[:200]!r}")
-            return
-        self._lines.append(line)
-        if match[2] == b"-":
-            return
-        answer = Answer(int(code), _readable([each[4:] for each in self._lines]))
-        self._lines = []
+        answer, is_last = understood
+        if self._lines or not is_last:
+            if self._lines and self._lines[0][:3] != line[:3]:
+                self._break(f"a reply of several codes: {_readable([*self._lines, line])[:200]!r}")
+                return
+            self._lines.append(line)
+            if not is_last:
+                return
+            answer = Answer(answer.code, _readable([each[4:] for each in self._lines]))
+            self._lines = []
         if self._expected:
-            reply = self._expected.popleft()
-            if not reply.done():  # else nobody waits any more
-                reply.set_result(answer)
+            self._expected -= 1
+            self._answers.append(answer)
         elif self._in_body and self._early is None:
             self._early = answer
-            self._writable.set()
         else:
             self._break(f"the server spoke out of turn: {answer.code} {answer.text[:200]}")
 
-    async def _written(self, timeout: float) -> None:  # noqa: ASYNC109 - as above
-        if self._writable.is_set() and not self._broken:
-            return
+    async def _wait(self, timeout: float, too_late: str, given_up: str) -> None:  # noqa: ASYNC109 - as above
+        """Wait until something happens; what, the caller looks up. After `timeout` seconds the dialogue breaks."""
+        self._deadline, self._too_late = self._loop.time() + timeout, f"{too_late} within {timeout:g} s"
+        if self._timer is None or self._timer.when() > self._deadline:
+            self._set_timer()
+        self._waiter = self._loop.create_future()
         try:
-            async with asyncio.timeout(timeout):
-                await self._writable.wait()
-        except TimeoutError:
-            self._break(f"the server took nothing for {timeout:g} s")
-        if self._early is None:
-            self._check()
+            await self._waiter
+        except asyncio.CancelledError:
+            self._break(given_up)  # a reply still to come would be taken for the next command's
+            raise
+        finally:
+            self._waiter = None
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._deadline, self._look_at_clock)
+
+    def _look_at_clock(self) -> None:
+        self._timer = None
+        if self._waiter is None:
+            return
+        if self._loop.time() < self._deadline:  # what it was set for has come since, and something else is waited for
+            self._set_timer()
+        else:
+            self._break(self._too_late)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def _check(self) -> None:
-        if self._buffer or self._lines:
+        if self._rest or self._lines:
             self._break("the server spoke out of turn")
         if self._transport.is_closing():
             self._break("the connection is closed")
@@ -210,13 +238,16 @@ class Dialogue(asyncio.Protocol):
         if self._broken:
             return
         self._broken = reason
-        self._writable.set()
-        while self._expected:
-            reply = self._expected.popleft()
-            if not reply.done():
-                reply.set_exception(BrokenError(reason))
-                reply.exception()  # seen: replies to an envelope that rode ahead are perhaps never asked for
+        self._expected = 0
+        self._wake()
         self._transport.abort()
+
+
+@functools.lru_cache(maxsize=256)
+def _understood(line: bytes) -> tuple[Answer, bool] | None:
+    """Return a line of a reply and whether it is the last; None for what is none. Servers repeat themselves."""
+    match = _REPLY_LINE.match(line)
+    return (Answer(int(match[1]), _readable([line[4:]])), match[2] != b"-") if match else None
 
 
 def _last(content: bytes) -> int:

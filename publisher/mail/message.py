@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
@@ -131,8 +132,17 @@ def own_lines(*, address: str, name: str, date: datetime, message_id: str, unsub
 
 def splice(body: bytes, unsubscribe_url: str) -> bytes:
     """Return a segment's body with its slots filled. Raises ValueError for a URL that cannot stand in both parts."""
-    url = _checked(_URL_VALUE, unsubscribe_url, "unsubscribe URL")
-    return body.replace(SLOT_UNSUBSCRIBE.encode(), quoted.encode_value(url))
+    return fill(pieces(body), unsubscribe_url)
+
+
+def pieces(body: bytes) -> list[bytes]:
+    """Return what stands before, between and behind the slots of a segment's body, for `fill`."""
+    return body.split(SLOT_UNSUBSCRIBE.encode())
+
+
+def fill(pieces: Sequence[bytes], unsubscribe_url: str) -> bytes:
+    """Do as `splice` does for a body that was cut once for all its readers."""
+    return quoted.encode_value(_checked(_URL_VALUE, unsubscribe_url, "unsubscribe URL")).join(pieces)
 
 
 def common_length(body: bytes) -> int:

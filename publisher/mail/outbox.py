@@ -110,7 +110,7 @@ async def run(
     """
     kept = [] if backlog is None else backlog
     breaker = breaker or Breaker(connections)
-    run_ = _Run(db, transport, epoch, clock, dice, stop, progress, policy, kept, breaker, alive)
+    run_ = _Run(db, transport, epoch, clock, dice, stop, progress, policy, kept, breaker, alive, connections)
     await run_.prepare()
     with ThreadPoolExecutor(COMPOSERS, thread_name_prefix="publisher-compose") as threads:
         ahead = Ahead(db, composer.compose, epoch=epoch, clock=clock, threads=threads, want=2 * connections + 8)
@@ -136,11 +136,13 @@ class _Run:
         backlog: list[Step],
         breaker: Breaker,
         alive: Callable[[], bool],
+        connections: int,
     ) -> None:
         self._db, self._transport = db, transport
         self._epoch, self._clock, self._dice = epoch, clock, dice
         self._stop, self._progress, self._policy = stop, progress, policy
-        self._clerk = Clerk(db, clock=clock, may_claim=lambda: self._going, backlog=backlog)
+        together = max(1, connections // 2)  # half write while the others send
+        self._clerk = Clerk(db, clock=clock, may_claim=lambda: self._going, backlog=backlog, together=together)
         self._counts: Counter[str] = Counter()
         self._total = 0
         self._held = ""

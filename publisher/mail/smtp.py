@@ -52,12 +52,10 @@ class Envelope:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """An envelope that was written, and the replies to MAIL, RCPT and DATA as they come."""
+class Dotless(bytes):
+    """A whole message with CRLF in which no line begins with a dot, so that nobody need look at each line again."""
 
-    envelope: Envelope
-    replies: tuple[asyncio.Future[Answer], ...]
+    __slots__ = ()
 
 
 class _NotConnectedError(Exception):
@@ -108,7 +106,7 @@ class Transport:
         self._extensions: dict[str, str] = {}
         self._sent = 0
         self._since = 0.0
-        self._ahead: _Opened | None = None
+        self._ahead: Envelope | None = None  # written behind the last body; its replies are to be heard
 
     @classmethod
     def from_config(cls, smtp: Smtp, *, hello_name: str, timeouts: Timeouts = Timeouts()) -> Transport:
@@ -126,7 +124,8 @@ class Transport:
     async def send(self, mail_from: str, rcpt_to: str, message: bytes, *, behind: Envelope | None = None) -> Attempt:
         """Send one message to one recipient and say what came of it, in the server's words where it said any.
 
-        Never raises for anything a server or the network does. `message` is whole, with CRLF, not dot-stuffed.
+        Never raises for anything a server or the network does. `message` is whole, with CRLF, not dot-stuffed
+        (see `Dotless`).
         `behind` names the envelope of the next message: where the server takes pipelined commands it rides behind this
         body (RFC 2920), so that a message costs one round trip. The next `send` uses it; `abandon` when none follows.
         """
@@ -156,7 +155,7 @@ class Transport:
     async def _send_once(self, envelope: Envelope, message: bytes, behind: Envelope | None) -> Attempt:
         if self._dialogue is not None and not self._dialogue.alive:
             await self._drop()
-        if self._ahead is not None and self._ahead.envelope != envelope:
+        if self._ahead is not None and self._ahead != envelope:
             await self._drop()
         if self._worn_out() and self._ahead is None:
             await self.close()
@@ -205,13 +204,11 @@ class Transport:
     ) -> Attempt:
         phase = "mail"
         try:
-            opened, self._ahead = self._ahead, None
-            if opened is None and "pipelining" in self._extensions:
-                opened = _Opened(envelope, tuple(dialogue.ask(b"".join(self._commands(envelope)), 3)))
-            if opened is not None:
-                refused = await self._opened(dialogue, opened)
-            else:
-                refused = await self._open(dialogue, envelope)
+            opened, self._ahead = self._ahead is not None, None
+            if not opened and "pipelining" in self._extensions:
+                dialogue.ask(b"".join(self._commands(envelope)), 3)
+                opened = True
+            refused = await (self._opened(dialogue) if opened else self._open(dialogue, envelope))
             if refused is not None:
                 return refused
             faults.point("smtp.opened")
@@ -223,12 +220,11 @@ class Transport:
                 return _unaccepted(phase, early)
             riding = self._riding(behind)
             faults.point("smtp.before-dot")
-            dot, *ahead = dialogue.finish(content, riding, 4 if riding else 1)
+            dialogue.finish(content, riding, 4 if riding else 1)
             phase = "dot"
             faults.point("smtp.after-dot")
-            if behind is not None and riding:
-                self._ahead = _Opened(behind, tuple(ahead))
-            answer = await dialogue.hear(dot, self._timeouts.dot)
+            self._ahead = behind if riding else None
+            answer = await dialogue.hear(self._timeouts.dot)
             faults.point("smtp.answered")
         except BrokenError as fault:
             return _attempt(phase, None, str(fault))
@@ -248,21 +244,21 @@ class Transport:
         steps = zip(("mail", "rcpt", "data"), self._commands(envelope), limits, strict=True)
         for phase, command, limit in steps:
             try:
-                [reply] = dialogue.ask(command, 1)
-                answer = await dialogue.hear(reply, limit)
+                dialogue.ask(command, 1)
+                answer = await dialogue.hear(limit)
             except BrokenError as fault:
                 return _attempt(phase, None, str(fault))
             if not _goes_on(phase, answer):
                 return await self._refused(dialogue, phase, answer)
         return None
 
-    async def _opened(self, dialogue: Dialogue, opened: _Opened) -> Attempt | None:
+    async def _opened(self, dialogue: Dialogue) -> Attempt | None:
         """Hear the replies to an envelope written at once; None when the server waits for the message."""
         limits = (self._timeouts.mail, self._timeouts.rcpt, self._timeouts.data)
         refusal: tuple[str, Answer] | None = None
-        for phase, reply, limit in zip(("mail", "rcpt", "data"), opened.replies, limits, strict=True):
+        for phase, limit in zip(("mail", "rcpt", "data"), limits, strict=True):
             try:
-                answer = await dialogue.hear(reply, limit)
+                answer = await dialogue.hear(limit)
             except BrokenError as fault:
                 return _unaccepted(*refusal) if refusal else _attempt(phase, None, str(fault))
             if refusal is not None:
@@ -435,7 +431,9 @@ def _attempt(phase: str, code: int | None, text: str) -> Attempt:
 
 
 def _stuffed(message: bytes) -> bytes:
-    """Double the first dot of each line (RFC 5321 §4.5.2); ours have none, but the door does not rely on it."""
+    """Double the first dot of each line (RFC 5321 §4.5.2)."""
+    if isinstance(message, Dotless):
+        return message
     if not message.endswith(b"\r\n"):
         message += b"\r\n"
     if b"\n." in message:

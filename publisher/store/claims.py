@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from publisher.model import Claimed, DeliveryState, IssueState, SubscriptionState
 from publisher.store import statements as st
 from publisher.store.issues import WAITING
-from publisher.store.tables import deliveries, issues, subscribers, subscriptions, suppressions
+from publisher.store.tables import Instant, deliveries, issues, subscribers, subscriptions, suppressions
 
 Position = tuple[datetime, int]
 """Where a reader of the queue stands: (next_at, id) of the last row seen."""
@@ -27,6 +28,21 @@ class Upcoming:
     candidates: tuple[Claimed, ...]
     last: Position | None
     """None: there was nothing left behind `after`."""
+
+
+class _Facts(NamedTuple):
+    """What decides about a delivery."""
+
+    id: int
+    state: str
+    attempt: int
+    ambiguous: int
+    subscriber_id: int | None
+    due: bool
+    late: bool
+    issue_state: str
+    subscription_state: str | None
+    suppressed: str | None
 
 
 def upcoming(
@@ -94,14 +110,14 @@ def take(conn: sa.Connection, candidates: Sequence[Claimed], now: datetime) -> s
     """
     if not candidates:
         return set()
-    facts = _facts(conn, [candidate.id for candidate in candidates])
+    facts = _facts(conn, [candidate.id for candidate in candidates], now)
     refusals: dict[tuple[DeliveryState, str], list[int]] = {}
     taken = []
     for candidate in candidates:
         row = facts.get(candidate.id)
-        if row is None or not _still_waits(row, candidate, now):
+        if row is None or not _still_waits(row, candidate):
             continue
-        if refusal := _refusal(row, now):
+        if refusal := _refusal(row):
             refusals.setdefault(refusal, []).append(candidate.id)
         else:
             taken.append(candidate)
@@ -111,7 +127,7 @@ def take(conn: sa.Connection, candidates: Sequence[Claimed], now: datetime) -> s
     return {candidate.id for candidate in taken}
 
 
-def _facts(conn: sa.Connection, ids: Sequence[int]) -> Mapping[int, st.AnyRow]:
+def _facts(conn: sa.Connection, ids: Sequence[int], now: datetime) -> Mapping[int, _Facts]:
     """Read by id what decides about these deliveries; rows that another worker holds are left out.
 
     On PostgreSQL the rows that decide are locked before they are read, so that who leaves at this moment either is seen
@@ -127,20 +143,16 @@ def _facts(conn: sa.Connection, ids: Sequence[int]) -> Mapping[int, st.AnyRow]:
             (p.id, [row.subscriber_id for row in held if row.subscriber_id is not None]),
         ):
             conn.execute(sa.select(column).where(st.one_of(column, values)).order_by(column).with_for_update(read=True))
-    return {row.id: row for row in conn.execute(_deciding, {"ids": list(ids)})}
+    return {row[0]: _Facts(*row) for row in st.run(conn, _deciding, ids=list(ids), now=now)}
 
 
-def _still_waits(row: st.AnyRow, candidate: Claimed, now: datetime) -> bool:
+def _still_waits(row: _Facts, candidate: Claimed) -> bool:
     """Whether the row is as the candidate was read: the number of attempts tells whether anybody has had it since."""
-    return bool(
-        row.state in WAITING
-        and row.attempt + 1 == candidate.attempt
-        and row.next_at <= now
-        and row.issue_state == IssueState.SENDING
-    )
+    waits = row.state in WAITING and row.attempt + 1 == candidate.attempt and row.due
+    return waits and row.issue_state == IssueState.SENDING
 
 
-def _refusal(row: st.AnyRow, now: datetime) -> tuple[DeliveryState, str] | None:
+def _refusal(row: _Facts) -> tuple[DeliveryState, str] | None:
     """Say what becomes of a row that must not be sent, None for one that may."""
     if row.subscriber_id is None or row.subscription_state is None:
         return DeliveryState.SUPPRESSED, "erased"
@@ -148,10 +160,10 @@ def _refusal(row: st.AnyRow, now: datetime) -> tuple[DeliveryState, str] | None:
         return DeliveryState.SUPPRESSED, row.subscription_state
     if row.suppressed is not None:
         return DeliveryState.SUPPRESSED, row.suppressed
-    if row.expires_at <= now and row.ambiguous:
+    if row.late and row.ambiguous:
         # It may have reached the reader, and then "expired" would be a lie that sends the articles again.
         return DeliveryState.UNCERTAIN, "not sent again in time, and perhaps sent before"
-    if row.expires_at <= now:
+    if row.late:
         return DeliveryState.EXPIRED, "not sent in time"
     return None
 
@@ -175,8 +187,9 @@ def _move_cursors(conn: sa.Connection, ids: Iterable[int]) -> None:
 # Made once, because they run for every message.
 _deciding = (
     sa.select(
-        *(deliveries.c[name] for name in ("id", "state", "attempt", "ambiguous", "next_at", "expires_at")),
-        deliveries.c.subscriber_id,
+        *(deliveries.c[name] for name in ("id", "state", "attempt", "ambiguous", "subscriber_id")),
+        (deliveries.c.next_at <= st.parameter("now", Instant())).label("due"),
+        (deliveries.c.expires_at <= st.parameter("now", Instant())).label("late"),
         issues.c.state.label("issue_state"),
         subscriptions.c.state.label("subscription_state"),
         suppressions.c.reason.label("suppressed"),
@@ -187,18 +200,20 @@ _deciding = (
     .outerjoin(suppressions, suppressions.c.address_key == subscribers.c.address_key)
     .where(st.one_of(deliveries.c.id, "ids"))
 )
-_MARKED = ("attempt", "epoch", "date_at", "address", "name", "dkim_keys")
-_mark_one = (
+_MARKED = ("id", "attempt", "epoch", "date_at", "address", "name", "dkim_keys")
+_marked = st.given(*(deliveries.c[name] for name in _MARKED))
+_mark_all = (
     sa.update(deliveries)
-    .where(deliveries.c.id == sa.bindparam("_id"))
+    .where(deliveries.c.id == _marked["id"])
     .values(
         state=sa.literal_column(f"'{DeliveryState.SENDING}'"),
-        claimed_at=sa.bindparam("_now"),
-        **{name: sa.bindparam(f"_{name}") for name in _MARKED},
+        claimed_at=st.parameter("now", Instant()),
+        **{name: _marked[name] for name in _MARKED[1:]},
     )
 )
 
 
 def _mark(conn: sa.Connection, taken: Sequence[Claimed], now: datetime) -> None:
-    rows = [{"_id": one.id, "_now": now} | {f"_{name}": getattr(one, name) for name in _MARKED} for one in taken]
-    st.many(conn, _mark_one, rows)
+    if taken:
+        rows = st.as_given([getattr(one, name) for name in _MARKED] for one in taken)
+        st.run(conn, _mark_all, rows=rows, now=now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -120,15 +120,14 @@ def record(conn: sa.Connection, outcomes: Iterable[Recorded], now: datetime) -> 
     Only the worker whose claim still stands may write: a row that another has taken over since stays as it is, and is
     missing from what is returned. Each delivery comes once.
     """
-    by_id = {outcome.delivery_id: outcome for outcome in outcomes}
-    if not by_id:
+    rows = {outcome.delivery_id: _given(outcome, now) for outcome in outcomes}
+    if not rows:
         return set()
-    rows = [row for row in conn.execute(_sending, {"ids": list(by_id)}) if row.epoch == by_id[row.id].epoch]
-    changes = [_change(by_id[row.id], row.ambiguous, now) for row in rows]
-    st.many(conn, _record_one, changes)
-    reached = {change["_id"] for change in changes if change["_state"] in _REACHED}
-    _move_cursors(conn, ((row.subscription_id, row.to_seq) for row in rows if row.id in reached))
-    return {row.id for row in rows}
+    if conn.dialect.name == "postgresql":
+        st.run(conn, _lock, ids=list(rows))
+    written = st.run(conn, _record, rows=st.as_given(rows.values()), unknown=DeliveryState.UNCERTAIN, now=now)
+    _move_cursors(conn, (position for _, state, *position in written if state in _REACHED))
+    return {id_ for id_, *_ in written}
 
 
 def recover(
@@ -257,49 +256,65 @@ def of_person(conn: sa.Connection, subscriber_id: int) -> list[dict[str, Any]]:
     return [dict(row) for row in conn.execute(query.order_by(d.id)).mappings()]
 
 
+def _given(outcome: Recorded, now: datetime) -> tuple[Any, ...]:
+    """Return the new values of a row, in the order of `_outcome`."""
+    waits = outcome.state in WAITING
+    return (
+        outcome.delivery_id,
+        outcome.epoch,
+        outcome.state,
+        outcome.reason,
+        outcome.next_at or now,
+        int(outcome.ambiguous),
+        outcome.attempt.code,
+        outcome.attempt.text,
+        None if waits else now,
+    )
+
+
 # Made once, because they run for every message.
-_sending = (
-    sa.select(*(deliveries.c[name] for name in ("id", "epoch", "ambiguous", "subscription_id", "to_seq")))
-    .where(st.one_of(deliveries.c.id, "ids"), st.among(deliveries.c.state, [DeliveryState.SENDING]))
-    .order_by(deliveries.c.id)  # locked in one order, so that two workers never wait for each other
+_d = deliveries.c
+_lock = (
+    sa.select(_d.id)
+    .where(st.one_of(_d.id, "ids"), st.among(_d.state, [DeliveryState.SENDING]))
+    .order_by(_d.id)  # locked in one order, so that two workers never wait for each other
     .with_for_update()
 )
-_CHANGED = ("state", "reason", "next_at", "ambiguous", "reply_code", "reply_text", "finished_at")
-_record_one = (
-    sa.update(deliveries)
-    .where(deliveries.c.id == sa.bindparam("_id"))
-    .values({name: sa.bindparam(f"_{name}") for name in _CHANGED})
+_outcome = st.given(
+    *(_d.id, _d.epoch, _d.state, _d.reason, _d.next_at, _d.ambiguous, _d.reply_code, _d.reply_text, _d.finished_at)
 )
-
-
+# The second ambiguous attempt is uncertain, whatever was to follow it.
+_worn_out = sa.and_(
+    _outcome["ambiguous"] > 0,
+    st.among(_outcome["state"], WAITING),
+    _d.ambiguous + 1 >= sa.literal_column(str(MOST_AMBIGUOUS)),
+)
+_record = (
+    sa.update(deliveries)
+    .where(_d.id == _outcome["id"], st.among(_d.state, [DeliveryState.SENDING]), _d.epoch == _outcome["epoch"])
+    .values(
+        {name: _outcome[name] for name in ("reason", "next_at", "reply_code", "reply_text")}
+        | {
+            "state": sa.case((_worn_out, st.parameter("unknown", sa.Text())), else_=_outcome["state"]),
+            "ambiguous": _d.ambiguous + _outcome["ambiguous"],
+            "finished_at": sa.case((_worn_out, st.parameter("now", Instant())), else_=_outcome["finished_at"]),
+        }
+    )
+    .returning(_d.id, _d.state, _d.subscription_id, _d.to_seq)
+)
+_reached = st.given(subscriptions.c.id, subscriptions.c.cursor)
 _move_cursor = (
     sa.update(subscriptions)
-    .where(subscriptions.c.id == sa.bindparam("_id"), subscriptions.c.cursor < sa.bindparam("_to_seq"))
-    .values(cursor=sa.bindparam("_to_seq"))
+    .where(subscriptions.c.id == _reached["id"], subscriptions.c.cursor < _reached["cursor"])
+    .values(cursor=_reached["cursor"])
 )
 
 
-def _change(outcome: Recorded, ambiguous: int, now: datetime) -> dict[str, Any]:
-    """Return the new values of a row; the second ambiguous attempt is uncertain in any case."""
-    ambiguous += int(outcome.ambiguous)
-    waits = outcome.state in WAITING
-    worn_out = waits and outcome.ambiguous and ambiguous >= MOST_AMBIGUOUS
-    return {
-        "_id": outcome.delivery_id,
-        "_state": DeliveryState.UNCERTAIN if worn_out else outcome.state,
-        "_reason": outcome.reason,
-        "_next_at": outcome.next_at or now,
-        "_ambiguous": ambiguous,
-        "_reply_code": outcome.attempt.code,
-        "_reply_text": outcome.attempt.text,
-        "_finished_at": None if waits and not worn_out else now,
-    }
-
-
-def _move_cursors(conn: sa.Connection, reached: Iterable[tuple[int | None, int]]) -> None:
-    """Move the cursors of readers forward, never back."""
+def _move_cursors(conn: sa.Connection, reached: Iterable[Sequence[Any]]) -> None:
+    """Move the cursors of readers (subscription or None, sequence number) forward, never back."""
     furthest: dict[int, int] = {}
     for subscription_id, to_seq in reached:
         if subscription_id is not None:
             furthest[subscription_id] = max(to_seq, furthest.get(subscription_id, 0))
-    st.many(conn, _move_cursor, [{"_id": id_, "_to_seq": to_seq} for id_, to_seq in sorted(furthest.items())])
+    if furthest:
+        st.run(conn, _move_cursor, rows=st.as_given(sorted(furthest.items())))

@@ -12,6 +12,14 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeEngine
 
 
+def as_text(moment: datetime) -> str:
+    """Return a moment as SQLite keeps it. Raises ValueError for one without a zone."""
+    if moment.tzinfo is None:
+        raise ValueError(f"naive datetime {moment!r}")
+    # strftime("%Y") does not pad years below 1000 on every platform; isoformat does, so text sorts as time does.
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
 class Instant(sa.types.TypeDecorator[datetime]):
     """An aware UTC moment: `timestamptz` on PostgreSQL, sortable text on SQLite (whose STRICT tables know no dates)."""
 
@@ -28,13 +36,9 @@ class Instant(sa.types.TypeDecorator[datetime]):
         """Refuse naive times: a zone forgotten here is an issue sent at the wrong hour."""
         if value is None:
             return None
-        if value.tzinfo is None:
-            raise ValueError(f"naive datetime {value!r}")
-        value = value.astimezone(UTC)
-        if dialect.name == "postgresql":
-            return value
-        # strftime("%Y") does not pad years below 1000 on every platform; isoformat does, so text sorts as time does.
-        return value.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+        if dialect.name == "postgresql" and value.tzinfo is not None:
+            return value.astimezone(UTC)
+        return as_text(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ANN401, ARG002 - driver type
         """Return aware UTC."""

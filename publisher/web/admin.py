@@ -13,13 +13,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from publisher.config.values import is_loopback, split_listen
+from publisher.errors import NotFoundError, RenderError
 from publisher.mail.inbox import Inbox
-from publisher.web import Parts
+from publisher.model import Format
+from publisher.web import Parts, preview
 from publisher.web.answers import application_of, readiness, slashed
 from publisher.web.chrome import Chrome
 from publisher.web.pages import icon, live
 from publisher.web.security import LOOPBACK, MAIL_POLICY, Guard
-from publisher.web.values import Link, Page, Words, size
+from publisher.web.values import Link, Page, Words, language_name, size
 
 SHOWN = 200
 """Newest messages on the inbox page; the Maildir holds them all."""
@@ -34,6 +36,12 @@ def application(parts: Parts) -> ASGIApp:
         Route("/inbox/", pages.inbox),
         Route("/inbox/{key}", pages.message),
         Route("/inbox/{key}/{view}", pages.message),
+        Route("/preview", slashed),
+        Route("/preview/", pages.previews),
+        Route("/preview/{newsletter}", pages.preview),
+        Route("/preview/{newsletter}/mail", pages.preview_mail),
+        Route("/preview/{newsletter}/state", pages.preview_state),
+        Route("/preview.js", preview.script),
         Route("/style.css", pages.stylesheet),
         Route("/icon.svg", icon),
         Route("/favicon.ico", icon),  # what a browser asks for by itself, beside a mail for example
@@ -49,9 +57,63 @@ def application(parts: Parts) -> ASGIApp:
 class Admin(Chrome):
     """One method a page."""
 
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        self._previews = preview.Previews(parts)
+
     async def start(self, request: Request) -> Response:
         """Lead to the only page there is today."""
         return RedirectResponse("/inbox/", 302)
+
+    async def previews(self, request: Request) -> Response:
+        """Lead to the preview of the first newsletter."""
+        if not self.config.newsletters:
+            raise HTTPException(404)
+        return RedirectResponse(f"/preview/{self.config.newsletters[0].slug}", 302)
+
+    async def preview(self, request: Request) -> Response:
+        """Show the coming mail of a newsletter side by side: as wide as a desk, as a phone, in the dark."""
+        words = self.words(request)
+        gettext = self.parts.renderer.words(words.language).gettext
+        newsletter = preview.named(self.parts, request.path_params["newsletter"])
+        language, format_ = preview.choices(self.parts, request, newsletter)
+        base = f"/preview/{newsletter.slug}"
+        languages = newsletter.languages or self.config.site.languages
+        asked = [(code, Format.HTML) for code in languages] + [(language, Format.TEXT)]
+        tabs = [
+            {
+                "title": gettext("Text") if kind is Format.TEXT else language_name(code),
+                "url": f"{base}?language={code}&format={kind}",
+                "current": (code, kind) == (language, format_),
+            }
+            for code, kind in asked
+        ]
+        try:
+            mail = await asyncio.to_thread(self._previews.mail, newsletter, language, format_)
+            subject = mail.segment.subject
+        except (NotFoundError, RenderError):
+            subject = ""  # the frames say why
+        title = words.pick(newsletter.title)
+        return self.html(
+            "web/preview.html.j2",
+            words,
+            self._page(request, words, title),
+            headers=preview.headers(),
+            heading=title,
+            subject=subject,
+            tabs=tabs,
+            state_url=f"{base}/state",
+            seen=await asyncio.to_thread(self._previews.state, newsletter),
+            frame_url=f"{base}/mail?language={language}&format={format_}",
+        )
+
+    async def preview_mail(self, request: Request) -> Response:
+        """Show the mail itself."""
+        return await preview.frame(self.parts, self._previews, request)
+
+    async def preview_state(self, request: Request) -> Response:
+        """Say whether the mail changed."""
+        return await preview.state(self.parts, self._previews, request)
 
     async def inbox(self, request: Request) -> Response:
         """List the messages, newest first."""
@@ -145,6 +207,10 @@ class Admin(Chrome):
         path = request.url.path
         navigation = [
             Link(title=gettext("Inbox"), url="/inbox/", current=path == "/inbox/"),
+            *(
+                Link(title=gettext("Preview"), url=f"/preview/{one.slug}", current=path.startswith("/preview/"))
+                for one in self.config.newsletters[:1]
+            ),
             Link(title=gettext("Articles"), url=page.home),
         ]
         return replace(page, navigation=navigation, feeds=(), alternates=())
