@@ -71,8 +71,9 @@ class App:
         await self.close()
 
     async def close(self) -> None:
-        """Stop the inbox, end this worker, close the database, free the directory."""
+        """Finish the archives, stop the inbox, end this worker, close the database, free the directory."""
         try:
+            await self.publishing.finish()
             await self.shared.announcer.close()
             await self.sending.close()
         finally:

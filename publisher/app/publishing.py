@@ -32,6 +32,9 @@ class Publishing(Stories):
         self._building = asyncio.Lock()
         # What the last process stored may not have reached the files, and the configuration may be another one.
         self._feeds_due = True
+        self._archiving: asyncio.Task[None] | None = None
+        # Files may have been lost while nobody looked.
+        self._archives_doubted = True
 
     async def collect(
         self, names: Sequence[str] = (), *, wait: bool = True, progress: Progress = silent
@@ -104,6 +107,7 @@ class Publishing(Stories):
 
     def _feeds_exist(self) -> bool:
         home = feeds.folder(self.config)
+        # Those of authors are there or not as their articles are; the next build knows.
         return all((home / spec.file("atom")).exists() for spec in feeds.feeds_of(self.config))
 
     async def release_due(self) -> int:
@@ -133,6 +137,9 @@ class Publishing(Stories):
             self._feeds_due = self._feeds_due or (due and bool(names)) or bool(report.failed)
         for failure in (*report.failed, *report.left_out):
             log.error("feed problem", feed=failure.path, reason=failure.reason)
+        # What is touched in the archives follows at once; the rest of a large one while nobody waits for it.
+        if await self._archive() and (self._archiving is None or self._archiving.done()):
+            self._archiving = asyncio.create_task(self._keep_archiving())
         return {
             "built": list(report.built),
             "changed": list(report.changed),
@@ -140,6 +147,30 @@ class Publishing(Stories):
             "removed": list(report.removed),
             "problems": [{"path": s.path, "reason": s.reason} for s in (*report.failed, *report.left_out)],
         }
+
+    async def _archive(self) -> bool:
+        """Build a part of the archives; return whether there is more to do."""
+        async with self._building:
+            thorough, self._archives_doubted = self._archives_doubted, False
+            report = await asyncio.to_thread(feeds.archive, self.database, self.config, now(), thorough=thorough)
+        for failure in (*report.failed, *report.left_out):
+            log.error("archive problem", feed=failure.path, reason=failure.reason)
+        if report.changed:
+            await self.shared.announcer.look()
+        return report.pending
+
+    async def _keep_archiving(self) -> None:
+        """Build the rest of the archives, a part at a time: what is new is built in between."""
+        try:
+            while not self.shared.stop.is_set() and await self._archive():
+                pass
+        except (StoreError, BusyError, OSError) as error:  # what is left is stored, and the next build goes on with it
+            log.warning("archives are not finished", reason=str(error))
+
+    async def finish(self) -> None:
+        """Wait until the archives are as they should be, or the publication is told to stop."""
+        if self._archiving is not None:
+            await self._archiving
 
     async def release(
         self, refs: Sequence[str], *, source: str | None = None, progress: Progress = silent

@@ -314,6 +314,8 @@ class Web(Table):
     """A folder whose files are served under /media/, for pictures that articles have nowhere else."""
     hubs: tuple[Annotated[Url, Field(min_length=1)], ...] = ()
     """WebSub hubs that feeds name and that are told when a feed changed."""
+    author_feeds: bool = Field(default=True, strict=True)
+    """Whether each author of a visible article has a feed."""
     feed_polls_per_hour: int = Field(default=60, ge=0, strict=True)
     """Downloads of one feed by one client address in an hour before it is told to wait; 0: no limit."""
     trusted_proxies: tuple[Annotated[str, AfterValidator(values.network)], ...] = ("127.0.0.1", "::1")

@@ -2,52 +2,48 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from publisher.config import Config, in_language
 from publisher.errors import NotFoundError
-from publisher.feeds import incremental, limits, newsletters, opml, write
-from publisher.feeds.around import NOTHING, Around, Tombstone, recent
-from publisher.feeds.build import atom, rss
-from publisher.feeds.entry import Entry, entry_id, entry_of
-from publisher.feeds.jsonfeed import jsonfeed
-from publisher.feeds.spec import FORMATS, MEDIA_TYPES, NEWSLETTER_PREFIX, FeedSpec, Format, feed_id, feeds_of
-from publisher.model import Article, Skipped
+from publisher.feeds import archives, authors, incremental, limits, newsletters, opml, write
+from publisher.feeds.archives import ArchivesReport
+from publisher.feeds.around import Tombstone
+from publisher.feeds.authors import all_feeds
+from publisher.feeds.documents import BUILDERS, Built, build_feed, documents
+from publisher.feeds.entry import entry_id
+from publisher.feeds.places import folder, lasting_id, selected
+from publisher.feeds.shelf import Shelf
+from publisher.feeds.spec import FORMATS, MEDIA_TYPES, NEWSLETTER_PREFIX, FeedSpec, Format, feeds_of
+from publisher.model import Skipped
 from publisher.store import articles as stored_articles
 from publisher.store import feed_files, feed_states
+from publisher.store.articles import Place
 from publisher.store.database import Connection, Database
 from publisher.store.feed_files import FeedFile
 from publisher.store.feed_states import FeedState
 
 __all__ = [
+    "BUILDERS",
     "FORMATS",
     "MEDIA_TYPES",
+    "ArchivesReport",
     "Built",
     "FeedSpec",
     "FeedsReport",
     "Format",
+    "all_feeds",
+    "archive",
     "build_feed",
     "feeds_of",
     "folder",
     "publish",
 ]
-
-BUILDERS = {"rss": rss, "atom": atom, "json": jsonfeed}
-
-# A clock set back by less keeps the order of changes; one that was further ahead was wrong, and so were its times.
-_CLOCK_DRIFT = timedelta(hours=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Built:
-    """A feed in bytes: its documents by file name, and the articles that could not be shown."""
-
-    files: Mapping[str, bytes]
-    left_out: tuple[Skipped, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +62,6 @@ class FeedsReport:
     """Feeds that could not be built or written; their last good files are still there."""
 
 
-def folder(config: Config) -> Path:
-    """Return where the feed files are; `site/` can be served by any web server as it is."""
-    return config.data_dir / "site" / "feeds"
-
-
 def publish(db: Database, config: Config, now: datetime, *, only: Iterable[str] | None = None) -> FeedsReport:
     """Build the feeds that may have changed, or those named in `only` in any case; write files whose bytes changed.
 
@@ -78,21 +69,30 @@ def publish(db: Database, config: Config, now: datetime, *, only: Iterable[str] 
     the process was restarted, or killed between storing and building. Raises NotFoundError when `only` names a feed
     that does not exist.
     """
-    specs = feeds_of(config)
+    if config.web.author_feeds:
+        _meet_authors(db, config)
+    specs = db.read(partial(all_feeds, config=config))
     chosen = specs if only is None else _named(specs, only)
     found = db.read(partial(_look, specs=chosen, config=config))
     known, done, states = found.files, list[FeedsReport](), list[FeedState]()
+    shelf = Shelf(db, config)
     for spec in chosen:
         fingerprint, state = found.fingerprints[spec.slug], found.states.get(spec.slug)
         due = only is not None or incremental.is_due(spec, state, fingerprint, found.news, now)
         try:
             if not due and state is not None and _intact(config, spec, known):
                 done.append(FeedsReport(unchanged=tuple(spec.file(form) for form in FORMATS)))
-                next_at = state.next_at
+                shows = _Shows(state.next_at, state.oldest_at)
             else:
-                report, next_at = _publish_one(db, config, spec, known, now)
+                report, shows = _publish_one(db, config, spec, known, shelf, now)
                 done.append(report)
-            fresh = FeedState(feed=spec.slug, fingerprint=fingerprint, changed=found.news.changed, next_at=next_at)
+            fresh = FeedState(
+                feed=spec.slug,
+                fingerprint=fingerprint,
+                changed=found.news.changed,
+                next_at=shows.next_at,
+                oldest_at=shows.oldest_at,
+            )
             if fresh != state:
                 states.append(fresh)
         except Exception as error:  # noqa: BLE001 - whatever fails in one feed, the others are built and it stays as it was (FR-X3, J19)
@@ -104,6 +104,30 @@ def publish(db: Database, config: Config, now: datetime, *, only: Iterable[str] 
         done.append(_publish_list(db, config, specs, known.get(opml.FILE), now))
         done.append(FeedsReport(removed=_remove_others(folder(config), specs)))
     return _joined(done)
+
+
+def archive(db: Database, config: Config, now: datetime, *, thorough: bool = False) -> ArchivesReport:
+    """Bring the archives of the feeds up to date, as much of it as one run may do: to be called after `publish`.
+
+    An article is live before its archive is touched, and building all of a large one is nothing that others wait for.
+    `thorough`: look also whether all documents lie there as they were written.
+    """
+    specs = db.read(partial(all_feeds, config=config))
+    archives.remove_others(config, specs)
+    return archives.archive(db, config, specs, now, thorough=thorough)
+
+
+def _meet_authors(db: Database, config: Config) -> None:
+    """Give authors that came their feeds, and take them from those that have no article left."""
+    specs = db.read(partial(all_feeds, config=config))
+
+    def look(conn: Connection) -> authors.Changes:
+        states = feed_states.listing(conn)
+        following = [states[spec.slug].changed for spec in specs if spec.slug in states]
+        return authors.look(conn, incremental.news(conn, min(following, default=0)), is_new=not following)
+
+    if changes := db.read(look):
+        db.write(lambda conn: authors.follow(conn, changes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,71 +161,38 @@ def _intact(config: Config, spec: FeedSpec, known: Mapping[str, FeedFile]) -> bo
     return all(file is not None and write.intact(path, file.modified_at) for path, file in files)
 
 
-def build_feed(
-    spec: FeedSpec, lasting_id: str, articles: Iterable[Article], config: Config, withdrawn: Sequence[Tombstone] = ()
-) -> Built:
-    """Return a feed in all its formats, newest article first, ties by id (FR-X7), and say which were taken back.
+@dataclass(frozen=True, slots=True)
+class _Shows:
+    """What a feed was found to show."""
 
-    An article that cannot be shown is left out of every format and named. Raises what the builder raised when the
-    feed cannot be built even without such articles.
-    """
-    left_out: list[Skipped] = []
-    entries: list[Entry] = []
-    for article in articles:
-        try:
-            entries.append(entry_of(article, spec, config))
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with one article must not cost the feed (FR-X3)
-            left_out.append(Skipped(f"{spec.slug}: {article.guid}", f"{type(error).__name__}: {error}"))
-    entries.sort(key=lambda entry: entry.id)
-    entries.sort(key=lambda entry: entry.published_at, reverse=True)
-    around = Around(tombstones=recent(withdrawn, [entry.updated_at for entry in entries]))
-    try:
-        files = _documents(spec, lasting_id, entries, around)
-    except Exception:  # noqa: BLE001 - look for the article that did it; raised again below when it is none (FR-X3)
-        bad = {entry.id: reason for entry in entries if (reason := _fault(spec, lasting_id, entry))}
-        left_out += [Skipped(f"{spec.slug}: {guid}", reason) for guid, reason in bad.items()]
-        files = _documents(spec, lasting_id, [entry for entry in entries if entry.id not in bad], around)
-    return Built(files, tuple(left_out))
-
-
-def _documents(spec: FeedSpec, lasting_id: str, entries: list[Entry], around: Around = NOTHING) -> Mapping[str, bytes]:
-    def write_all(shown: Sequence[Entry]) -> dict[str, bytes]:
-        return {spec.file(form): BUILDERS[form](spec, lasting_id, shown, around) for form in FORMATS}
-
-    return limits.fitted(entries, spec.max_bytes, write_all)
-
-
-def _fault(spec: FeedSpec, lasting_id: str, entry: Entry) -> str:
-    """Return why this entry cannot be shown, tried alone; empty when it can."""
-    try:
-        _documents(spec, lasting_id, [entry])
-    except Exception as error:  # noqa: BLE001 - the reason is the result
-        return f"{type(error).__name__}: {error}"
-    return ""
+    next_at: datetime | None
+    """When it will show something else, though no article changes."""
+    oldest_at: datetime | None
 
 
 def _publish_one(
-    db: Database, config: Config, spec: FeedSpec, known: Mapping[str, FeedFile], now: datetime
-) -> tuple[FeedsReport, datetime | None]:
-    """Build and write a feed; return also when it will show something else, though no article changes."""
+    db: Database, config: Config, spec: FeedSpec, known: Mapping[str, FeedFile], shelf: Shelf, now: datetime
+) -> tuple[FeedsReport, _Shows]:
+    """Build and write a feed."""
     next_at = None
-    lasting_id = _lasting_id(config, spec, known)
+    feed_id = lasting_id(config, spec, known)
     if spec.kind == "newsletter":
-        built = _of_issues(db, config, spec, lasting_id)
+        built = _of_issues(db, config, spec, feed_id)
     else:
         # The store holds back what is dated ahead; no reader can cope with it, so no slip gets through (FR-X8).
-        articles = _articles(db, spec)
-        next_at = min((article.published_at for article in articles if article.published_at > now), default=None)
-        due = [article for article in articles if article.published_at <= now]
-        built = build_feed(spec, lasting_id, due, config, db.read(partial(_withdrawn, spec=spec)))
+        places, older = _places(db, spec)
+        next_at = min((place.published_at for place in places if place.published_at > now), default=None)
+        due = shelf.articles([place for place in places if place.published_at <= now])
+        withdrawn = db.read(partial(_withdrawn, spec=spec))
+        built = build_feed(spec, feed_id, due, config, withdrawn, older=older, entry=shelf.entry)
 
     changed, unchanged, to_record = [], [], []
     for name, body in built.files.items():
-        fresh = FeedFile(name=name, feed=spec.slug, feed_id=lasting_id, etag=write.etag_of(body), modified_at=now)
+        fresh = FeedFile(name=name, feed=spec.slug, feed_id=feed_id, etag=write.etag_of(body), modified_at=now)
         file = _remembered(known.get(name), fresh)
         if file != known.get(name):
             to_record.append(file)
-        if _on_disk(folder(config) / name, body, file.modified_at):
+        if file == known.get(name) and write.intact(folder(config) / name, file.modified_at):
             unchanged.append(name)
         else:
             changed.append(file)
@@ -215,56 +206,44 @@ def _publish_one(
         unchanged=tuple(unchanged),
         left_out=built.left_out,
     )
-    return report, next_at
+    return report, _Shows(next_at, built.oldest_at)
 
 
-def _of_issues(db: Database, config: Config, spec: FeedSpec, lasting_id: str) -> Built:
+def _of_issues(db: Database, config: Config, spec: FeedSpec, feed_id: str) -> Built:
     """Return the feed of a newsletter: its sent issues, newest first."""
     sent = db.read(lambda conn: newsletters.sent_issues(conn, _newsletter(spec), spec.language, spec.limit))
     entries = [newsletters.entry_of_issue(issue, page, spec, config) for issue, page in sent]
     entries.sort(key=lambda entry: (entry.published_at, entry.id), reverse=True)
-    return Built(_documents(spec, lasting_id, entries), ())
+    return Built(limits.fitted(entries, spec.max_bytes, partial(documents, spec, feed_id)), ())
 
 
 def _newsletter(spec: FeedSpec) -> str:
     return spec.slug.removeprefix(NEWSLETTER_PREFIX)
 
 
-def _articles(db: Database, spec: FeedSpec) -> Sequence[Article]:
-    """Return what the feed shows, newest first: more is read only while all that was read is young (FR-X9)."""
+def _places(db: Database, spec: FeedSpec) -> tuple[Sequence[Place], list[datetime]]:
+    """Return where the articles stand that the feed shows, newest first, and when the next older were published.
+
+    More is looked at only while all that was looked at is young (FR-X9).
+    """
     # An entry is never smaller than this many bytes, so more rows could not be shown, whatever the window says.
     most = max(spec.limit, spec.max_bytes // 256)
     number = spec.limit + 1
     while True:
-        articles = db.read(partial(_newest, spec=spec, number=number))
-        shown = limits.chosen(articles, spec.limit, spec.window)
-        if len(shown) < number or len(articles) < number or number >= most:
-            return shown
+        places = db.read(partial(_newest, spec=spec, number=number))
+        shown = limits.chosen(places, spec.limit, spec.window)
+        if len(shown) < number or len(places) < number or number >= most:
+            return shown, [place.published_at for place in places[len(shown) :]]
         number = min(number * 4, most)
 
 
+def _newest(conn: Connection, spec: FeedSpec, number: int) -> list[Place]:
+    return stored_articles.places(conn, limit=number, **selected(spec))
+
+
 def _withdrawn(conn: Connection, spec: FeedSpec) -> list[Tombstone]:
-    selection = spec.selection
-    found = stored_articles.withdrawn(
-        conn,
-        categories=selection.categories,
-        languages=selection.languages,
-        authors=selection.authors,
-        sources=selection.sources,
-    )
+    found = stored_articles.withdrawn(conn, **selected(spec))
     return [Tombstone(entry_id(guid), when.astimezone(UTC).replace(microsecond=0)) for guid, when in found]
-
-
-def _newest(conn: Connection, spec: FeedSpec, number: int) -> list[Article]:
-    selection = spec.selection
-    return stored_articles.for_feed(
-        conn,
-        categories=selection.categories,
-        languages=selection.languages,
-        authors=selection.authors,
-        sources=selection.sources,
-        limit=number,
-    )
 
 
 def _publish_list(
@@ -292,24 +271,10 @@ def _remember(conn: Connection, files: Iterable[FeedFile]) -> None:
 
 
 def _remembered(before: FeedFile | None, file: FeedFile) -> FeedFile:
-    """Return what to remember of a file: the time it has when the bytes are the same, else a later one (FR-H4).
-
-    Later by the seconds that HTTP counts in: nginx tells bytes apart by second and size.
-    """
-    if before is None:
-        return file
-    if before.etag == file.etag:
+    """Return what to remember of a file: the time it has when the bytes are the same, else a later one (FR-H4)."""
+    if before is not None and before.etag == file.etag:
         return replace(file, modified_at=before.modified_at)
-    next_second = before.modified_at.replace(microsecond=0) + timedelta(seconds=1)
-    if file.modified_at < next_second and before.modified_at < file.modified_at + _CLOCK_DRIFT:
-        return replace(file, modified_at=next_second)
-    return file
-
-
-def _lasting_id(config: Config, spec: FeedSpec, known: Mapping[str, FeedFile]) -> str:
-    """Return the id the feed got when it was first built, under this slug or one it had before (FR-X6)."""
-    ids = {file.feed: file.feed_id for file in known.values()}
-    return next((ids[slug] for slug in (spec.slug, *spec.former) if slug in ids), feed_id(config, spec.slug))
+    return replace(file, modified_at=write.later(before.modified_at if before else None, file.modified_at))
 
 
 def _on_disk(path: Path, body: bytes, modified_at: datetime) -> bool:
@@ -331,12 +296,15 @@ def _named(specs: tuple[FeedSpec, ...], only: Iterable[str]) -> tuple[FeedSpec, 
 
 
 def _remove_others(feeds: Path, specs: tuple[FeedSpec, ...]) -> tuple[str, ...]:
-    """Remove files of feeds that are not configured: they would be served for ever and never change."""
+    """Remove files of feeds that are no more: they would be served for ever and never change."""
     wanted = {spec.file(form) for spec in specs for form in FORMATS}
-    removed = sorted(path for form in FORMATS for path in feeds.glob(f"*.{form}") if path.name not in wanted)
-    for path in removed:
-        write.remove(path)
-    return tuple(path.name for path in removed)
+    endings = tuple(f".{form}" for form in FORMATS)
+    with os.scandir(feeds) as found:
+        names = [entry.name for entry in found]
+    removed = sorted(name for name in names if name.endswith(endings) and name not in wanted and name[0] != ".")
+    for name in removed:
+        write.remove(feeds / name)
+    return tuple(removed)
 
 
 def _joined(reports: list[FeedsReport]) -> FeedsReport:

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 
 from publisher.config import Config
 from publisher.feeds import hub
+from publisher.feeds.authors import all_feeds
 from publisher.feeds.routes import NOWHERE, Routes, routes_of
-from publisher.feeds.spec import feeds_of
 from publisher.http import Fetcher
-from publisher.store import feed_files, hub_pings
+from publisher.store import feed_files, feed_months, hub_pings
 from publisher.store.database import Connection, Database
 
 _LONGEST_WAIT = timedelta(hours=1)
@@ -32,10 +32,13 @@ class Announcer:
 
     async def look(self) -> None:
         """Learn which feeds there are, were, and are called otherwise now."""
-        slugs = await self._database.aread(feed_files.slugs)
-        routes = routes_of(feeds_of(self._config), slugs, self._config.web.hubs)
+        routes = await self._database.aread(self._routes_now)
         if routes != self.routes:  # else what doors made of them stays good
             self.routes = routes
+
+    def _routes_now(self, conn: Connection) -> Routes:
+        specs = all_feeds(conn, self._config)
+        return routes_of(specs, feed_files.slugs(conn), self._config.web.hubs, feed_months.newest(conn))
 
     async def published(self, changed: Iterable[str]) -> None:
         """Note that these files have new bytes, and that they are live; the first time, look at all of them.

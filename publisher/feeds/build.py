@@ -85,7 +85,9 @@ class FeedExtension(BaseExtension):
 
     def extend_ns(self) -> dict[str, str]:
         """Declare only what this format uses: a namespace without elements is noise to validators."""
-        spaces = {"media": MEDIA} if self.form == "atom" else {"dc": DC, "media": MEDIA, "sy": SY}
+        spaces = {"media": MEDIA} if self.form == "atom" else {"dc": DC, "media": MEDIA}
+        if self.form == "rss" and not self.around.own:
+            spaces["sy"] = SY
         if self.around.archive:
             spaces["fh"] = FH
         if self.around.tombstones and self.form == "atom":
@@ -100,9 +102,10 @@ class FeedExtension(BaseExtension):
         if self.entries:
             _child(channel, "lastBuildDate", rfc822(updated_at(self.entries, self.around)))
             _child(channel, "pubDate", rfc822(max(entry.published_at for entry in self.entries)))
-        # The same pace as ttl and Cache-Control. feedgen's own extension misspells both (D8).
-        _child(channel, f"{{{SY}}}updatePeriod", "hourly")
-        _child(channel, f"{{{SY}}}updateFrequency", str(round(3600 / REFRESH.total_seconds())))
+        if not self.around.own:
+            # The same pace as ttl and Cache-Control. feedgen's own extension misspells both (D8).
+            _child(channel, f"{{{SY}}}updatePeriod", "hourly")
+            _child(channel, f"{{{SY}}}updateFrequency", str(round(3600 / REFRESH.total_seconds())))
         if self.around.archive:
             etree.SubElement(channel, f"{{{FH}}}archive")
         for rel, href in self.links():  # feedgen writes rel=self and drops every other link (D3)
@@ -190,9 +193,12 @@ def _generator(spec: FeedSpec, feed_id: str, entries: Sequence[Entry], form: For
     generator.language(spec.language)
     generator.updated(updated_at(entries, around))
     generator.author({"name": spec.publication, "uri": spec.publication_url})
-    generator.generator(GENERATOR if form == "atom" else f"{GENERATOR} {__version__}", version=__version__)
+    if around.own:  # another version of the program, or another pace, must not change what is closed for good
+        generator.generator(GENERATOR)
+    else:
+        generator.generator(GENERATOR if form == "atom" else f"{GENERATOR} {__version__}", version=__version__)
+        generator.ttl(int(REFRESH.total_seconds()) // 60)
     generator.docs("https://www.rssboard.org/rss-specification")
-    generator.ttl(int(REFRESH.total_seconds()) // 60)
     if spec.logo and form == "atom":
         generator.logo(spec.logo)
     elif spec.logo and PurePosixPath(urlsplit(spec.logo).path).suffix.lower() in (".gif", ".jpg", ".jpeg", ".png"):

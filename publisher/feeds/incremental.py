@@ -13,7 +13,7 @@ from publisher.feeds.spec import FeedSpec
 from publisher.store import feed_states
 from publisher.store.database import Connection
 from publisher.store.feed_states import FeedState, Touched
-from publisher.store.numbering import last_change, last_move
+from publisher.store.numbering import forgotten, last_change
 
 FORMAT = 1
 """To be raised whenever the same articles give other bytes: then every feed is built once more."""
@@ -28,17 +28,17 @@ class News:
 
     changed: int
     """The number of the last change."""
-    moved: int
-    """The number of the last change by which an article may have left a feed without a trace."""
+    forgotten: int
+    """The number up to which no trace is left of where articles stood before they left a feed."""
     touched: Sequence[Touched] | None
-    """The articles that changed, None when they are too many to look at each."""
+    """The articles that changed, as they are and as they were, None when they are too many to look at each."""
 
 
 def news(conn: Connection, after: int) -> News:
     """Return what happened after the change with this number."""
     changed = last_change(conn)
     touched = feed_states.touched(conn, after, limit=MANY) if changed > after else []
-    return News(changed=changed, moved=last_move(conn), touched=touched)
+    return News(changed=changed, forgotten=forgotten(conn), touched=touched)
 
 
 def is_due(spec: FeedSpec, state: FeedState | None, fingerprint: str, news: News, now: datetime) -> bool:
@@ -47,7 +47,7 @@ def is_due(spec: FeedSpec, state: FeedState | None, fingerprint: str, news: News
         return True
     if state.changed >= news.changed or spec.kind == "newsletter":
         return False
-    if state.changed < news.moved or news.touched is None:
+    if state.changed < news.forgotten or news.touched is None:
         return True
     return any(takes(spec.selection, article) for article in news.touched)
 
@@ -66,7 +66,12 @@ def takes(selection: Selection, article: Touched) -> bool:
 
 def common(config: Config) -> str:
     """Return what decides the bytes of all feeds: the program, and the settings that entries are made with."""
-    return repr((FORMAT, __version__, config.site, config.categories, config.web.public_url))
+    return _hash(repr((FORMAT, __version__, config.site, config.categories, config.web.public_url)))
+
+
+def common_of_archives(config: Config) -> str:
+    """Return the same of archive documents, which say nothing of the program's version: it would change them all."""
+    return _hash(repr((FORMAT, config.site, config.categories, config.web.public_url)))
 
 
 def fingerprint(spec: FeedSpec, common: str, more: str = "") -> str:
@@ -74,4 +79,8 @@ def fingerprint(spec: FeedSpec, common: str, more: str = "") -> str:
 
     `more` stands for entries that are no articles.
     """
-    return sha256(f"{common}\n{spec!r}\n{more}".encode()).hexdigest()[:32]
+    return _hash(f"{common}\n{spec!r}\n{more}")
+
+
+def _hash(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:32]

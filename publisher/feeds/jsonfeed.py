@@ -32,7 +32,8 @@ def jsonfeed(spec: FeedSpec, feed_id: str, entries: Sequence[Entry], around: Aro
         "authors": [{"name": spec.publication, "url": spec.publication_url}],
         "icon": spec.logo,
         "hubs": [] if around.own else [{"type": "WebSub", "url": hub} for hub in spec.hubs],
-        "_publisher": {"id": feed_id, "generator": f"Publisher {__version__}"},
+        # Another version of the program must not change what is closed for good.
+        "_publisher": {"id": feed_id, "generator": "Publisher" if around.own else f"Publisher {__version__}"},
         "items": [_item(entry, spec) for entry in entries],
     }
     return json.dumps(_without_empty(document), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"

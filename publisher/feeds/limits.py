@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import TypeVar
 from xml.sax.saxutils import escape
 
 from publisher.feeds.entry import Entry
 from publisher.model import Article
+from publisher.store.articles import Place
+
+Dated = TypeVar("Dated", Article, Place)
 
 
-def chosen(articles: Sequence[Article], limit: int, window: timedelta) -> Sequence[Article]:
+def chosen(articles: Sequence[Dated], limit: int, window: timedelta) -> Sequence[Dated]:
     """Return the articles a feed shows: the `limit` newest and all published in the window.
 
     `articles` come newest first. The window is counted back from the newest change among the articles shown, never

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from publisher.feeds.spec import FORMATS, FeedSpec
 
@@ -20,14 +21,26 @@ class Routes:
     """Former slug → address of the feed now, without the dot and the format."""
     gone: frozenset[str] = frozenset()
     """Slugs of feeds that were once published and are no more."""
+    unfinished: frozenset[str] = frozenset()
+    """Names of the archive documents whose month goes on: `all/2026-11.rss`. The others hardly ever change."""
+    specs: tuple[FeedSpec, ...] = ()
+    """The feeds themselves."""
 
 
 NOWHERE = Routes()
 """Of a publication without feeds."""
 
 
-def routes_of(specs: Iterable[FeedSpec], published: Iterable[str], hubs: Iterable[str] = ()) -> Routes:
-    """Return the routes of the feeds in `specs`; `published` are the slugs of all that ever had a file."""
+def routes_of(
+    specs: Iterable[FeedSpec],
+    published: Iterable[str],
+    hubs: Iterable[str] = (),
+    open_months: Mapping[str, str] = MappingProxyType({}),
+) -> Routes:
+    """Return the routes of the feeds in `specs`.
+
+    `published` are the slugs of all that ever had a file, `open_months` says up to which month archives go.
+    """
     specs, hubs = tuple(specs), tuple(hubs)
     now = {spec.slug for spec in specs}
     moved = {old: spec.base_url for spec in specs for old in spec.former if old not in now}
@@ -36,6 +49,8 @@ def routes_of(specs: Iterable[FeedSpec], published: Iterable[str], hubs: Iterabl
         links={spec.file(form): _links(spec.url(form), hubs, spec.base_url) for spec in specs for form in FORMATS},
         moved=moved,
         gone=frozenset(published) - now - moved.keys(),
+        unfinished=frozenset(f"{slug}/{month}.{form}" for slug, month in open_months.items() for form in FORMATS),
+        specs=specs,
     )
 
 

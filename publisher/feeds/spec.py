@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -29,6 +29,7 @@ REFRESH = timedelta(minutes=15)
 """How often a reader should look: the same in ttl, sy:* and Cache-Control, because readers take the longest (FR-H6)."""
 
 NEWSLETTER_PREFIX = "newsletter-"
+AUTHOR_PREFIX = "author-"
 
 DEFAULT_LIMIT = 50
 DEFAULT_WINDOW = timedelta(days=7)
@@ -77,6 +78,19 @@ class FeedSpec:
         """Return its address in one format."""
         return f"{self.base_url}.{form}"
 
+    @property
+    def is_archived(self) -> bool:
+        """Whether older articles are kept in archive documents.
+
+        Not those of an author: they are in the archive of everything, and a document for each author and month would
+        be a million files. Nor issues: their page lists them all.
+        """
+        return self.kind not in ("author", "newsletter")
+
+    def archive_url(self, month: str) -> str:
+        """Return the address of an archive document without the dot and the format."""
+        return f"{self.base_url}/{month}"
+
 
 def domain(config: Config) -> str:
     """Return the host name of the publication, the authority behind its lasting ids."""
@@ -88,16 +102,19 @@ def feed_id(config: Config, slug: str) -> str:
     return uuid.uuid5(uuid.NAMESPACE_URL, f"tag:{domain(config)},feeds/{slug}").urn
 
 
-def feeds_of(config: Config) -> tuple[FeedSpec, ...]:
-    """Return every feed: all, one per category, one per language, then the configured ones.
+def feeds_of(config: Config, authors: Iterable[tuple[str, str, str]] = ()) -> tuple[FeedSpec, ...]:
+    """Return every feed: all, one per category, language and newsletter, the configured ones, one per author.
 
-    A configured feed with the slug of a built-in one takes its place. Every slug is there once.
+    `authors` are slugs, names and casefolded names: whoever writes for the publication is in no configuration.
+    Every slug is there once: the loader refuses a configured feed that has the slug of a built-in one.
     """
     specs: dict[str, FeedSpec] = {}
     for spec in _built_in(config):
         specs.setdefault(spec.slug, spec)  # `all` stays `all`, even if a category is called so
     for feed in config.feeds:
         specs[feed.slug] = _configured(config, feed)
+    for slug, name, key in authors:
+        specs.setdefault(slug, _author(config, slug, name, key))
     return tuple(specs.values())
 
 
@@ -112,6 +129,13 @@ def _built_in(config: Config) -> Iterator[FeedSpec]:
         yield _spec(config, slug, "language", language=language, name=name, selection=Selection(languages=(language,)))
     for newsletter in config.newsletters:
         yield _newsletter(config, newsletter)
+
+
+def _author(config: Config, slug: str, name: str, key: str) -> FeedSpec:
+    language = config.site.default_language
+    selection = Selection(authors=(key,))
+    page = links.feed_page(config, slug)
+    return _spec(config, slug, "author", language=language, name=name, selection=selection, page_url=page)
 
 
 def _newsletter(config: Config, newsletter: Newsletter) -> FeedSpec:

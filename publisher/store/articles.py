@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -104,6 +105,85 @@ def for_feed(
     probe = _frequent(conn, categories, authors)
     query = _select(categories, languages, authors, sources, probe=probe).where(st.among(articles.c.state, VISIBLE))
     return load(conn, query.order_by(*_NEWEST_FIRST).limit(limit))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an article stands in the order of feeds, without the article."""
+
+    id: int
+    changed: int
+    """Number of its last change: with the same number it is the same article."""
+    published_at: datetime
+    updated_at: datetime
+
+
+def places(
+    conn: sa.Connection,
+    *,
+    categories: Iterable[str] = (),
+    languages: Iterable[str] = (),
+    authors: Iterable[str] = (),
+    sources: Iterable[str] = (),
+    limit: int,
+) -> list[Place]:
+    """Return where the articles stand that `for_feed` would return, in its order."""
+    categories, authors = list(categories), list(authors)
+    query = _select(categories, languages, authors, sources, probe=_frequent(conn, categories, authors))
+    return _places(conn, query.where(st.among(articles.c.state, VISIBLE)).order_by(*_NEWEST_FIRST).limit(limit))
+
+
+def places_between(
+    conn: sa.Connection,
+    since: datetime,
+    before: datetime,
+    *,
+    categories: Iterable[str] = (),
+    languages: Iterable[str] = (),
+    authors: Iterable[str] = (),
+    sources: Iterable[str] = (),
+) -> list[Place]:
+    """Return where all visible articles stand that were published in [since, before); filters and order as there."""
+    a = articles.c
+    query = _select(categories, languages, authors, sources, probe=True)
+    visible = query.where(st.among(a.state, VISIBLE), a.published_at >= since, a.published_at < before)
+    return _places(conn, visible.order_by(*_NEWEST_FIRST))
+
+
+def months(
+    conn: sa.Connection,
+    after: int,
+    *,
+    categories: Iterable[str] = (),
+    languages: Iterable[str] = (),
+    authors: Iterable[str] = (),
+    sources: Iterable[str] = (),
+) -> dict[str, bool]:
+    """Return the UTC months (`2026-10`) of the articles that changed after the change with this number.
+
+    The value says whether one of them is visible. Filters as in `for_feed`.
+    """
+    a = articles.c
+    if conn.dialect.name == "postgresql":
+        month = sa.func.to_char(sa.func.timezone("UTC", a.published_at), "YYYY-MM")
+    else:
+        month = sa.func.substr(a.published_at, 1, 7, type_=sa.Text)
+    visible = sa.func.max(sa.case((st.among(a.state, VISIBLE), 1), else_=0))
+    few = after > 0  # else all of them: then it is cheaper to begin with those that a category has
+    query = _select(categories, languages, authors, sources, probe=few).where(a.changed > after)
+    found = query.with_only_columns(month.label("month"), visible.label("visible")).group_by(sa.text("month"))
+    return {row.month: bool(row.visible) for row in conn.execute(found)}
+
+
+def by_ids(conn: sa.Connection, ids: Iterable[int]) -> dict[int, Article]:
+    """Return the articles with these ids, in any state."""
+    return {article.id: article for article in load(conn, sa.select(articles).where(st.one_of(articles.c.id, ids)))}
+
+
+def _places(conn: sa.Connection, query: sa.Select[Any]) -> list[Place]:
+    a = articles.c
+    rows = conn.execute(query.with_only_columns(a.id, a.changed, a.published_at, a.updated_at))
+    return [Place(row.id, row.changed, row.published_at, row.updated_at) for row in rows]
 
 
 def withdrawn(

@@ -26,7 +26,16 @@ from publisher.store import statements as st
 from publisher.store import stories
 from publisher.store.article_values import attach, columns_of, ref_of
 from publisher.store.numbering import current_seq, number_changes, number_visible
-from publisher.store.tables import Instant, Words, article_authors, article_categories, article_keys, articles, sources
+from publisher.store.tables import (
+    Instant,
+    Words,
+    article_authors,
+    article_categories,
+    article_keys,
+    article_traces,
+    articles,
+    sources,
+)
 
 _RECENT = timedelta(days=30)  # what a source's usual number of new articles is measured over
 _NEWS = (ArticleState.PUBLISHED, ArticleState.HELD)  # the others are not mailed, so they are no measure of it
@@ -107,7 +116,7 @@ def apply(
 ) -> Applied:
     """Store what was decided about a collection, and the source's memory: neither is there without the other."""
     restated = _restated(conn, decision.changed)
-    moved = _moved(conn, source, decision.changed)
+    left = _left(conn, source, decision.changed)
     new = _insert(conn, source, decision.new, now)
     _update(conn, source, decision.changed, now)
     withdrawn = _withdraw(conn, decision.withdrawn, now)
@@ -116,7 +125,8 @@ def apply(
     attach(conn, source, drafts)
     stories.link(conn, drafts, restated)
     numbered = number_visible(conn)
-    number_changes(conn, drafts, moved=moved)
+    number = number_changes(conn, drafts)
+    st.insert_all(conn, article_traces, [{"changed": number} | trace for trace in left])
     brought = sum(item.state in _NEWS for item in decision.new)
     _remember(conn, source, kind, collected, decision, brought, now)
     return Applied(
@@ -303,24 +313,34 @@ def _restated(conn: sa.Connection, changed: Sequence[ChangedArticle]) -> set[int
     return {item.id for item in changed if before.get(item.id) != item.draft.translation_of}
 
 
-def _moved(conn: sa.Connection, source: str, changed: Sequence[ChangedArticle]) -> bool:
-    """Whether one of the changed articles leaves a feed or the month it stood in: then nothing shows where it was."""
+def _left(conn: sa.Connection, source: str, changed: Sequence[ChangedArticle]) -> list[dict[str, Any]]:
+    """Return where changed articles stood that leave a feed or a month: no article will show it any more."""
     a, c, w = articles.c, article_categories.c, article_authors.c
     ids = [item.id for item in changed]
     rows = conn.execute(sa.select(a.id, a.source, a.language, a.published_at).where(st.one_of(a.id, ids)))
-    before = {row.id: (row.source, row.language, row.published_at) for row in rows}
+    before = {row.id: row for row in rows}
     categories: dict[int, set[str]] = defaultdict(set)
     authors: dict[int, set[str]] = defaultdict(set)
     for article_id, category in conn.execute(sa.select(c.article_id, c.category).where(st.one_of(c.article_id, ids))):
         categories[article_id].add(category)
     for article_id, author in conn.execute(sa.select(w.article_id, w.author_key).where(st.one_of(w.article_id, ids))):
         authors[article_id].add(author)
-    return any(
-        before.get(item.id) != (source, item.draft.language, item.published_at)
-        or not categories[item.id] <= set(item.draft.categories)
-        or not authors[item.id] <= {author.name.casefold() for author in item.draft.authors}
-        for item in changed
-    )
+    left = {}
+    for item in changed:
+        if (row := before.get(item.id)) is None:
+            continue
+        stays = (row.source, row.language, row.published_at) == (source, item.draft.language, item.published_at)
+        labels, names = categories[item.id], authors[item.id]
+        written = {author.name.casefold() for author in item.draft.authors}
+        if not (stays and labels <= set(item.draft.categories) and names <= written):
+            place = (row.source, row.language, f"{row.published_at.year:04}-{row.published_at.month:02}")
+            # Many articles stood in the same place: an import that moves all of them leaves few traces.
+            left[*place, frozenset(labels), frozenset(names)] = {
+                **dict(zip(("source", "language", "month"), place, strict=True)),
+                "categories": sorted(labels),
+                "authors": sorted(names),
+            }
+    return list(left.values())
 
 
 def _remember(

@@ -8,11 +8,11 @@ import sqlalchemy as sa
 
 from publisher.model import ArticleState
 from publisher.store import statements as st
-from publisher.store.tables import Id, articles, meta
+from publisher.store.tables import Id, article_traces, articles, meta
 
 _KEY = "seq"
 _CHANGED = "changed"
-_MOVED = "moved"
+_FORGOTTEN = "traces_forgotten"
 VISIBLE = [state for state in ArticleState if state.visible]
 
 
@@ -42,18 +42,17 @@ def number_visible(conn: sa.Connection) -> int:
     return count
 
 
-def number_changes(conn: sa.Connection, ids: Iterable[int], *, moved: bool = False) -> None:
+def number_changes(conn: sa.Connection, ids: Iterable[int]) -> int | None:
     """Note that articles changed in a way that feeds may show: all get one number, higher than any before.
 
-    `moved`: one of them may have left a feed without a trace, because its categories, authors, language, source or date
-    are others now. The counter's row stays locked until the transaction ends, so no lower number comes to light later.
+    Returns it, None when there are no articles. The counter's row stays locked until the transaction ends, so no lower
+    number comes to light later.
     """
     if not (ids := list(ids)):
-        return
+        return None
     number = _advance(conn, _CHANGED, 1)
     conn.execute(sa.update(articles).where(st.one_of(articles.c.id, ids)).values(changed=number))
-    if moved:
-        st.upsert(conn, meta, [{"key": _MOVED, "value": str(number)}], keys=["key"])
+    return number
 
 
 def last_change(conn: sa.Connection) -> int:
@@ -61,9 +60,15 @@ def last_change(conn: sa.Connection) -> int:
     return _value(conn, _CHANGED)
 
 
-def last_move(conn: sa.Connection) -> int:
-    """Return the number of the last change by which an article may have left a feed; 0 when there was none."""
-    return _value(conn, _MOVED)
+def forgotten(conn: sa.Connection) -> int:
+    """Return the number up to which no trace is left of where articles stood before a change; 0: all are there."""
+    return _value(conn, _FORGOTTEN)
+
+
+def forget_traces(conn: sa.Connection, to: int) -> None:
+    """Remove the traces that every feed has followed: those of changes up to this number."""
+    if conn.execute(sa.delete(article_traces).where(article_traces.c.changed <= to)).rowcount:
+        st.upsert(conn, meta, [{"key": _FORGOTTEN, "value": str(to)}], keys=["key"])
 
 
 def _value(conn: sa.Connection, key: str) -> int:

@@ -234,6 +234,47 @@ feed_states = _table(
     _text("fingerprint"),  # of all that decides its bytes beside the articles
     sa.Column("changed", Id, nullable=False),  # every change of an article up to this number is in its files
     sa.Column("next_at", Instant),  # when it shows something else though nothing changed; NULL: never
+    sa.Column("oldest_at", Instant),  # of the oldest article it shows; NULL: it shows none
+)
+
+article_traces = _table(
+    "article_traces",
+    _id(),
+    sa.Column("changed", Id, nullable=False, index=True),  # number of the change by which an article was here no more
+    _text("source"),
+    _text("language"),
+    _text("month"),  # 2026-10, UTC
+    sa.Column("categories", Json, nullable=False),
+    sa.Column("authors", Json, nullable=False),  # names, casefolded
+)
+"""Where articles stood before they changed, until every feed has followed: nothing else says what they left."""
+
+feed_archives = _table(
+    "feed_archives",
+    _text("feed", primary_key=True),  # all
+    _text("fingerprint"),  # of all that decides the bytes of its documents beside the articles
+    sa.Column("changed", Id, nullable=False),  # every change up to this number is in its documents, or they are stale
+    sa.Column("until_at", Instant),  # how far the document of the open month goes
+)
+
+feed_months = _table(
+    "feed_months",
+    _text("feed", primary_key=True),  # all
+    _text("month", primary_key=True),  # 2026-10: a month stays in the chain, even when all its articles are taken back
+    _text("etag"),  # of the bytes of all formats; empty: never written
+    sa.Column("modified_at", Instant),  # when the bytes last changed
+    sa.Column("stale", sa.Integer, nullable=False),  # 1: to be built again
+)
+
+_STALE = sa.text("stale = 1")
+sa.Index("ix_feed_months_stale", feed_months.c.month.desc(), sqlite_where=_STALE, postgresql_where=_STALE)
+
+feed_authors = _table(
+    "feed_authors",
+    _text("author_key", primary_key=True),  # the name, casefolded
+    _text("slug", unique=True),  # author-jane-doe: given once, for good
+    _text("name"),  # as the newest article wrote it when the slug was given
+    sa.Column("has_articles", sa.Integer, nullable=False),  # 1: at least one is visible; 0: the feed is gone for now
 )
 
 feed_pollers = _table(

@@ -80,10 +80,14 @@ class Chrome:
             **more,
         )
 
+    def known_feeds(self) -> Sequence[FeedSpec]:
+        """Return every feed there is at this moment; before anything was built, those of the configuration."""
+        return self.parts.routes().specs or feeds_of(self.config)
+
     def discovery(self, words: Words, slugs: Iterable[str] = ()) -> list[FeedLink]:
         """Return the feeds that a page announces: all articles first, then those of `slugs` that exist."""
         site_title = words.pick(self.config.site.title)
-        known = {spec.slug: spec for spec in feeds_of(self.config)}
+        known = {spec.slug: spec for spec in self.known_feeds()}
         found = []
         for slug in dict.fromkeys(("all", *slugs)):
             if slug not in known:
@@ -106,6 +110,8 @@ class Chrome:
         if spec.kind == "newsletter":
             slug = spec.slug.removeprefix(NEWSLETTER_PREFIX)
             return next((words.pick(n.title) for n in self.config.newsletters if n.slug == slug), spec.title)
+        if spec.kind == "author":
+            return spec.title.removeprefix(f"{spec.publication}: ")
         return language_name(spec.language) if spec.kind == "language" else spec.title
 
     def html(

@@ -178,7 +178,8 @@ class FeedsApp:
             file = await anyio.to_thread.run_sync(write.read, self._folder / name)
             if file is None:
                 return not_yet() if name in routes.topics else unknown()
-            cache_control = ARCHIVE_CACHE_CONTROL if match["month"] else CACHE_CONTROL
+            closed = match["month"] and name not in routes.unfinished
+            cache_control = ARCHIVE_CACHE_CONTROL if closed else CACHE_CONTROL
             made = representation(file, CONTENT_TYPES[match["form"]], routes.links.get(name, ""), cache_control)
             held = _Held(name, os.fspath(self._folder / name), file.identity, made)
             if routes is self._routes():  # else its headers may be those of yesterday

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from publisher import links
 from publisher.config import Newsletter
-from publisher.feeds import FeedSpec, feeds_of, folder, newsletters, opml
+from publisher.feeds import FeedSpec, folder, newsletters, opml
 from publisher.feeds.spec import NEWSLETTER_PREFIX, REFRESH
 from publisher.files import packaged
 from publisher.model import Article, Issue, IssueState
@@ -127,17 +127,32 @@ class Pages(Chrome):
             "custom": gettext("More feeds"),
         }
         groups: dict[str, list[dict[str, Any]]] = {kind: [] for kind in titles}
-        for spec in feeds_of(self.config):
-            groups[spec.kind].append(await self._feed(words, spec))
+        authors = []
+        for spec in self.known_feeds():
+            if spec.kind == "author":  # there may be hundreds: a name each, its addresses on a page of its own
+                authors.append(
+                    {"title": self.feed_title(words, spec), "url": f"/feeds/{spec.slug}?lang={words.language}"}
+                )
+            else:
+                groups[spec.kind].append(await self._feed(words, spec))
+        authors.sort(key=lambda author: author["title"].casefold())
         page = self.page(request, words, gettext("Feeds"), canonical=f"{links.public_url(self.config)}/feeds/")
         shown = [{"id": kind, "title": titles[kind], "feeds": listed} for kind, listed in groups.items() if listed]
-        return self.html("web/feeds.html.j2", words, page, groups=shown, opml_url=links.feed(self.config, opml.FILE))
+        return self.html(
+            "web/feeds.html.j2",
+            words,
+            page,
+            groups=shown,
+            authors=authors,
+            authors_title=titles["author"],
+            opml_url=links.feed(self.config, opml.FILE),
+        )
 
     async def feed(self, request: Request) -> Response:
         """Show one feed to people: what it holds, how to subscribe, its latest articles, its addresses to copy."""
         words = self.words(request)
         slug = request.path_params["slug"]
-        spec = next((spec for spec in feeds_of(self.config) if spec.slug == slug), None)
+        spec = next((spec for spec in self.known_feeds() if spec.slug == slug), None)
         if spec is None:
             raise HTTPException(404)
         gettext = self.parts.renderer.words(words.language).gettext
@@ -327,6 +342,7 @@ class Pages(Chrome):
             "all": gettext("Every article, in all languages."),
             "category": gettext("Every article of this category."),
             "language": gettext("Every article in this language."),
+            "author": gettext("Every article by this author."),
             "newsletter": gettext("Every issue of this newsletter, as it was sent."),
         }
         return {

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
@@ -14,7 +15,7 @@ from publisher.config import Config, Selection
 from publisher.feeds import folder, publish
 from publisher.feeds.incremental import takes
 from publisher.model import ArticleState, Author, ChangedArticle, Decision, NewArticle, WithdrawnArticle
-from publisher.store import articles, feed_states
+from publisher.store import articles, feed_states, tables
 from publisher.store.database import Database
 from tests.feeds.test_publish import NOW, draft, items, new, store
 
@@ -192,4 +193,7 @@ def test_a_selection_takes_what_the_store_would_give_it(stock: Database, selecti
     )
     touched = stock.read(lambda conn: feed_states.touched(conn, 0, limit=100))
     assert touched is not None
-    assert {article.id for article in found} == {one.id for one in touched if takes(selection, one)}
+    ids = stock.read(lambda conn: conn.scalars(sa.select(tables.articles.c.id).order_by(tables.articles.c.id)).all())
+    assert {article.id for article in found} == {
+        number for number, one in zip(ids, touched, strict=True) if takes(selection, one)
+    }

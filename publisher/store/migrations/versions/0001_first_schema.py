@@ -85,6 +85,55 @@ def upgrade() -> None:
         postgresql_where=sa.text("state IN ('published', 'baseline')"),
     )
     op.create_table(
+        "article_traces",
+        sa.Column("id", Id, nullable=False),
+        sa.Column("changed", Id, nullable=False),
+        sa.Column("source", Words, nullable=False),
+        sa.Column("language", Words, nullable=False),
+        sa.Column("month", Words, nullable=False),
+        sa.Column("categories", Json, nullable=False),
+        sa.Column("authors", Json, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_article_traces")),
+        sqlite_strict=True,
+    )
+    op.create_index(op.f("ix_article_traces_changed"), "article_traces", ["changed"])
+    op.create_table(
+        "feed_archives",
+        sa.Column("feed", Words, nullable=False),
+        sa.Column("fingerprint", Words, nullable=False),
+        sa.Column("changed", Id, nullable=False),
+        sa.Column("until_at", Instant, nullable=True),
+        sa.PrimaryKeyConstraint("feed", name=op.f("pk_feed_archives")),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "feed_authors",
+        sa.Column("author_key", Words, nullable=False),
+        sa.Column("slug", Words, nullable=False),
+        sa.Column("name", Words, nullable=False),
+        sa.Column("has_articles", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("author_key", name=op.f("pk_feed_authors")),
+        sa.UniqueConstraint("slug", name=op.f("uq_feed_authors_slug")),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "feed_months",
+        sa.Column("feed", Words, nullable=False),
+        sa.Column("month", Words, nullable=False),
+        sa.Column("etag", Words, nullable=False),
+        sa.Column("modified_at", Instant, nullable=True),
+        sa.Column("stale", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("feed", "month", name=op.f("pk_feed_months")),
+        sqlite_strict=True,
+    )
+    op.create_index(
+        "ix_feed_months_stale",
+        "feed_months",
+        [sa.text("month DESC")],
+        sqlite_where=sa.text("stale = 1"),
+        postgresql_where=sa.text("stale = 1"),
+    )
+    op.create_table(
         "feed_files",
         sa.Column("name", Words, nullable=False),
         sa.Column("feed", Words, nullable=False),
@@ -109,6 +158,7 @@ def upgrade() -> None:
         sa.Column("fingerprint", Words, nullable=False),
         sa.Column("changed", Id, nullable=False),
         sa.Column("next_at", Instant, nullable=True),
+        sa.Column("oldest_at", Instant, nullable=True),
         sa.PrimaryKeyConstraint("feed", name=op.f("pk_feed_states")),
         sqlite_strict=True,
     )

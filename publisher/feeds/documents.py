@@ -1,0 +1,147 @@
+"""A feed in bytes: articles become entries, entries become the same document in three formats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+
+from publisher.config import Config
+from publisher.feeds import limits
+from publisher.feeds.around import NOTHING, Around, Tombstone, recent
+from publisher.feeds.build import atom, rss
+from publisher.feeds.entry import Entry, entry_of
+from publisher.feeds.jsonfeed import jsonfeed
+from publisher.feeds.months import prev_archive
+from publisher.feeds.spec import FORMATS, FeedSpec
+from publisher.model import Article, Skipped
+
+BUILDERS = {"rss": rss, "atom": atom, "json": jsonfeed}
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A feed in bytes: its documents by file name, and the articles that could not be shown."""
+
+    files: Mapping[str, bytes]
+    left_out: tuple[Skipped, ...]
+    oldest_at: datetime | None = None
+    """When the oldest article it shows was published; what is older is in its archive."""
+
+
+def build_feed(
+    spec: FeedSpec,
+    lasting_id: str,
+    articles: Iterable[Article],
+    config: Config,
+    withdrawn: Sequence[Tombstone] = (),
+    *,
+    older: Sequence[datetime] = (),
+    entry: Callable[[Article, FeedSpec], Entry] | None = None,
+) -> Built:
+    """Return a feed in all its formats, newest article first, ties by id (FR-X7), and say which were taken back.
+
+    An article that cannot be shown is left out of every format and named. `older` says when the next articles were
+    published that the feed does not show; `entry` makes entries in another way than `entry_of`. Raises what the builder
+    raised when the feed cannot be built even without such articles.
+    """
+    entries, left_out = entries_of(spec, articles, entry or partial(_entry, config=config))
+    stones = recent(withdrawn, [entry.updated_at for entry in entries])
+    shown: list[Entry] = []
+
+    def write_all(kept: Sequence[Entry]) -> dict[str, bytes]:
+        rest = [entry.published_at for entry in entries[len(kept) :]] + list(older)
+        month = prev_archive([entry.published_at for entry in kept], rest) if spec.is_archived else ""
+        around = Around(tombstones=stones, prev_archive=spec.archive_url(month) if month else "")
+        shown[:] = kept
+        return documents(spec, lasting_id, kept, around)
+
+    try:
+        files = limits.fitted(entries, spec.max_bytes, write_all)
+    except Exception:  # noqa: BLE001 - look for the article that did it; raised again below when it is none (FR-X3)
+        bad = faults(spec, lasting_id, entries)
+        left_out += [Skipped(f"{spec.slug}: {guid}", reason) for guid, reason in bad.items()]
+        entries = [entry for entry in entries if entry.id not in bad]
+        files = limits.fitted(entries, spec.max_bytes, write_all)
+    return Built(files, tuple(left_out), min((entry.published_at for entry in shown), default=None))
+
+
+def build_month(
+    spec: FeedSpec,
+    lasting_id: str,
+    month: str,
+    articles: Iterable[Article],
+    entry: Callable[[Article, FeedSpec], Entry],
+    around: Around,
+    max_bytes: int,
+) -> Built:
+    """Return an archive document in all formats, by their names below the feed's folder: `2026-10.rss`.
+
+    No article is left out because there are many: with more text than `max_bytes` all give their summary. Articles may
+    come one after another, so that never all their texts are in memory.
+    """
+    entries, left_out, size = list[Entry](), list[Skipped](), 0
+    for made in _made(spec, articles, entry, left_out):
+        size += len(made.html)
+        entries.append(made)
+        if size > max_bytes:
+            entries = [replace(one, html="") if one.summary else one for one in entries]
+    _sort(entries)
+    try:
+        files = documents(spec, lasting_id, entries, around)
+    except Exception:  # noqa: BLE001 - as above
+        bad = faults(spec, lasting_id, entries)
+        left_out += [Skipped(f"{spec.slug}: {guid}", reason) for guid, reason in bad.items()]
+        files = documents(spec, lasting_id, [entry for entry in entries if entry.id not in bad], around)
+    return Built({f"{month}.{name.rpartition('.')[2]}": body for name, body in files.items()}, tuple(left_out))
+
+
+def entries_of(
+    spec: FeedSpec, articles: Iterable[Article], entry: Callable[[Article, FeedSpec], Entry]
+) -> tuple[list[Entry], list[Skipped]]:
+    """Return what a feed shows of articles, in its order, and the articles it cannot show."""
+    left_out: list[Skipped] = []
+    entries = list(_made(spec, articles, entry, left_out))
+    _sort(entries)
+    return entries, left_out
+
+
+def documents(spec: FeedSpec, lasting_id: str, entries: Sequence[Entry], around: Around = NOTHING) -> dict[str, bytes]:
+    """Return the document of these entries in all formats, by the names of the feed's own files."""
+    return {spec.file(form): BUILDERS[form](spec, lasting_id, entries, around) for form in FORMATS}
+
+
+def faults(spec: FeedSpec, lasting_id: str, entries: Sequence[Entry]) -> dict[str, str]:
+    """Return why which entries cannot be shown, each tried alone, by id."""
+    found = {}
+    for entry in entries:
+        try:
+            documents(spec, lasting_id, [entry])
+        except Exception as error:  # noqa: BLE001 - the reason is the result
+            found[entry.id] = f"{type(error).__name__}: {error}"
+    return found
+
+
+def _made(
+    spec: FeedSpec,
+    articles: Iterable[Article],
+    entry: Callable[[Article, FeedSpec], Entry],
+    left_out: list[Skipped],
+) -> Iterable[Entry]:
+    for article in articles:
+        try:
+            made = entry(article, spec)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one article must not cost the feed (FR-X3)
+            left_out.append(Skipped(f"{spec.slug}: {article.guid}", f"{type(error).__name__}: {error}"))
+        else:
+            yield made
+
+
+def _sort(entries: list[Entry]) -> None:
+    entries.sort(key=lambda entry: entry.id)
+    entries.sort(key=lambda entry: entry.published_at, reverse=True)
+
+
+def _entry(article: Article, spec: FeedSpec, config: Config) -> Entry:
+    return entry_of(article, spec, config)

@@ -1,0 +1,231 @@
+"""Archives: walking back from a feed finds every article, and what is closed stays as it is (RFC 5005)."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import strategies as some
+from lxml import etree
+
+from publisher.config import Category, Config, Feed, Site, Web
+from publisher.feeds import archive, archives, folder, publish
+from publisher.feeds.months import month_of
+from publisher.model import ArticleState, ChangedArticle, Decision
+from publisher.store import articles, feed_months
+from publisher.store.database import Database
+from tests.feeds.test_publish import NOW, draft, new, store
+
+ROOT = "https://news.example.org/feeds/"
+FORMS = ("rss", "atom", "json")
+DAY = timedelta(days=1)
+
+
+def publication(home: Path) -> Config:
+    """Feeds that show two articles, one, and fifty."""
+    return Config(
+        site=Site(title="The Example", url="https://example.org", languages=("en",)),
+        categories=(Category(slug="security", title={"en": "Security"}),),
+        feeds=(
+            Feed(slug="brief", title="In brief", limit=2, window_days=0, content="summary"),
+            Feed(slug="one", title="One", limit=1, window_days=0, categories=("security",)),
+        ),
+        web=Web(public_url="https://news.example.org", author_feeds=False),
+        data_dir=home,
+    )
+
+
+@pytest.fixture
+def db(sqlite_database: Database) -> Database:
+    """The queries are tested on every database elsewhere."""
+    return sqlite_database
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """That publication."""
+    return publication(tmp_path)
+
+
+def build(db: Database, config: Config, now: datetime = NOW, *, thorough: bool = False) -> list[str]:
+    """Publish and archive to the end; return the archive documents that were written."""
+    assert publish(db, config, now).failed == ()
+    written, pending = [], True
+    while pending:
+        report = archive(db, config, now, thorough=thorough)
+        assert (report.failed, report.left_out) == ((), ())
+        written += report.changed
+        pending, thorough = report.pending, False
+    return sorted(written)
+
+
+@dataclass(slots=True)
+class Document:
+    """What a reader takes from one document."""
+
+    ids: list[str]
+    prev: str
+    links: Mapping[str, str] = field(default_factory=dict)
+    closed: bool = False
+
+
+def document(path: Path) -> Document:
+    body = path.read_bytes()
+    if path.suffix == ".json":
+        found = json.loads(body)
+        return Document([item["id"] for item in found["items"]], found.get("next_url", ""))
+    root = etree.fromstring(body)
+    links = {link.get("rel", ""): link.get("href", "") for link in root.iter("{http://www.w3.org/2005/Atom}link")}
+    entries = root.iter("item") if path.suffix == ".rss" else root.iter("{*}entry")
+    ids = [entry.findtext("guid") or entry.findtext("{*}id") or "" for entry in entries]
+    closed = root.find(".//{http://purl.org/syndication/history/1.0}archive") is not None
+    return Document(ids, links.get("prev-archive", ""), links, closed)
+
+
+def walk(config: Config, slug: str, form: str) -> set[str]:
+    """Go back from a feed to its end; return the ids found, and fail where one document holds an article twice."""
+    seen: set[str] = set()
+    archived: list[str] = []
+    address, visited = f"{ROOT}{slug}.{form}", list[str]()
+    while address:
+        assert address not in visited
+        visited.append(address)
+        found = document(folder(config) / address.removeprefix(ROOT))
+        assert len(found.ids) == len(set(found.ids))
+        if len(visited) > 1:
+            archived += found.ids
+        seen.update(found.ids)
+        address = found.prev
+    assert len(archived) == len(set(archived))  # archives are apart; only the feed itself may overlap them
+    return seen
+
+
+def visible(db: Database, **selection: tuple[str, ...]) -> set[str]:
+    return {article.guid for article in db.read(lambda conn: articles.for_feed(conn, limit=1000, **selection))}
+
+
+def closed(config: Config) -> dict[str, bytes]:
+    found = (path for slug in ("brief", "one", "all") for path in (folder(config) / slug).glob("*.atom"))
+    months = [path.with_suffix("") for path in found if document(path).closed]
+    return {
+        f"{base.parent.name}/{base.name}.{form}": base.with_name(f"{base.name}.{form}").read_bytes()
+        for base in months
+        for form in FORMS
+    }
+
+
+def chain(db: Database, slug: str) -> list[str]:
+    return [month.month for month in db.read(lambda conn: feed_months.listing(conn, slug))]
+
+
+def at(thirds: int) -> datetime:
+    """A moment so many thirds of a day before now, so that days hold several articles; now is late in a month."""
+    return NOW - thirds * DAY / 3
+
+
+def changed(article_id: int, number: int, when: datetime, **changes: object) -> Decision:
+    item = ChangedArticle(
+        id=article_id,
+        draft=draft(number, **changes),
+        state=ArticleState.PUBLISHED,
+        reason="",
+        published_at=when,
+        updated_at=NOW,
+        change="edited",
+    )
+    return Decision(changed=(item,))
+
+
+@dataclass(slots=True)
+class Held:
+    """An article of a run."""
+
+    id: int
+    number: int
+    when: datetime
+    withdrawn: bool = False
+    edits: int = 0
+
+
+days = some.integers(min_value=0, max_value=390)
+step = some.one_of(
+    some.tuples(some.just("add"), some.lists(days, min_size=1, max_size=3)),
+    some.tuples(some.sampled_from(("edit", "withdraw", "release", "label")), some.integers(0, 6)),
+    some.tuples(some.just("redate"), some.tuples(some.integers(0, 6), days)),
+)
+
+
+def do(db: Database, held: list[Held], what: str, how: object) -> set[str]:
+    """Change the store; return the months that articles were changed in."""
+    if what == "add" and isinstance(how, list):
+        for back in how:
+            number = len(held) + 1
+            categories = ("security",) if number % 2 else ("economy",)
+            (made,) = store(db, Decision(new=(new(number, published_at=at(back), categories=categories),))).new
+            held.append(Held(made, number, at(back)))
+        return {month_of(at(back)) for back in how}
+    which, back = how if isinstance(how, tuple) else (how, 0)
+    assert isinstance(which, int)
+    one = held[which % len(held)]
+    touched = {month_of(one.when)}
+    if what == "withdraw":
+        db.write(lambda conn: articles.withdraw(conn, [one.id], reason="wrong", now=NOW))
+        one.withdrawn = True
+    elif what == "release":
+        db.write(lambda conn: articles.release(conn, [one.id], NOW))
+        one.withdrawn = False
+    elif not one.withdrawn:
+        one.edits += 1
+        if what == "redate":
+            one.when = at(back)
+        categories = ("economy",) if what == "label" else ("security",)
+        store(db, changed(one.id, one.number, one.when, title=f"Edited {one.edits}", categories=categories))
+    return touched | {month_of(one.when)}
+
+
+@settings(
+    max_examples=2,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),  # a step takes a tenth of a second: too slow to shrink
+)
+@given(steps=some.lists(step, min_size=2, max_size=3))
+@example(steps=[("add", [120]), ("add", [270])])  # months that were gaps
+@example(steps=[("redate", (5, 1)), ("redate", (0, 186)), ("label", 4)])  # out of a month, into another, out of a feed
+@example(steps=[("withdraw", 5), ("withdraw", 6), ("release", 5)])  # a month that is empty for a while
+@example(steps=[("withdraw", 0), ("withdraw", 1), ("withdraw", 2), ("withdraw", 3)])  # likewise the newest
+def test_walking_back_finds_every_article_once_and_what_is_closed_stays(
+    steps: list[tuple[str, object]], tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 3, point 5, RFC 5005 §4: after any additions, edits, withdrawals and other dates, in all three formats."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # a crash of the machine is not what is tested here
+    monkeypatch.setattr(archives, "BUDGET", 3)
+    home = tmp_path_factory.mktemp("walk")
+    config = publication(home)
+    with Database.open("", data_dir=home) as db:
+        held: list[Held] = []
+        do(db, held, "add", [1, 2, 3, 4, 180, 181, 360])  # three months with gaps between them
+        build(db, config)
+        for what, how in steps:
+            before, chains = closed(config), {slug: chain(db, slug) for slug in ("brief", "one", "all")}
+            months = do(db, held, what, how)
+            build(db, config)
+            for form in FORMS:
+                assert walk(config, "brief", form) == walk(config, "all", form) == visible(db)
+                assert walk(config, "one", form) == visible(db, categories=("security",))
+            after = closed(config)
+            for name, body in before.items():
+                slug, month = name[:-5].split("/")[0], name.split("/")[1][:7]
+                if around(chains[slug], month) == around(chain(db, slug), month) and month not in months:
+                    assert after[name] == body
+
+
+def around(months: list[str], month: str) -> list[str]:
+    at = months.index(month)
+    return months[max(0, at - 1) : at + 2]
