@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,10 +15,11 @@ from hypothesis import strategies as some
 from lxml import etree
 
 from publisher.config import Category, Config, Feed, Site, Web
-from publisher.feeds import archive, archives, folder, publish
-from publisher.feeds.months import month_of
-from publisher.model import ArticleState, ChangedArticle, Decision
-from publisher.store import articles, feed_months
+from publisher.feeds import all_feeds, archive, archives, folder, publish, write
+from publisher.feeds.months import bounds, month_of, open_until, prev_archive
+from publisher.feeds.routes import routes_of
+from publisher.model import ArticleState, Author, ChangedArticle, Decision
+from publisher.store import articles, feed_files, feed_months
 from publisher.store.database import Database
 from tests.feeds.test_publish import NOW, draft, new, store
 
@@ -56,7 +57,7 @@ def config(tmp_path: Path) -> Config:
 def build(db: Database, config: Config, now: datetime = NOW, *, thorough: bool = False) -> list[str]:
     """Publish and archive to the end; return the archive documents that were written."""
     assert publish(db, config, now).failed == ()
-    written, pending = [], True
+    written, pending = list[str](), True
     while pending:
         report = archive(db, config, now, thorough=thorough)
         assert (report.failed, report.left_out) == ((), ())
@@ -229,3 +230,153 @@ def test_walking_back_finds_every_article_once_and_what_is_closed_stays(
 def around(months: list[str], month: str) -> list[str]:
     at = months.index(month)
     return months[max(0, at - 1) : at + 2]
+
+
+def test_documents_are_linked_and_the_open_month_is_not_called_closed(db: Database, config: Config) -> None:
+    """RFC 5005 §4: current, prev-archive, next-archive; no hub, no pace, no version of the program."""
+    for number, days in enumerate((1, 2, 3, 40, 100), 1):
+        store(db, Decision(new=(new(number, published_at=NOW - days * DAY),)))
+    build(db, config)
+    assert chain(db, "brief") == ["2026-08", "2026-10", "2026-11"]
+    home = folder(config) / "brief"
+    for form in ("rss", "atom"):
+        newest, middle = document(home / f"2026-11.{form}"), document(home / f"2026-10.{form}")
+        assert (newest.closed, middle.closed) == (False, True)
+        assert "next-archive" not in newest.links
+        assert {rel: middle.links.get(rel) for rel in ("self", "current", "prev-archive", "next-archive", "hub")} == {
+            "self": f"{ROOT}brief/2026-10.{form}",
+            "current": f"{ROOT}brief.{form}",
+            "prev-archive": f"{ROOT}brief/2026-08.{form}",
+            "next-archive": f"{ROOT}brief/2026-11.{form}",
+            "hub": None,
+        }
+    rss = (home / "2026-10.rss").read_text(encoding="utf-8")
+    assert [word in rss for word in ("<ttl>", "updatePeriod", "<generator>Publisher</generator>")] == [0, 0, 1]
+    assert document(folder(config) / "brief.atom").prev == f"{ROOT}brief/2026-11.atom"
+    assert document(folder(config) / "all.atom").prev == f"{ROOT}all/2026-10.atom"
+
+
+def test_nothing_new_builds_nothing_and_lost_documents_come_back(db: Database, config: Config) -> None:
+    """Issue 3, point 8: with the time that they had; a look at every file is taken only when asked for."""
+    for number, back in enumerate((1, 40, 100), 1):
+        store(db, Decision(new=(new(number, published_at=NOW - back * DAY),)))
+    build(db, config)
+    lost = folder(config) / "all" / "2026-10.rss"
+    before = lost.stat().st_mtime_ns
+    lost.unlink()
+    (folder(config) / "one").mkdir(exist_ok=True)
+    assert build(db, config, NOW + DAY) == []
+    assert build(db, config, NOW + DAY, thorough=True) == [f"all/2026-10.{form}" for form in sorted(FORMS)]
+    assert lost.stat().st_mtime_ns == before
+
+
+def test_an_article_touches_its_month_alone(db: Database, config: Config) -> None:
+    """Issue 3, point 8."""
+    made = [store(db, Decision(new=(new(n, published_at=NOW - 31 * n * DAY),))).new[0] for n in range(1, 5)]
+    build(db, config)
+    store(db, changed(made[2], 3, NOW - 93 * DAY, title="Edited", content_hash="x", categories=("sport",)))
+    months = {name.split("/")[1][:7] for name in build(db, config, NOW + DAY)}
+    assert months == {"2026-08"}
+
+
+def test_a_month_with_too_much_text_shows_summaries_and_leaves_nobody_out(
+    db: Database, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FR-X9: never cut."""
+    monkeypatch.setattr(archives, "MAX_BYTES", 30)
+    for number in (1, 2, 3, 4):
+        store(db, Decision(new=(new(number, published_at=NOW - (40 if number < 4 else 1) * DAY),)))
+    build(db, config)
+    found = json.loads((folder(config) / "all" / "2026-10.json").read_bytes())["items"]
+    assert [(item.get("content_html"), item["content_text"]) for item in found] == [
+        (None, f"Text {number}.") for number in (1, 2, 3)
+    ]
+
+
+def test_a_document_that_cannot_be_written_is_told_and_tried_again(
+    db: Database, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """J19: the feeds are live all the same."""
+    store(db, Decision(new=(new(1), new(2, published_at=NOW - 40 * DAY))))
+    publish(db, config, NOW)
+
+    def full(files: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(write, "write_all", full)
+    report = archive(db, config, NOW)
+    assert (len(report.failed) > 0, report.changed, report.pending) == (True, (), False)
+    monkeypatch.undo()
+    assert "all/2026-10.atom" in build(db, config)
+
+
+def test_archives_of_feeds_that_are_no_more_are_removed(db: Database, config: Config) -> None:
+    """FR-H11."""
+    store(db, Decision(new=(new(1), new(2, published_at=NOW - 40 * DAY))))
+    build(db, config)
+    assert (folder(config) / "brief").is_dir()
+    build(db, config.model_copy(update={"feeds": ()}))
+    assert not (folder(config) / "brief").exists()
+    assert chain(db, "brief") == []
+
+
+@pytest.mark.parametrize(
+    ("month", "last"), [("2026-11", (2026, 12, 1)), ("2026-12", (2027, 1, 1)), ("0001-01", (1, 2, 1))]
+)
+def test_a_month_ends_where_the_next_begins(month: str, last: tuple[int, int, int]) -> None:
+    start, end = bounds(month)
+    assert (month_of(start), end) == (month, datetime(*last, tzinfo=UTC))
+    assert open_until(month, None) == end
+    assert open_until(month, start) == start + DAY
+    assert open_until(month, end - timedelta(seconds=1)) == end
+
+
+def test_a_feed_sends_its_readers_to_the_month_that_goes_on() -> None:
+    """The open month's document is left out of the walk while the feed shows all of it."""
+    november, october, august = (datetime(2026, month, 9, tzinfo=UTC) for month in (11, 10, 8))
+    assert prev_archive([], []) == ""
+    assert prev_archive([november], []) == ""
+    assert prev_archive([november], [november, october]) == "2026-11"
+    assert prev_archive([november], [october]) == "2026-10"
+    assert prev_archive([november, october], [august]) == "2026-10"
+
+
+def test_each_author_has_a_feed_at_an_address_that_stays(db: Database, config: Config) -> None:
+    """Issue 3, point 3: minted once; without an article it is gone, with the next it is back with its id."""
+    config = config.model_copy(update={"web": config.web.model_copy(update={"author_feeds": True})})
+
+    def slugs() -> dict[str, str]:
+        specs = db.read(lambda conn: all_feeds(conn, config))
+        return {spec.slug: spec.title for spec in specs if spec.kind == "author"}
+
+    (first,) = store(db, Decision(new=(new(1, authors=(Author("Jané Doe"),)),))).new
+    publish(db, config, NOW)
+    body = (folder(config) / "author-jane-doe.atom").read_bytes()
+    store(
+        db,
+        Decision(
+            new=(
+                new(
+                    2,
+                    authors=(Author("Jane Doe"), Author("王")),
+                ),
+            )
+        ),
+    )
+    publish(db, config, NOW)
+    assert slugs() == {
+        "author-jane-doe": "The Example: Jané Doe",
+        "author-jane-doe-2": "The Example: Jane Doe",
+        "author-3399a0e6": "The Example: 王",
+    }
+    assert (folder(config) / "author-jane-doe.atom").read_bytes() == body
+    db.write(lambda conn: articles.withdraw(conn, [first], reason="wrong", now=NOW))
+    assert "author-jane-doe.atom" in publish(db, config, NOW).removed
+    assert "author-jane-doe" not in slugs()
+    routes = routes_of(db.read(lambda conn: all_feeds(conn, config)), db.read(feed_files.slugs))
+    assert routes.gone == {"author-jane-doe"}
+    store(db, Decision(new=(new(3, authors=(Author("JANÉ DOE"),)),)))
+    publish(db, config, NOW)
+    again = (folder(config) / "author-jane-doe.atom").read_bytes()
+    assert etree.fromstring(again).findtext("{*}id") == etree.fromstring(body).findtext("{*}id")
+    assert not (folder(config) / "author-jane-doe").exists()
