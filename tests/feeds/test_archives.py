@@ -374,7 +374,7 @@ def test_each_author_has_a_feed_at_an_address_that_stays(db: Database, config: C
     assert "author-jane-doe.atom" in publish(db, config, NOW).removed
     assert "author-jane-doe" not in slugs()
     routes = routes_of(db.read(lambda conn: all_feeds(conn, config)), db.read(feed_files.slugs))
-    assert routes.gone == {"author-jane-doe"}
+    assert "author-jane-doe" in routes.gone
     store(db, Decision(new=(new(3, authors=(Author("JANÉ DOE"),)),)))
     publish(db, config, NOW)
     again = (folder(config) / "author-jane-doe.atom").read_bytes()
