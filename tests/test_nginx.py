@@ -409,6 +409,7 @@ async def test_pollers_that_fetch_for_many_are_counted_and_everybody_is_told_apa
 async def test_feeds_are_served_while_the_service_is_down(site: Beside) -> None:
     """FR-H11: whoever asks however; for the rest 503 and when to come again, never HTML with 200."""
     service, _ = await site.both("/feeds/all.rss")
+    archive, _ = await site.both("/feeds/all/2026-10.atom")
     tag = service.headers[b"etag"].decode()
     assert site.stop_service is not None
     await site.stop_service()
@@ -416,6 +417,12 @@ async def test_feeds_are_served_while_the_service_is_down(site: Beside) -> None:
         answer = await site.through("/feeds/all.rss", *lines)
         assert answer.compared == service.compared, lines
     assert (await site.through("/feeds/all.rss", "Accept-Encoding: br")).headers[b"content-encoding"] == b"br"
+    again = await site.through("/feeds/all/2026-10.atom")
+    assert (again.status, again.headers[b"content-type"], again.body) == (
+        b"200",
+        archive.headers[b"content-type"],
+        archive.body,
+    )
     for target in ("/", "/feeds/money.rss", "/feeds/never.json"):
         answer = await site.through(target)
         assert (answer.status, answer.headers[b"retry-after"], answer.headers[b"cache-control"]) == (
