@@ -34,7 +34,7 @@ class Importing(Stories):
         progress: Progress = silent,  # noqa: ARG002 - every action has it
     ) -> dict[str, Any]:
         """Take one batch of rows, or without `import_id` count what would happen."""
-        return await asyncio.to_thread(
+        done = await asyncio.to_thread(
             imports.take,
             self.database,
             self.config,
@@ -42,9 +42,12 @@ class Importing(Stories):
             rows=rows,
             upto=upto,
             opt_in=opt_in,
-            hash_of=self._readers.pepper.hash,
+            house=self._readers.house,
             now=now(),
         )
+        if opt_in and import_id is not None:
+            self._readers.noticed.set()
+        return done
 
     async def finish(
         self,

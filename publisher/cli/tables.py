@@ -49,6 +49,12 @@ def subscribers_import(
     skip_invalid: Annotated[
         bool, typer.Option("--skip-invalid", help="Take the good rows although others are wrong.")
     ] = False,
+    opt_in: Annotated[
+        bool, typer.Option("--opt-in", help="Ask those whose row says no consent by mail, instead of refusing them.")
+    ] = False,
+    confirm: Annotated[
+        int | None, typer.Option("--confirm", min=0, help="With --opt-in: how many such mails may go out, at most.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would happen; write nothing.")] = False,
     report: Annotated[
         Path | None, typer.Option("--report", help="Write every row that is not taken, and why, to this CSV file.")
@@ -67,14 +73,22 @@ def subscribers_import(
         languages=languages,
         mapped=_pairs(mapped or []),
         ignore_others=ignore_others,
+        opt_in=opt_in,
     )
     loaded = load()
     with progress() as told, _noting(report) as note:
         examined = files.examine(loaded, file, said, progress=told, note=note)
         if not skip_invalid:
             files.refuse_problems(file, examined)
+        if opt_in and not dry_run:
+            expected = asyncio.run(_import(loaded, file, said, examined, dry_run=True, told=told, note=_unnoted))
+            files.refuse_unconfirmed(loaded, file, expected, confirm)
         done = asyncio.run(_import(loaded, file, said, examined, dry_run=dry_run, told=told, note=note))
     show.value(done, as_json, show.imported)
+
+
+def _unnoted(row: int, line: int, column: str, taken: str, message: str) -> None:
+    """Note nothing: the same rows are told of again."""
 
 
 async def _import(

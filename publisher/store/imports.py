@@ -62,6 +62,8 @@ class Entry:
     """None: there is none yet."""
     state: SubscriptionState
     proof: str
+    requested_at: datetime | None = None
+    """Of one that is to be pending: when it is asked to confirm; None: now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,7 @@ class Import:
     done: int
     """The last row that was taken; 0 before the first."""
     counts: Mapping[str, int]
+    started_at: datetime
 
 
 def standing(
@@ -104,10 +107,11 @@ def standing(
     }
 
 
-def write(conn: sa.Connection, entries: Sequence[Entry], *, method: str, now: datetime) -> list[int]:
-    """Write these, of whom no two are about the same person and newsletter; return the ids of what is now pending.
+def write(conn: sa.Connection, entries: Sequence[Entry], *, method: str, now: datetime) -> dict[tuple[str, str], int]:
+    """Write these, of whom no two are about the same person and newsletter.
 
-    A subscription that somebody else made or ended in the meantime stays as it is.
+    Returns the person's id by address key and newsletter of each that was written. A subscription that somebody else
+    made or ended in the meantime stays as it is.
     """
     people = _people(conn, entries, now)
     written = _begin(conn, [e for e in entries if e.before is None], people, now)
@@ -133,7 +137,7 @@ def write(conn: sa.Connection, entries: Sequence[Entry], *, method: str, now: da
             for place in written
         ],
     )
-    return [id_ for place, id_ in written.items() if by_place[place].state is _PENDING]
+    return {(by_place[place].address_key, place[1]): place[0] for place in written}
 
 
 def suppress(conn: sa.Connection, reasons: Mapping[str, str], *, now: datetime) -> None:
@@ -155,17 +159,17 @@ def begin(conn: sa.Connection, *, digest: str, file: str, now: datetime) -> Impo
     c = imports.c
     query = sa.select(imports).where(c.digest == digest, c.finished_at.is_(None)).order_by(c.id.desc()).limit(1)
     if row := conn.execute(query).one_or_none():
-        return Import(id=row.id, done=row.done, counts=row.counts)
+        return Import(id=row.id, done=row.done, counts=row.counts, started_at=row.started_at)
     values = {"digest": digest, "file": file, "done": 0, "counts": {}, "started_at": now, "finished_at": None}
     new = conn.execute(sa.insert(imports).values(values).returning(c.id)).scalar_one()
-    return Import(id=new, done=0, counts={})
+    return Import(id=new, done=0, counts={}, started_at=now)
 
 
 def get(conn: sa.Connection, id: int) -> Import | None:  # noqa: A002 - the column's name
     """Return an import that is not finished, locked; None when there is none."""
     query = sa.select(imports).where(imports.c.id == id, imports.c.finished_at.is_(None)).with_for_update()
     row = conn.execute(query).one_or_none()
-    return Import(id=row.id, done=row.done, counts=row.counts) if row else None
+    return Import(id=row.id, done=row.done, counts=row.counts, started_at=row.started_at) if row else None
 
 
 def advance(conn: sa.Connection, id: int, *, done: int, counts: Mapping[str, int]) -> None:  # noqa: A002 - the column's name
@@ -237,7 +241,7 @@ def _begin(
             "start_seq": seq,
             "cursor": seq,
             "created_at": now,
-            "requested_at": now if e.state is _PENDING else None,
+            "requested_at": e.requested_at or now if e.state is _PENDING else None,
             "confirmed_at": now if e.state is _CONFIRMED else None,
             "unsubscribed_at": now if e.state is _UNSUBSCRIBED else None,
         }

@@ -128,6 +128,18 @@ def refuse_problems(path: Path, examined: Examined) -> None:
     )
 
 
+def refuse_unconfirmed(config: Config, path: Path, told: Mapping[str, Any], confirmed: int | None) -> None:
+    """Raise RefusedError when a dry run `told` of more mails than the operator has `confirmed` (G7)."""
+    asked = told[Taken.ASKED]
+    if asked > (confirmed or 0):
+        rate = config.sign_up.mails_per_hour
+        raise RefusedError(
+            f"{path}: {asked:,} persons have no consent on record and would get a mail that asks for it, at most "
+            f"{rate:,} an hour (sign_up.mails_per_hour), so for {max(1, round(asked / rate)):,} h. Nothing was sent or "
+            f"imported. If that is what you want, say --confirm {asked}."
+        )
+
+
 async def run(
     config: Config,
     path: Path,

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from publisher.config import Config
 from publisher.errors import RefusedError
 from publisher.model import SubscriptionState
-from publisher.store import imports
+from publisher.store import imports, requests
 from publisher.store.database import Connection, Database
 from publisher.store.imports import NOBODY, Entry, Standing
+from publisher.subscriptions.house import House, send_sign_up
+from publisher.subscriptions.limits import STRANGER, WEEK, Buckets, wait
 from publisher.subscriptions.rows import COLUMNS, CellError, Understanding, Wish
 
 METHOD = "import"
@@ -53,8 +55,17 @@ class _How:
     """What all rows of a batch share."""
 
     now: datetime
-    hash_of: Callable[[str], str]
+    house: House
     opt_in: bool
+    started_at: datetime | None = None
+    """When the import began; None in a dry run."""
+    asked: int = 0
+    """How many were asked to confirm before."""
+
+    def due_at(self, number: int) -> datetime:
+        """Return when the mail with this number of the whole import may go out (G7)."""
+        begin = self.started_at or self.now
+        return max(self.now, begin + timedelta(hours=1) * number / self.house.config.sign_up.mails_per_hour)
 
 
 def decide(wish: Wish, known: Standing, *, opt_in: bool = False) -> Taken:
@@ -89,21 +100,20 @@ def take(
     rows: Sequence[Sequence[Any]],
     upto: int,
     opt_in: bool,
-    hash_of: Callable[[str], str],
+    house: House,
     now: datetime,
 ) -> dict[str, Any]:
     """Take the rows of one batch in one transaction, and note in it that all rows up to `upto` are done.
 
     Each row is its number and the cells of COLUMNS. Without `import_id` nothing is written: the numbers are what would
-    happen. `hash_of` makes the hash by which erased addresses are known. Returns the numbers of this batch, or of the
+    happen. `opt_in`: who has no consent on record is asked for it by mail. Returns the numbers of this batch, or of the
     whole import so far, and who stayed out. Raises RefusedError when a row is wrong after all: the running service may
     have another configuration than the command.
     """
-    how = _How(now, hash_of, opt_in)
     understanding = Understanding(config, opt_in=opt_in)
     wishes = [_understood(understanding, row) for row in rows]
     if import_id is None:
-        counts, listed = db.read(lambda conn: _take(conn, wishes, how, dry=True))
+        counts, listed = db.read(lambda conn: _take(conn, wishes, _How(now, house, opt_in), dry=True))
         return {"counts": counts, "listed": listed}
 
     def work(conn: Connection) -> dict[str, Any]:
@@ -113,6 +123,7 @@ def take(
         if upto <= so_far.done:  # its answer was lost on the way, not its work
             return {"counts": dict(so_far.counts), "listed": []}
         rest = [row for row in wishes if row.number > so_far.done]
+        how = _How(now, house, opt_in, so_far.started_at, so_far.counts.get(Taken.ASKED, 0))
         counts, listed = _take(conn, rest, how, dry=False)
         total = dict(Counter(so_far.counts) + Counter(counts))
         imports.advance(conn, import_id, done=upto, counts=total)
@@ -144,7 +155,9 @@ def _take(
     counts: Counter[str] = Counter()
     listed: list[tuple[int, str, str]] = []
     for part in _apart(rows):
-        known = imports.standing(conn, [row.wish.address_key for row in part], hash_of=how.hash_of, lock=not dry)
+        known = imports.standing(
+            conn, [row.wish.address_key for row in part], hash_of=how.house.pepper.hash, lock=not dry
+        )
         entries, reasons = [], {}
         for row in part:
             stands = known.get(row.wish.address_key, NOBODY)
@@ -155,11 +168,41 @@ def _take(
             if taken is Taken.BARRED:
                 reasons[row.wish.address_key] = row.wish.suppressed
             if entry := _entry(row.wish, stands, taken):
+                if taken is Taken.ASKED:
+                    entry = replace(entry, requested_at=how.due_at(how.asked + counts[str(taken)] - 1))
                 entries.append(entry)
         if not dry:
-            imports.write(conn, entries, method=METHOD, now=how.now)
+            written = imports.write(conn, entries, method=METHOD, now=how.now)
+            for entry in entries:
+                person = written.get((entry.address_key, entry.newsletter))
+                if person is not None and entry.requested_at is not None:
+                    _ask(conn, how, entry, person, entry.requested_at)
             imports.suppress(conn, reasons, now=how.now)
     return dict(counts), listed
+
+
+def _ask(conn: Connection, how: _How, entry: Entry, person: int, due_at: datetime) -> None:
+    """Queue the mail that asks to confirm, within what a stranger's address may get (P4).
+
+    It does not count among the mails that visitors of the pages ask for, or these would be turned away meanwhile.
+    """
+    house = how.house
+    address = Buckets.of(house.pepper, entry.address_key, None).address
+    earlier = requests.times(conn, address, how.now - WEEK, most=max(most for most, _ in STRANGER))
+    if wait(earlier, STRANGER, due_at):
+        return  # a mail that is on its way, or came today, tells of this newsletter too
+    requests.note(conn, [address], due_at)
+    language = house.language(entry.languages[0])
+    send_sign_up(
+        conn,
+        house,
+        person,
+        entry.address_key,
+        language=language,
+        newsletter=entry.newsletter,
+        now=how.now,
+        due_at=due_at,
+    )
 
 
 def _apart(rows: Sequence[Numbered]) -> Iterator[list[Numbered]]:

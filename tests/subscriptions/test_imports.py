@@ -9,8 +9,11 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +26,15 @@ from publisher.app import silent
 from publisher.config import Config
 from publisher.errors import BusyError, NotFoundError, RefusedError
 from publisher.model import Format, SubscriptionState
-from publisher.store import erasures, subscribers
+from publisher.store import erasures, notices, subscribers
 from publisher.store.database import Connection, Database
 from publisher.store.imports import Standing
 from publisher.subscriptions import exports, files, imports
 from publisher.subscriptions.columns import Options
+from publisher.subscriptions.house import House
 from publisher.subscriptions.imports import Taken, decide
 from publisher.subscriptions.rows import COLUMNS, Wish
-from publisher.tokens import Pepper
+from publisher.tokens import Keyring, Pepper
 from tests.publications import load_publication, write_publication
 from tests.store.make import NOW
 from tests.test_control import running
@@ -74,6 +78,12 @@ class Office:
     """Transactions of rows after which the process ends."""
     calls: list[str] = field(default_factory=list)
 
+    @property
+    def house(self) -> House:
+        """What asking by mail stands on; no mail is composed here."""
+        renderer: Any = None
+        return House(self.config, renderer, Keyring([b"k" * 32]), PEPPER, lambda: "0" * 32)
+
     def file(self, *rows: str, header: str = "email,consent") -> Path:
         """Write a table."""
         path = self.home / "readers.csv"
@@ -88,7 +98,7 @@ class Office:
             return imports.begin(self.database, **asked, now=NOW)
         if action == "import_end":
             return imports.finish(self.database, **asked, now=NOW)
-        done = imports.take(self.database, self.config, **asked, hash_of=PEPPER.hash, now=NOW)
+        done = imports.take(self.database, self.config, **asked, house=self.house, now=NOW)
         if self.kill_after is not None and self.calls.count("import_rows") == self.kill_after:
             raise StoppedError
         return json.loads(json.dumps(done))
@@ -260,14 +270,14 @@ def test_a_batch_that_is_sent_twice_is_taken_once(office: Office) -> None:
     for _ in range(2):
         done = imports.take(
             office.database, office.config, import_id=begun["id"], rows=[row], upto=2, opt_in=False,
-            hash_of=PEPPER.hash, now=NOW,
+            house=office.house, now=NOW,
         )  # fmt: skip
         assert done["counts"] == {"added": 1}
     imports.finish(office.database, import_id=begun["id"], counts={"added": 1}, now=NOW)
     with pytest.raises(RefusedError, match="has ended already"):
         imports.take(
             office.database, office.config, import_id=begun["id"], rows=[row], upto=3, opt_in=False,
-            hash_of=PEPPER.hash, now=NOW,
+            house=office.house, now=NOW,
         )  # fmt: skip
     assert imports.begin(office.database, digest="d", file="f", now=NOW)["done"] == 0  # a new one
 
@@ -336,6 +346,26 @@ def test_columns_of_theirs_are_mapped_or_left_out(office: Office) -> None:
             office.run(path, replace(said, mapped=wrong))
     with pytest.raises(NotFoundError, match="No such file"):
         office.run(office.home / "missing.csv")
+
+
+def test_who_has_no_consent_on_record_is_asked_by_mail_at_a_rate(office: Office) -> None:
+    """G3, G7, P4: pending, one mail a person however many rows, spread over the hours; nobody who left is asked."""
+    office.database.write(lambda conn: stand(conn, "here@b.example", state=SubscriptionState.CONFIRMED))
+    path = office.file("here@b.example,", "known@b.example,form", *(f"r{number}@b.example," for number in range(1100)))
+    said = Options(opt_in=True)
+    told = office.run(path, said, dry_run=True)
+    assert counts(told) == {"added": 1, "asked": 1100, "unchanged": 1}
+    with pytest.raises(RefusedError, match=r"1,100 persons have no consent .* 500 an hour .* say --confirm 1100"):
+        files.refuse_unconfirmed(office.config, path, told, 1099)
+    files.refuse_unconfirmed(office.config, path, told, 1100)
+    assert counts(office.run(path, said)) == counts(told)
+    assert counts(office.run(path, said)) == {"unchanged": 1102}
+    due = office.database.read(lambda conn: notices.due(conn, now=NOW + timedelta(days=9), limit=9999))
+    assert len(due) == 1100
+    for hours, number in ((0, 1), (1, 501), (2, 1001)):
+        moment = NOW + timedelta(hours=hours)
+        assert len(office.database.read(partial(notices.due, now=moment, limit=9999))) == number
+    assert Counter(office.states().values()) == {"confirmed": 2, "pending": 1100}
 
 
 # Other services
