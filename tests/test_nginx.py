@@ -25,6 +25,7 @@ from publisher.web.polls import Clients, Polls
 
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin") or ""
 GIVEN = Path(__file__).parents[1] / "config" / "deploy" / "nginx.conf"
+DEPLOYING = Path(__file__).parents[1] / "docs" / "deploy.md"
 
 pytestmark = [
     pytest.mark.anyio,
@@ -431,3 +432,18 @@ async def test_feeds_are_served_while_the_service_is_down(site: Beside) -> None:
             b"no-store",
         )
         assert answer.headers[b"content-type"] == b"text/plain; charset=utf-8"
+
+
+def test_the_configuration_fits_a_service_that_was_told_nothing_else() -> None:
+    """What is not to be changed is right already, and what is has its words in the instructions."""
+    given, told = GIVEN.read_text(encoding="utf-8"), DEPLOYING.read_text(encoding="utf-8")
+    assert f"server {Web().listen};  # CHANGE" in given
+    assert "127.0.0.1" in Web().trusted_proxies
+    changes = [line.strip() for line in given.splitlines() if "# CHANGE" in line]
+    assert len(changes) == 5
+    for key in ("web.listen", "web.public_url", "web.hubs"):
+        assert f"`{key}`" in told
+        assert any(key in line for line in changes)
+    for name in ("server_name", "root"):
+        assert f"`{name}`" in told
+        assert any(line.startswith(f"{name} ") for line in changes)
