@@ -115,7 +115,7 @@ def dispatch(
     By hand (`frequency` = MANUAL) the issue goes to the readers of all frequencies. A dry run writes nothing.
     Raises RenderError when a template fails: then the slot stays undecided.
     """
-    material = db.read(lambda conn: gather(conn, newsletter, frequency))
+    material = db.read(lambda conn: gather(conn, newsletter, frequency, now))
     frame = Frame(config, newsletter, frequency, ids()[:12], slot.at, renderer)
     made = draft(
         material,
@@ -148,7 +148,7 @@ def plan(
     found: list[Planned] = []
     for name, frequency in newsletter.frequencies.items():
         slots = _upcoming(frequency.schedule(config.site.timezone), now, count)
-        readers = len(db.read(partial(subscribers.readers, newsletter=newsletter.slug, frequency=name)))
+        readers = len(db.read(partial(subscribers.readers, newsletter=newsletter.slug, frequency=name, now=now)))
         for number, slot in enumerate(slots):
             report, dark = None, blackout(newsletter, slot)
             if number == 0:

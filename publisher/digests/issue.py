@@ -63,7 +63,7 @@ def draft(
     most = 0
     for group, readers in sorting.groups(material.readers).items():
         picks = sorting.picks(group)
-        segment = press.segment(picks, group.language, group.format)
+        segment = press.segment(picks, group.language, group.format, content=group.content)
         most = max(most, len(picks))
         if isinstance(segment, Skip):
             continue

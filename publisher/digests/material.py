@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from publisher.config import Newsletter
 from publisher.model import Article, Format, Reader
@@ -26,10 +27,10 @@ class Material:
     """Versions of these stories at or below the highest cursor: mailed before, to those who could be sent them."""
 
 
-def gather(conn: Connection, newsletter: Newsletter, frequency: str) -> Material:
-    """Read the material of an issue, from one snapshot."""
+def gather(conn: Connection, newsletter: Newsletter, frequency: str, now: datetime | None = None) -> Material:
+    """Read the material of an issue, from one snapshot; without `now` readers who pause are among the readers."""
     names: Iterable[str] = newsletter.frequencies if frequency == MANUAL else (frequency,)
-    readers = tuple(reader for name in names for reader in subscribers.readers(conn, newsletter.slug, name))
+    readers = tuple(reader for name in names for reader in subscribers.readers(conn, newsletter.slug, name, now))
     to_seq = articles.current_seq(conn)
     if not readers:
         return Material((), to_seq, ())

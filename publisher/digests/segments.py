@@ -14,7 +14,7 @@ from publisher.digests.material import Material
 from publisher.digests.select import Choice, Pick, Rules, language_rank, select, sent_before
 from publisher.errors import RenderError
 from publisher.mail.message import SLOT_UNSUBSCRIBE, SegmentHeaders, encode_segment, feedback_id
-from publisher.model import Article, Format, NewSegment, Reader
+from publisher.model import Article, Content, Format, NewSegment, Reader
 
 HTML_LIMIT = 100 * 1024
 """Octets of the HTML part (M4): Gmail cuts what is longer than about 102 KB, and the unsubscribe link with it."""
@@ -30,6 +30,8 @@ class Group:
     format: Format
     received: int
     """How many of the material's articles, in order of `seq`, are at or below the reader's cursor."""
+    content: Content | None = None
+    """Summaries or full texts, where that is not the newsletter's own way."""
 
 
 class Sorting:
@@ -52,7 +54,7 @@ class Sorting:
         """Return the readers of each group, in order of first appearance."""
         alike: dict[tuple[object, ...], list[Reader]] = {}
         for reader in readers:
-            key = (reader.languages, reader.categories, reader.format, reader.cursor)
+            key = (reader.languages, reader.categories, reader.format, reader.cursor, reader.content)
             alike.setdefault(key, []).append(reader)
         found: dict[Group, list[Reader]] = {}
         for same in alike.values():  # what a group is, is thought about once for each choice, not for each reader
@@ -72,6 +74,7 @@ class Sorting:
             ),
             format=reader.format,
             received=bisect_right(self._seqs, reader.cursor),
+            content=None if reader.content == self._newsletter.content else reader.content,
         )
 
     def picks(self, group: Group) -> tuple[Pick, ...]:
@@ -109,20 +112,32 @@ class Press:
         self._segments: dict[tuple[object, ...], NewSegment | Skip] = {}
 
     def segment(
-        self, picks: Sequence[Pick], language: str, format_: Format, *, is_web: bool = False
+        self,
+        picks: Sequence[Pick],
+        language: str,
+        format_: Format,
+        *,
+        content: Content | None = None,
+        is_web: bool = False,
     ) -> NewSegment | Skip:
         """Return the segment of readers who get these picks; the web's is neutral and carries no slot.
 
+        `content`: summaries or full texts; None for the newsletter's own way.
         Raises RenderError when a template fails, shows no unsubscribe link, or makes one article larger than a mail.
         """
-        key = (language, format_, is_web, tuple((pick.article.id, pick.category) for pick in picks))
+        key = (language, format_, content, is_web, tuple((pick.article.id, pick.category) for pick in picks))
         if key not in self._segments:
-            self._segments[key] = self._make(self._showable(picks, language), language, format_, is_web=is_web)
+            limits = Limits.of(self._frame.newsletter)
+            limits = replace(limits, content=content) if content else limits
+            showable = self._showable(picks, language, limits)
+            self._segments[key] = self._make(showable, language, format_, limits, is_web=is_web)
         return self._segments[key]
 
-    def _make(self, picks: Sequence[Pick], language: str, format_: Format, *, is_web: bool) -> NewSegment | Skip:
+    def _make(
+        self, picks: Sequence[Pick], language: str, format_: Format, limits: Limits, *, is_web: bool
+    ) -> NewSegment | Skip:
         unsubscribe = "" if is_web else SLOT_UNSUBSCRIBE
-        limits = Limits.of(self._frame.newsletter)
+        style = "" if limits.content == self._frame.newsletter.content else f"{limits.content}-"
         while True:
             digest = compose(picks, language, self._frame, limits, self._item)
             if isinstance(digest, Skip):
@@ -135,7 +150,7 @@ class Press:
         text = self._text(digest, unsubscribe)
         head, body = (b"", b"") if is_web else self._encode(digest, html, text)
         return NewSegment(
-            key=_key(digest, format_, is_web=is_web),
+            key=style + _key(digest, format_, is_web=is_web),
             language=language,
             format=format_,
             subject=digest.subject,
@@ -152,8 +167,7 @@ class Press:
             self._items[key] = make_item(article, language, frame, limits)
         return self._items[key]
 
-    def _showable(self, picks: Sequence[Pick], language: str) -> Sequence[Pick]:
-        limits = Limits.of(self._frame.newsletter)
+    def _showable(self, picks: Sequence[Pick], language: str, limits: Limits) -> Sequence[Pick]:
         failures: dict[int, RenderError] = {}
         for pick in picks:
             try:

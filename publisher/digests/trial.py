@@ -144,7 +144,7 @@ def check_templates(config: Config, newsletter: Newsletter, renderer: Renderer, 
 def _segment(frame: Frame, material: Material, reader: Reader) -> NewSegment | Skip:
     sorting = Sorting(material, frame.config, frame.newsletter)
     group = sorting.group(reader)
-    return Press(frame).segment(sorting.picks(group), group.language, group.format)
+    return Press(frame).segment(sorting.picks(group), group.language, group.format, content=group.content)
 
 
 def _specimens(config: Config, now: datetime) -> Iterator[Article]:

@@ -42,6 +42,7 @@ class _Facts(NamedTuple):
     late: bool
     issue_state: str
     subscription_state: str | None
+    paused: bool | None
     suppressed: str | None
 
 
@@ -158,6 +159,9 @@ def _refusal(row: _Facts) -> tuple[DeliveryState, str] | None:
         return DeliveryState.SUPPRESSED, "erased"
     if row.subscription_state != SubscriptionState.CONFIRMED:
         return DeliveryState.SUPPRESSED, row.subscription_state
+    if row.paused:
+        # The cursor stays, so that these articles come after the pause.
+        return DeliveryState.SUPPRESSED, "paused"
     if row.suppressed is not None:
         return DeliveryState.SUPPRESSED, row.suppressed
     if row.late and row.ambiguous:
@@ -192,6 +196,7 @@ _deciding = (
         (deliveries.c.expires_at <= st.parameter("now", Instant())).label("late"),
         issues.c.state.label("issue_state"),
         subscriptions.c.state.label("subscription_state"),
+        (subscriptions.c.paused_until > st.parameter("now", Instant())).label("paused"),
         suppressions.c.reason.label("suppressed"),
     )
     .join_from(deliveries, issues)

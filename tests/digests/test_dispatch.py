@@ -40,7 +40,7 @@ from publisher.model import (
 )
 from publisher.render import Renderer
 from publisher.slots import Slot
-from publisher.store import articles, deliveries, issues, subscribers
+from publisher.store import articles, deliveries, issues, preferences, subscribers
 from publisher.store.database import Connection, Database
 from tests.store import make
 
@@ -245,6 +245,22 @@ def test_no_article_comes_twice_and_none_is_lost_from_issue_to_issue(
     assert (first.articles, second.articles, second.deliveries) == (3, 1, 2)
     third = go(sqlite_database, slot=Slot(local="2026-12-07T07:00", at=now + timedelta(days=14)))
     assert third.deliveries == 2  # the second was not sent yet: its article comes along in the third
+
+
+def test_who_pauses_gets_nothing_and_misses_nothing(
+    sqlite_database: Database, go: Dispatch, news: tuple[Article, ...], now: datetime
+) -> None:
+    """DESIGN §4 Cursor: what came out during the pause is in the first issue after it."""
+    paused = subscribe(sqlite_database, "paused@example.net", now)
+    subscribe(sqlite_database, "other@example.net", now)
+    sqlite_database.write(lambda conn: preferences.pause(conn, paused, now + timedelta(days=7)))
+    publish(sqlite_database, [a for a in news if a.guid in ("talks", "chess")], now)
+    assert go(sqlite_database).deliveries == 1
+    sent(sqlite_database, now)
+    publish(sqlite_database, [a for a in news if a.guid == "cyber"], now)
+    later = now + timedelta(days=7)
+    second = go(sqlite_database, now=later, slot=Slot(local="2026-11-30T07:00", at=later))
+    assert (second.deliveries, second.segments, second.articles) == (2, 2, 3)
 
 
 def test_a_template_error_leaves_the_slot_undecided(

@@ -293,6 +293,24 @@ def test_readers_who_share_a_choice_share_a_group(
     ]
 
 
+def test_a_reader_may_choose_full_texts_or_summaries(
+    make_frame: MakeFrame, news: tuple[Article, ...], make_reader: MakeReader
+) -> None:
+    """Each in a segment of their own; the newsletter's own way, chosen or not, is one."""
+    frame = make_frame()
+    readers = (make_reader(content="summary"), make_reader(), make_reader(content="full"))
+    sorting = Sorting(Material(readers, 99, news), frame.config, frame.newsletter)
+    assert [len(group) for group in sorting.groups(readers).values()] == [2, 1]
+    press = Press(frame)
+    made = [
+        press.segment(sorting.picks(group), group.language, group.format, content=group.content)
+        for group in sorting.groups(readers)
+    ]
+    short, full = (segment for segment in made if isinstance(segment, NewSegment))
+    assert short.key != full.key
+    assert len(full.text) > len(short.text)
+
+
 def test_distinct_choices_with_the_same_articles_are_rendered_once(
     make_frame: MakeFrame, news: tuple[Article, ...], make_reader: MakeReader
 ) -> None:

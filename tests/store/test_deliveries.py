@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from publisher.errors import NotFoundError
 from publisher.model import Claimed, DeliveryState, Recorded, SubscriptionState
-from publisher.store import deliveries, issues, subscribers
+from publisher.store import deliveries, issues, preferences, subscribers
 from publisher.store.database import Connection, Database
 from publisher.store.tables import subscribers as people
 from tests.store import make
@@ -105,8 +105,9 @@ def test_every_attempt_has_the_same_bytes(database: Database, epoch: int) -> Non
             (SUPPRESSED, "complaint"),
         ),
         (lambda conn, _: conn.execute(sa.delete(people).where(people.c.name == "ada")), (SUPPRESSED, "erased")),
+        (lambda conn, id_: preferences.pause(conn, id_, NOW + DAY), (SUPPRESSED, "paused")),
     ],
-    ids=["unsubscribed", "suppressed", "erased"],
+    ids=["unsubscribed", "suppressed", "erased", "paused"],
 )
 @pytest.mark.parametrize("state", [QUEUED, DEFERRED])
 def test_who_is_not_to_be_mailed_is_found_at_the_claim(
