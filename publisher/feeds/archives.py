@@ -28,6 +28,7 @@ BUDGET = 500
 """Articles a run writes before it ends: half a second, for which a new article waits at the most."""
 MAX_BYTES = 4 * 2**20
 """Of text in one document; a larger month shows summaries. CommaFeed reads no more than 5 MB."""
+_DOCUMENT = 10  # articles that a document costs by itself: three formats in four forms, each put on the disk
 _READ = 100  # articles in memory at once
 _MOST = 200  # months looked at in one run; many hold a single article
 
@@ -172,7 +173,7 @@ def _built(db: Database, config: Config, spec: FeedSpec, feed_id: str, month: st
         prev_archive=spec.archive_url(before) if before else "",
         next_archive=spec.archive_url(after) if after else "",
     )
-    return build_month(spec, feed_id, month, read(), entry, around, MAX_BYTES), len(places) + 1
+    return build_month(spec, feed_id, month, read(), entry, around, MAX_BYTES), len(places) + _DOCUMENT
 
 
 def _write(db: Database, config: Config, ready: Sequence[tuple[Month, dict[str, bytes]]], now: datetime) -> list[str]:
