@@ -18,6 +18,7 @@ from publisher.store.database import Database
 
 # Shared machines stall; a slow example is not a wrong one.
 settings.register_profile("suite", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("long", settings.get_profile("suite"), max_examples=4000)
 settings.load_profile("suite")
 
 

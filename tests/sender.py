@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import multiprocessing
 import signal
 import sys
@@ -11,6 +12,8 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
+
+import structlog
 
 from publisher import faults
 from publisher.app.worker import Worker
@@ -51,6 +54,7 @@ def start(
 def _work(
     folder: Path, port: int, url: str, fault: str, on_uncertain: Literal["retry", "hold"], connections: int
 ) -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     faults.arm(fault)
     with Database.open(url, data_dir=folder) as db:
         asyncio.run(_serve(db, port, Policy(on_uncertain=on_uncertain), connections))

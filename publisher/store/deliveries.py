@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from publisher.errors import NotFoundError
 from publisher.model import DeliveryState, Format, IssueState, Recorded
-from publisher.store import attempts, notices
+from publisher.store import attempts, cancelled, cursors, notices
 from publisher.store import statements as st
 from publisher.store.issues import OPEN, WAITING
 from publisher.store.tables import (
@@ -20,7 +20,6 @@ from publisher.store.tables import (
     deliveries,
     issues,
     segments,
-    subscriptions,
     workers,
 )
 
@@ -126,7 +125,8 @@ def record(conn: sa.Connection, outcomes: Iterable[Recorded], now: datetime) -> 
     if conn.dialect.name == "postgresql":
         st.run(conn, _lock, ids=list(rows))
     written = st.run(conn, _record, rows=st.as_given(rows.values()), unknown=DeliveryState.UNCERTAIN, now=now)
-    _move_cursors(conn, (position for _, state, *position in written if state in _REACHED))
+    cursors.move(conn, (position for _, state, *position in written if state in _REACHED))
+    cancelled.close(conn, [id_ for id_, state, *_ in written if state in WAITING], now)
     return {id_ for id_, *_ in written}
 
 
@@ -156,7 +156,8 @@ def recover(
     ).all()
     notices.recover(conn, dead, now)
     attempts.note_lost(conn, ((row.id, row.attempt) for row in rows), now)
-    _move_cursors(conn, ((row.subscription_id, row.to_seq) for row in rows if row.state in _REACHED))
+    cursors.move(conn, ((row.subscription_id, row.to_seq) for row in rows if row.state in _REACHED))
+    cancelled.close(conn, [row.id for row in rows if row.state in WAITING], now)
     numbers = Counter(DeliveryState(row.state) for row in rows)
     return Recovered(deferred=numbers[DeliveryState.DEFERRED], uncertain=numbers[DeliveryState.UNCERTAIN])
 
@@ -169,16 +170,19 @@ def give_back(conn: sa.Connection, epoch: int, now: datetime) -> int:
     d = deliveries.c
     statement = sa.update(deliveries).where(st.among(d.state, [DeliveryState.SENDING]), d.epoch == epoch)
     changes = {"state": DeliveryState.DEFERRED, "reason": "claimed, not sent", "epoch": None, "next_at": now}
-    return conn.execute(statement.values(changes)).rowcount
+    ids = list(conn.scalars(statement.values(changes).returning(d.id)))
+    cancelled.close(conn, ids, now)
+    return len(ids)
 
 
 def resend(conn: sa.Connection, ids: Iterable[int], *, now: datetime, until: datetime) -> list[int]:
     """Let uncertain or failed deliveries wait once more, because an operator wants it; returns those that now do.
 
     The bytes stay those of the first attempt. `until` is when they expire; an uncertain outcome is the last again.
-    Whoever left or was suppressed meanwhile is found at the claim.
+    Whoever left or was suppressed meanwhile is found at the claim. A cancelled issue is over.
     """
     d = deliveries.c
+    goes_on = d.issue_id.in_(sa.select(issues.c.id).where(issues.c.state != IssueState.CANCELLED))
     again = st.among(d.state, [DeliveryState.UNCERTAIN, DeliveryState.FAILED])
     changes = {
         "state": DeliveryState.DEFERRED,
@@ -188,7 +192,7 @@ def resend(conn: sa.Connection, ids: Iterable[int], *, now: datetime, until: dat
         "expires_at": sa.case((d.expires_at > until, d.expires_at), else_=sa.literal(until, Instant)),
         "finished_at": None,
     }
-    statement = sa.update(deliveries).where(st.one_of(d.id, ids), again, d.subscription_id.is_not(None))
+    statement = sa.update(deliveries).where(st.one_of(d.id, ids), again, d.subscription_id.is_not(None), goes_on)
     rows = conn.execute(statement.values(changes).returning(d.id, d.issue_id)).all()
     over = st.one_of(issues.c.id, {row.issue_id for row in rows})
     reopened = sa.update(issues).where(over, issues.c.state == IssueState.SENT)
@@ -302,19 +306,3 @@ _record = (
     )
     .returning(_d.id, _d.state, _d.subscription_id, _d.to_seq)
 )
-_reached = st.given(subscriptions.c.id, subscriptions.c.cursor)
-_move_cursor = (
-    sa.update(subscriptions)
-    .where(subscriptions.c.id == _reached["id"], subscriptions.c.cursor < _reached["cursor"])
-    .values(cursor=_reached["cursor"])
-)
-
-
-def _move_cursors(conn: sa.Connection, reached: Iterable[Sequence[Any]]) -> None:
-    """Move the cursors of readers (subscription or None, sequence number) forward, never back."""
-    furthest: dict[int, int] = {}
-    for subscription_id, to_seq in reached:
-        if subscription_id is not None:
-            furthest[subscription_id] = max(to_seq, furthest.get(subscription_id, 0))
-    if furthest:
-        st.run(conn, _move_cursor, rows=st.as_given(sorted(furthest.items())))

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from publisher.errors import RefusedError
-from publisher.model import ArticleState, DeliveryState, Issue, IssueState, SlotOutcome
+from publisher.model import ArticleState, Issue, IssueState, SlotOutcome
+from publisher.store import cancelled
 from publisher.store import statements as st
 from publisher.store.issues import WAITING
 from publisher.store.tables import articles, deliveries, issue_articles
@@ -56,8 +57,8 @@ def cancel(conn: sa.Connection, issue: Issue, now: datetime) -> bool:
     if not _turn(conn, issue.id, unfinished, IssueState.CANCELLED, reason="cancelled by an operator"):
         return False
     d = deliveries.c
-    statement = sa.update(deliveries).where(d.issue_id == issue.id, st.among(d.state, WAITING))
-    conn.execute(statement.values(state=DeliveryState.SUPPRESSED, reason="cancelled", finished_at=now))
+    waiting = sa.select(d.id).where(d.issue_id == issue.id, st.among(d.state, WAITING))
+    cancelled.close(conn, conn.scalars(waiting), now)
     if issue.state is IssueState.HELD:
         _decide(conn, issue, SlotOutcome.SKIPPED, "held, then cancelled", now)
     return True

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from publisher.errors import NotFoundError
 from publisher.model import Claimed, DeliveryState, Recorded, SubscriptionState
-from publisher.store import deliveries, issues, preferences, subscribers
+from publisher.store import deliveries, issue_turns, issues, preferences, subscribers
 from publisher.store.database import Connection, Database
 from publisher.store.tables import subscribers as people
 from tests.store import make
@@ -52,6 +52,13 @@ def ledger(database: Database) -> list[tuple[DeliveryState, str]]:
 def cursors(database: Database) -> dict[int, int]:
     found = database.read(lambda conn: subscribers.readers(conn, "digest", "weekly"))
     return {item.subscription_id: item.cursor for item in found}
+
+
+def cancel(conn: Connection) -> bool:
+    """Cancel the issue."""
+    issue = issues.get(conn, id=1)
+    assert issue is not None
+    return issue_turns.cancel(conn, issue, NOW)
 
 
 # Claiming.
@@ -450,3 +457,60 @@ def test_sending_again_opens_the_issue_again(database: Database, epoch: int) -> 
     assert database.write(lambda conn: issues.finish(conn, NOW)) == [1]
     database.write(lambda conn: deliveries.resend(conn, [1], now=NOW, until=NOW + DAY))
     assert len(claim(database, epoch)) == 1
+
+
+def test_what_comes_back_after_its_issue_was_cancelled_has_ended(database: Database, epoch: int) -> None:
+    """K18: a mail under way when its issue is cancelled is not tried again, and does not wait for ever (V1)."""
+    prepared(database, "ada", "bob", "eve", "joe")
+    ada, bob, eve, _ = claim(database, epoch)
+    assert database.write(cancel)
+    record(
+        database,
+        outcome(ada, DEFERRED, next_at=NOW),
+        outcome(bob, DEFERRED, next_at=NOW, ambiguous=True),
+        outcome(eve),
+    )
+    database.write(lambda conn: deliveries.recover(conn, [epoch], policy="retry", now=NOW))
+    assert ledger(database) == [
+        (SUPPRESSED, "cancelled"),
+        (UNCERTAIN, "cancelled, and perhaps sent before"),
+        (SENT, "ok"),
+        (UNCERTAIN, "cancelled, and perhaps sent before"),
+    ]
+    assert database.write(lambda conn: deliveries.resend(conn, [2, 4], now=NOW, until=NOW + DAY)) == []
+
+
+def test_cancelling_counts_what_may_have_arrived_as_received(database: Database, epoch: int) -> None:
+    """V8: else the next issue would bring the same articles again."""
+    [ada, bob] = prepared(database, "ada", "bob", to_seq=7)
+    first, _ = claim(database, epoch)
+    record(database, outcome(first, DEFERRED, next_at=NOW, ambiguous=True))
+    database.write(lambda conn: deliveries.give_back(conn, epoch, NOW))
+    database.write(cancel)
+    assert ledger(database) == [(UNCERTAIN, "cancelled, and perhaps sent before"), (SUPPRESSED, "cancelled")]
+    assert cursors(database) == {ada: 7, bob: 0}
+
+
+def test_cancelling_and_an_outcome_at_the_same_moment_are_put_in_order(postgresql_database: Database) -> None:
+    """K18 on PostgreSQL: the outcome waits for the cancelling, or the other way round; nothing is left waiting."""
+    epoch = postgresql_database.write(lambda conn: deliveries.new_epoch(conn, NOW))
+    prepared(postgresql_database, "ada")
+    [ada] = claim(postgresql_database, epoch)
+    recorded = threading.Event()
+
+    def cancel_then() -> None:
+        recorded.wait()
+        postgresql_database.write(cancel)
+
+    def work(conn: Connection) -> None:
+        deliveries.record(conn, [outcome(ada, DEFERRED, next_at=NOW)], NOW)
+        recorded.set()
+        query = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        while not conn.scalar(query):
+            pass
+
+    with ThreadPoolExecutor(1) as threads:
+        cancelling = threads.submit(cancel_then)
+        postgresql_database.write(work)
+        cancelling.result()
+    assert ledger(postgresql_database) == [(SUPPRESSED, "cancelled")]
