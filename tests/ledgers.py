@@ -51,7 +51,7 @@ def assert_invariants(
 ) -> None:
     """Compare after a scenario. `at_risk`: connections open at each fault, added up; `ended`: nothing is to be open."""
     rows = database.read(partial(deliveries.listing, limit=1_000_000))
-    copies = Counter(message.message_id for message in ledger.received)
+    copies = Counter(message.message_id for message in ledger.received if not message.refused)
     _assert_conserved(ledger, rows, ended)
     _assert_honest(rows, copies)
     _assert_few_repeats(ledger, rows, copies, at_risk, hold)

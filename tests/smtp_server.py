@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Action = str | None
-"""A reply to give ("250 ok"), or one of the words: `close` (hang up), `silence` (never answer), None (as usual)."""
+"""A reply to give ("250 ok"), or one of the words: `close` (hang up), `silence` (never answer), `endless` (octets that
+never become a line, as long as the client listens), `slowly 250 ok` (octet by octet), None (as usual)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Received:
     content: bytes
     began_at: float = 0.0
     """When its first octet came, on this machine's monotonic clock."""
+    refused: bool = False
+    """The reply said so: nobody gets it."""
 
     @property
     def message_id(self) -> str:
@@ -174,15 +177,17 @@ class _Session:
         began_at = time.monotonic()
         raw = first + await self.reader.readuntil(b"\r\n.\r\n")
         content = raw[:-3].replace(b"\r\n..", b"\r\n.")
-        self.server.received.append(Received(self.sender, self.recipient, content, began_at))
+        reply = self.script.next("dot") or f"250 2.0.0 queued as {len(self.server.received) + 1}"
+        refused = reply.startswith(("4", "5"))
+        self.server.received.append(Received(self.sender, self.recipient, content, began_at, refused))
         self.server.at_dot.set()
-        await self.answer("dot", f"250 2.0.0 queued as {len(self.server.received)}")
+        await self.act(reply)
         await self.act(self.script.next("after_dot"))
 
     async def answer(self, step: str, usual: str) -> str:
         action = self.script.next(step)
         await self.act(action or usual)
-        return action or usual
+        return (action or usual).removeprefix("slowly ")
 
     async def act(self, action: Action) -> None:
         if action is None:
@@ -191,7 +196,18 @@ class _Session:
             raise _HangUpError
         if action == "silence":
             await asyncio.Event().wait()
-        await self.say(action)
+        while action == "endless":
+            await self.trickle("x")
+        if action.startswith("slowly "):
+            await self.trickle(action.removeprefix("slowly ") + "\r\n")
+        else:
+            await self.say(action)
+
+    async def trickle(self, text: str) -> None:
+        for octet in text.encode():
+            self.writer.write(bytes([octet]))
+            await self.writer.drain()
+            await asyncio.sleep(0.002)
 
     async def say(self, text: str) -> None:
         self.writer.write(text.encode("utf-8", "surrogateescape") + b"\r\n")

@@ -6,7 +6,6 @@ import asyncio
 import functools
 import ipaddress
 import re
-import socket
 import ssl
 from dataclasses import dataclass
 from typing import Literal
@@ -15,6 +14,7 @@ import aiosmtplib
 
 from publisher import faults
 from publisher.config import Smtp
+from publisher.mail import sockets
 from publisher.mail.dialogue import Answer, BrokenError, Dialogue, readable, take_over
 from publisher.mail.replies import classify
 from publisher.model import Attempt
@@ -301,7 +301,10 @@ class Transport:
 
     async def _connect(self) -> Dialogue:
         """Let aiosmtplib open, secure, introduce and authenticate, step by step, so that each fault has its name."""
-        plug = await self._open_socket()
+        try:
+            plug = await sockets.connect(self._host, self._port, self._timeouts.connect)
+        except sockets.UnreachableError as error:
+            raise _NotConnectedError("connect", None, str(error)) from error
         client = aiosmtplib.SMTP(
             hostname=self._host,
             sock=plug,
@@ -327,34 +330,6 @@ class Transport:
             plug.close()
             raise
         return dialogue
-
-    async def _open_socket(self) -> socket.socket:
-        """Connect to the first of the host's addresses that answers."""
-        loop = asyncio.get_running_loop()
-        last: Exception | None = None
-        try:
-            async with asyncio.timeout(self._timeouts.connect):
-                addresses = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            reason = str(error) or "no answer about its address"
-            raise _NotConnectedError("connect", None, f"{self._host}: {reason}") from error
-        for family, kind, number, _, address in addresses:
-            plug = socket.socket(family, kind, number)
-            try:
-                plug.setblocking(False)
-                plug.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                async with asyncio.timeout(self._timeouts.connect):
-                    await loop.sock_connect(plug, address)
-                return plug
-            except OSError as error:  # TimeoutError is one
-                plug.close()
-                last = error
-            except BaseException:
-                plug.close()
-                raise
-        reason = str(last) or f"no answer within {self._timeouts.connect:g} s"
-        where = f"{self._host} port {self._port}"
-        raise _NotConnectedError("connect", None, f"cannot connect to {where}: {reason}") from last
 
     async def _greet(self, client: aiosmtplib.SMTP) -> None:
         await client.connect()
