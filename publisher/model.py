@@ -230,6 +230,8 @@ class Article:
     seq: int | None
     """Number in order of ingestion, given when the article becomes visible; None while held or quarantined."""
     content_hash: str
+    pinned: bool = False
+    """Whether an operator wants it first in its section, whatever its date."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

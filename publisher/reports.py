@@ -84,6 +84,7 @@ def article_value(config: Config, article: Article) -> dict[str, Any]:
         "reason": article.state_reason,
         "published_at": _iso(article.published_at),
         "updated_at": _iso(article.updated_at),
+        "pinned": article.pinned,
         "seq": article.seq,
         "url": links.article(config, article),
     }

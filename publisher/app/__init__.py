@@ -98,6 +98,7 @@ class App:
             "feeds": self.publishing.feeds,
             "release": self.publishing.release,
             "withdraw": self.publishing.withdraw,
+            "pin": self.publishing.pin,
             "dispatch": self.dispatching.dispatch,
             "test": self.dispatching.test,
             "approve": self.issuing.approve,

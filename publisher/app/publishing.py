@@ -183,6 +183,10 @@ class Publishing(Stories):
         words = reason or "withdrawn by the operator"
         return await self._move(refs, None, partial(articles.withdraw, reason=words, by="operator"), progress)
 
+    async def pin(self, refs: Sequence[str], *, pinned: bool = True, progress: Progress = silent) -> dict[str, Any]:
+        """Let articles stand first in their sections of the digests they will come in, or no more."""
+        return await self._move(refs, None, partial(articles.pin, pinned=pinned), progress)
+
     async def _move(
         self, refs: Sequence[str], source: str | None, change: Callable[..., list[int]], progress: Progress
     ) -> dict[str, Any]:

@@ -56,6 +56,17 @@ def articles_release(
     show.value(do("release", {"refs": refs or [], "source": source}), as_json, lambda d: show.moved("released", d))
 
 
+@articles_cli.command("pin")
+def articles_pin(
+    refs: Annotated[list[str], typer.Argument(metavar="REF...", help="Refs as `articles list` shows them.")],
+    off: Annotated[bool, typer.Option("--off", help="Pin them no more.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Let articles stand first in their sections of the digests they will come in, whatever their dates."""
+    word = "unpinned" if off else "pinned"
+    show.value(do("pin", {"refs": refs, "pinned": not off}), as_json, lambda d: show.moved(word, d))
+
+
 @articles_cli.command("withdraw")
 def articles_withdraw(
     refs: Annotated[list[str], typer.Argument(metavar="REF...", help="Refs as `articles list` shows them.")],

@@ -238,6 +238,8 @@ class Newsletter(Selection):
     welcome: Literal["none", "mail", "issue"] = "none"
     """What comes right after confirming: nothing, a short mail, or the latest issue for the reader's choices."""
     templates: FilePath | None = None
+    notes: FilePath | None = None
+    """A folder of editor's notes, Markdown files named after the day of a slot: `2026-11-23.md`, `2026-11-23.ru.md`."""
     blackout: Blackout = ()
     """Days on which no issue of it appears; its articles come with the next."""
     approval: Flag = False

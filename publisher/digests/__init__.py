@@ -9,6 +9,7 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 from publisher.config import Config, Newsletter
+from publisher.digests import notes
 from publisher.digests.approval import approval_mail
 from publisher.digests.compose import Frame, Skip
 from publisher.digests.guard import Facts, hold_reason
@@ -116,7 +117,9 @@ def dispatch(
     Raises RenderError when a template fails: then the slot stays undecided.
     """
     material = db.read(lambda conn: gather(conn, newsletter, frequency, now))
-    frame = Frame(config, newsletter, frequency, ids()[:12], slot.at, renderer)
+    languages = newsletter.languages or config.site.languages
+    written = notes.read(newsletter.notes, slot.local, languages)
+    frame = Frame(config, newsletter, frequency, ids()[:12], slot.at, renderer, written)
     made = draft(
         material,
         frame,

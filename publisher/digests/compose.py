@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from html.parser import HTMLParser
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 from publisher import dates, links, markup, text
 from publisher.config import Config, Newsletter, in_language
+from publisher.digests.hrefs import addresses_in
+from publisher.digests.notes import Note
 from publisher.digests.select import Pick
 from publisher.model import UNCATEGORISED, Article, Image, Status
 from publisher.render import Renderer
@@ -18,6 +19,7 @@ from publisher.render import Renderer
 SUBJECT_LIMIT = 150  # H8: longer ones are cut by every mail program
 TITLE_LIMIT = 250  # A13: a headline of 10,000 characters is not one
 SUMMARY_LIMIT = 400
+RELATED_LIMIT = 3
 INTRO_LIMIT = 110  # what mail programs show behind the subject
 
 
@@ -26,6 +28,14 @@ class Skip:
     """There is nothing to send, and why."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A title and where it leads."""
+
+    title: str
+    url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,8 @@ class Item:
     image: Image | None
     credit: str
     status: Status | None
+    related: tuple[Link, ...] = ()
+    """Other articles that it names, in its language."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +102,8 @@ class Digest:
     postal_address: str
     web_url: str
     newsletter_url: str
+    note: Note | None = None
+    """What the editor says above the articles."""
 
     @property
     def article_ids(self) -> tuple[int, ...]:
@@ -122,6 +136,10 @@ class Frame:
     when: datetime
     """The slot: the date a digest shows."""
     renderer: Renderer
+    notes: Mapping[str, Note] = field(default_factory=dict)
+    """The editor's note by language; under "" for all others."""
+    related: Mapping[str, Article] = field(default_factory=dict)
+    """Articles that others may name as related, by guid."""
     subject: str = "%(subject)s"
     """English msgid around every subject; a trial is marked by it."""
 
@@ -133,6 +151,10 @@ class Frame:
     def say(self, texts: str | dict[str, str], language: str) -> str:
         """Return a configured text in the language."""
         return in_language(texts, language, self.config.site.default_language)
+
+    def note(self, language: str) -> Note | None:
+        """Return the editor's note for readers of a language."""
+        return self.notes.get(language) or self.notes.get("")
 
 
 MakeItem = Callable[[Article, str, Frame, Limits], "Item"]
@@ -176,6 +198,7 @@ def compose(
         postal_address=site.postal_address,
         web_url=links.issue(frame.config, frame.issue_ref, language),
         newsletter_url=links.newsletter(frame.config, newsletter.slug, language),
+        note=frame.note(language),
     )
 
 
@@ -194,9 +217,12 @@ def _sections(
     by_category: dict[str, list[Article]] = {}
     for pick in picks:
         by_category.setdefault(pick.category, []).append(pick.article)
-    # The limit of the section first; of what is left, the issue shows the newest.
+    for articles in by_category.values():
+        articles.sort(key=lambda article: not article.pinned)  # stable: the newest first among equals
+    # The limit of the section first; of what is left, the issue shows what is pinned, then the newest.
     allowed = {article.id for articles in by_category.values() for article in articles[: limits.per_section]}
-    shown = {p.article.id for p in [pick for pick in picks if pick.article.id in allowed][: limits.total]}
+    ordered = sorted(picks, key=lambda pick: not pick.article.pinned)
+    shown = {p.article.id for p in [pick for pick in ordered if pick.article.id in allowed][: limits.total]}
     titles = {category.slug: category for category in frame.config.categories}
     sections = []
     for slug in sorted(by_category, key=_Order(frame.config)):
@@ -208,7 +234,7 @@ def _sections(
                 slug=slug,
                 title=frame.say(configured.title, language) if configured else _other(slug, language, frame.renderer),
                 colour=configured.colour if configured else "#475569",
-                status=next((article.status for article in articles if article.status), None),
+                status=_status(articles),
                 items=items,
                 count=len(articles),
                 more=len(articles) - len(items),
@@ -216,6 +242,12 @@ def _sections(
             )
         )
     return tuple(sections)
+
+
+def _status(articles: Sequence[Article]) -> Status | None:
+    """Return the status of the newest article that states one (DESIGN §4), wherever it stands."""
+    stating = [article for article in articles if article.status]
+    return max(stating, key=lambda article: article.published_at).status if stating else None
 
 
 class _Order:
@@ -249,7 +281,7 @@ def make_item(article: Article, language: str, frame: Frame, limits: Limits) -> 
         summary=text.excerpt(article.summary, SUMMARY_LIMIT),
         html=article.html if full else "",
         text=markup.plain(article.html) if full else "",
-        links=_links(article.html) if full else (),
+        links=addresses_in(article.html) if full else (),
         date=dates.display(article.published_at, language, frame.zone, "long"),
         language=article.language,
         direction=text.direction(article.language),
@@ -257,7 +289,15 @@ def make_item(article: Article, language: str, frame: Frame, limits: Limits) -> 
         image=image,
         credit=(image.credit if image else None) or article.credit or "",
         status=article.status,
+        related=tuple(_related(article, frame))[:RELATED_LIMIT],
     )
+
+
+def _related(article: Article, frame: Frame) -> Iterator[Link]:
+    for guid in article.related:
+        other = frame.related.get(guid)
+        if other is not None and other.language == article.language:
+            yield Link(text.truncate(other.title, TITLE_LIMIT), links.article(frame.config, other))
 
 
 def _subject(title: str, date: str, count: int, sections: Sequence[Section], language: str, frame: Frame) -> str:
@@ -282,21 +322,3 @@ def _intro(count: int, sections: Sequence[Section], language: str, renderer: Ren
         return words.gettext("No new articles this time")
     number = words.ngettext("%(count)d new article", "%(count)d new articles", count) % {"count": count}
     return text.truncate(f"{number}: {', '.join(section.title for section in sections)}", INTRO_LIMIT)
-
-
-class _LinkFinder(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: dict[str, None] = {}
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        href = dict(attrs).get("href") if tag == "a" else None
-        if href and not href.startswith("#"):
-            self.found[href] = None
-
-
-def _links(html: str) -> tuple[str, ...]:
-    finder = _LinkFinder()
-    finder.feed(html)
-    finder.close()
-    return tuple(finder.found)

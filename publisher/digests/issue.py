@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta
 from typing import Any
 
@@ -53,6 +53,7 @@ def draft(
     """Return the issue of this material, or why there is none. Raises RenderError."""
     if not material.readers:
         return Skip("no readers")
+    frame = replace(frame, related=material.related)
     sorting, press = Sorting(material, frame.config, frame.newsletter), Press(frame)
     wait = min(LONGEST_WAIT, period)
     hours = _Hours(frame, slot, slot_at, now)

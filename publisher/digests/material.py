@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from publisher.config import Newsletter
@@ -25,6 +25,8 @@ class Material:
     """Published articles above the lowest cursor, up to `to_seq`, that the newsletter takes."""
     earlier: tuple[Article, ...] = ()
     """Versions of these stories at or below the highest cursor: mailed before, to those who could be sent them."""
+    related: Mapping[str, Article] = field(default_factory=dict)
+    """Visible articles that those of the window name as related, by guid."""
 
 
 def gather(conn: Connection, newsletter: Newsletter, frequency: str, now: datetime | None = None) -> Material:
@@ -53,7 +55,13 @@ def gather(conn: Connection, newsletter: Newsletter, frequency: str, now: dateti
         authors=newsletter.authors,
         sources=newsletter.sources,
     )
-    return Material(readers, to_seq, tuple(window), tuple(earlier))
+    return Material(readers, to_seq, tuple(window), tuple(earlier), related_of(conn, window))
+
+
+def related_of(conn: Connection, window: Iterable[Article]) -> dict[str, Article]:
+    """Return the articles that those of a window name as related, by guid."""
+    named = {guid for article in window for guid in article.related}
+    return {article.guid: article for article in articles.by_guids(conn, sorted(named)) if article.state.visible}
 
 
 def newest(conn: Connection, newsletter: Newsletter, limit: int) -> tuple[Article, ...]:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from publisher import links
 from publisher.config import Config, Newsletter
+from publisher.digests import notes
 from publisher.digests.compose import Frame, Skip
 from publisher.digests.issue import Ids
 from publisher.digests.material import MANUAL, Material, anybody, gather, newest
@@ -17,6 +18,7 @@ from publisher.errors import NotFoundError, RenderError
 from publisher.mail.message import SLOT_UNSUBSCRIBE, message_id, personalise
 from publisher.model import UNCATEGORISED, Article, ArticleState, Author, Format, Image, NewSegment, Reader, Status
 from publisher.render import Renderer
+from publisher.slots import zone_named
 from publisher.store import articles
 from publisher.store.database import Connection, Database
 
@@ -63,7 +65,9 @@ def trial_mail(
     for a bad template.
     """
     when = at or now
-    frame = Frame(config, newsletter, MANUAL, ids()[:12], when, renderer, subject=mark + "%(subject)s")
+    local = when.astimezone(zone_named(config.site.timezone)).strftime("%Y-%m-%dT%H:%M")
+    written = notes.read(newsletter.notes, local, newsletter.languages or config.site.languages)
+    frame = Frame(config, newsletter, MANUAL, ids()[:12], when, renderer, written, subject=mark + "%(subject)s")
     material = db.read(lambda conn: _with_held(conn, gather(conn, newsletter, MANUAL), newsletter, when))
     wanted = (as_address or address).casefold()
     reader = next((reader for reader in material.readers if reader.address.casefold() == wanted), None)
@@ -144,7 +148,8 @@ def check_templates(config: Config, newsletter: Newsletter, renderer: Renderer, 
 def _segment(frame: Frame, material: Material, reader: Reader) -> NewSegment | Skip:
     sorting = Sorting(material, frame.config, frame.newsletter)
     group = sorting.group(reader)
-    return Press(frame).segment(sorting.picks(group), group.language, group.format, content=group.content)
+    press = Press(replace(frame, related=material.related))
+    return press.segment(sorting.picks(group), group.language, group.format, content=group.content)
 
 
 def _specimens(config: Config, now: datetime) -> Iterator[Article]:

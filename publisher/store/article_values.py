@@ -132,6 +132,7 @@ def _article(row: st.AnyRow, categories: Sequence[str], related: Iterable[str]) 
         state_reason=row.state_reason,
         seq=row.seq,
         content_hash=row.content_hash,
+        pinned=bool(row.pinned),
     )
 
 

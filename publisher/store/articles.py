@@ -274,6 +274,14 @@ def release_due(conn: sa.Connection, now: datetime, *, oldest: datetime | None =
     return sorted(done)
 
 
+def pin(conn: sa.Connection, ids: Sequence[int], now: datetime, *, pinned: bool) -> list[int]:  # noqa: ARG001 - as the others
+    """Let articles stand first in their sections of coming digests, or no more; returns the ids that changed."""
+    a = articles.c
+    statement = sa.update(articles).where(st.one_of(a.id, ids), a.pinned.is_(sa.false() if pinned else sa.true()))
+    done = set(conn.scalars(statement.values(pinned=pinned).returning(a.id)))
+    return [article_id for article_id in dict.fromkeys(ids) if article_id in done]
+
+
 def release(
     conn: sa.Connection, ids: Sequence[int], now: datetime, *, state: ArticleState = ArticleState.PUBLISHED
 ) -> list[int]:

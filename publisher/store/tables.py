@@ -158,6 +158,7 @@ articles = _table(
     sa.Column("enclosures", Json, nullable=False),
     _text("translation_of", nullable=True),  # as the article states it
     _text("story"),  # guid shared by all translations
+    sa.Column("pinned", Flag, nullable=False, default=False),  # by an operator: stands first in its section
     _text("content_hash"),
     _text("state"),
     _text("state_reason"),

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from publisher.digests.compose import Digest, Frame, Limits, Skip, compose
-from publisher.digests.select import Choice, Rules, select
+from publisher.digests.select import Choice, Pick, Rules, select
 from publisher.errors import RenderError
 from publisher.model import Article, Status
 
@@ -199,3 +199,20 @@ def test_full_texts_bring_their_links_to_the_text_part(make_frame: MakeFrame, ma
     item = made(make_frame(), [make_article(html=html)], content="full").sections[0].items[0]
     assert (item.html, item.links) == (html, ("https://a.example/", "https://b.example/?x=1&y=2"))
     assert item.text == "One a, b.\n\nTwo"
+
+
+def test_a_pinned_article_stands_first_and_is_shown_whatever_the_limits(
+    make_frame: MakeFrame, make_article: MakeArticle
+) -> None:
+    """Issue 6, 3: pinned by an operator; the section's status stays that of its newest article (DESIGN §4)."""
+    found = [make_article(status=Status.WORSENED if number == 0 else Status.IMPROVED) for number in range(5)]
+    found[4] = replace(found[4], pinned=True)
+    picks = [Pick(article, "foreign-policy") for article in found]
+    digest = compose(picks, "en", make_frame(max_per_section=2, max_articles=2))
+    assert isinstance(digest, Digest)
+    [section] = digest.sections
+    assert ([item.id for item in section.items], section.more, section.status) == (
+        [found[4].id, found[0].id],
+        3,
+        Status.WORSENED,
+    )

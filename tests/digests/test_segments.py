@@ -5,6 +5,7 @@ from __future__ import annotations
 import html as html_module
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from publisher.config import Config, Newsletter
 from publisher.digests.compose import Frame, Skip
 from publisher.digests.material import Material
+from publisher.digests.notes import Note
 from publisher.digests.segments import HTML_LIMIT, Group, Press, Sorting, page_language
 from publisher.digests.select import Choice
 from publisher.errors import RenderError
@@ -52,8 +54,8 @@ class Hrefs(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
-        if tag == "a":
-            self.found[dict(attrs)["href"] or ""] = None
+        if tag == "a" and not (href := dict(attrs)["href"] or "").startswith("#"):
+            self.found[href] = None
 
 
 def urls_of_text(text: str) -> list[str]:
@@ -87,6 +89,34 @@ def test_digests_look_as_they_always_did(
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content, "utf-8")
         assert content == path.read_text("utf-8")
+
+
+def test_an_editor_s_note_pinned_articles_and_related_ones_look_as_they_always_did(
+    make_frame: MakeFrame,
+    make_article: MakeArticle,
+    news: tuple[Article, ...],
+    make_reader: MakeReader,
+    update_golden: bool,
+) -> None:
+    """Issue 6, 3; M5, M7: the same words and addresses in both parts."""
+    other = make_article("older", title="What was agreed in spring", url="https://news.example/2026/04/spring/")
+    foreign = make_article("fremd", language="ru", title="Весной")
+    oldest = min((a for a in news if a.categories == ("society",) and a.language == "en"), key=lambda a: a.published_at)
+    told = [replace(a, related=("older", "fremd", "gone")) if a.guid == news[0].guid else a for a in news]
+    told = [replace(a, pinned=True) if a.guid == oldest.guid else a for a in told]
+    html = '<p>Dear readers,</p><p>the <a href="https://news.example/poll/">poll</a> is open.</p>'
+    note = Note(html=html, text="Dear readers,\n\nthe poll is open.", links=("https://news.example/poll/",))
+    frame = replace(make_frame(max_per_section=1), notes={"": note}, related={"older": other, "fremd": foreign})
+    made = segment(frame, tuple(told), make_reader())
+    for kind, content in {"html": made.html, "txt": made.text}.items():
+        path = GOLDEN / f"edited.{kind}"
+        if update_golden:
+            path.write_text(content, "utf-8")
+        assert content == path.read_text("utf-8")
+        assert " ".join(oldest.title.split()) in " ".join(html_module.unescape(content).split())
+        assert "What was agreed in spring" in content
+        assert "Весной" not in content
+    assert urls_of_text(made.text) == list(Hrefs(made.html).found)
 
 
 def test_a_reader_of_nothing_new_gets_nothing(

@@ -42,6 +42,7 @@ def upgrade() -> None:
         sa.Column("enclosures", Json, nullable=False),
         sa.Column("translation_of", Words, nullable=True),
         sa.Column("story", Words, nullable=False),
+        sa.Column("pinned", Flag, nullable=False),
         sa.Column("content_hash", Words, nullable=False),
         sa.Column("state", Words, nullable=False),
         sa.Column("state_reason", Words, nullable=False),
