@@ -62,7 +62,7 @@ def test_the_commands_tell_the_main_job(publisher: Command, tmp_path: Path) -> N
     assert (code, out.splitlines()[0]) == (0, "articles: 3 articles; 3 new, 0 changed, 0 withdrawn, 0 skipped")
     assert publisher.json("dispatch", "weekly", "--dry-run")["deliveries"] == 1
     code, out, _ = publisher("dispatch", "weekly")
-    assert "dispatched to 1 readers in 1 segments" in out
+    assert "dispatched to 1 reader in 1 segment" in out
     assert publisher("send")[:2] == (0, "outbox: 1 sent\n")
     status = publisher.json("status")
     assert status["articles"]["published"] == 3

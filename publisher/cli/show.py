@@ -77,8 +77,8 @@ def collected(done: Mapping[str, Any]) -> None:
             _line(f"{source['name']}: {source['error']}")
             continue
         _line(
-            f"{source['name']}: {source['articles']} articles; {source['new']} new, {source['changed']} changed, "
-            f"{source['withdrawn']} withdrawn, {len(source['skipped'])} skipped"
+            f"{source['name']}: {count(source['articles'], 'article')}; {source['new']} new, "
+            f"{source['changed']} changed, {source['withdrawn']} withdrawn, {len(source['skipped'])} skipped"
         )
         for skipped in source["skipped"]:
             _line(f"  skipped {skipped['path']}: {skipped['reason']}")
@@ -104,8 +104,8 @@ def dispatched(done: Mapping[str, Any]) -> None:
     would = "would be " if done["dry_run"] else ""
     if done["outcome"] == "dispatched":
         _line(
-            f"{done['newsletter']} {done['slot']}: {would}dispatched to {done['deliveries']} readers in "
-            f"{done['segments']} segments, {done['articles']} articles"
+            f"{done['newsletter']} {done['slot']}: {would}dispatched to {count(done['deliveries'], 'reader')} in "
+            f"{count(done['segments'], 'segment')}, {count(done['articles'], 'article')}"
         )
     else:
         _line(f"{done['newsletter']} {done['slot']}: {would}{done['outcome']}: {done['reason']}")
@@ -206,7 +206,7 @@ def plan(done: Sequence[Mapping[str, Any]]) -> None:
     """List the coming slots: one line when, one what."""
     for slot in done:
         when = f"{slot['slot'].replace('T', ' ')} {slot['timezone']}"
-        _line(f"{slot['newsletter']} {slot['frequency']}: {when} ({slot['at']}), {slot['readers']} readers")
+        _line(f"{slot['newsletter']} {slot['frequency']}: {when} ({slot['at']}), {count(slot['readers'], 'reader')}")
         if slot["skipped"]:
             _line(f"  would be skipped now: {slot['skipped']}")
             continue
@@ -214,7 +214,8 @@ def plan(done: Sequence[Mapping[str, Any]]) -> None:
             _line(f"  would be held now: {slot['held']}")
         if slot["articles"] is not None:
             size = f"at most {slot['bytes'] / 1000:.0f} kB"
-            _line(f"  would hold now: {slot['articles']} articles in {slot['segments']} segments, {size}")
+            held = f"{count(slot['articles'], 'article')} in {count(slot['segments'], 'segment')}"
+            _line(f"  would hold now: {held}, {size}")
 
 
 def issues(done: Sequence[Mapping[str, Any]]) -> None:
@@ -279,13 +280,13 @@ def status(done: Mapping[str, Any]) -> None:
             _line(f"    ALARM {source['alarm']}")
     _line(f"feeds: {done['feeds']['files']} files, last changed {done['feeds']['changed_at'] or 'never'}")
     for slug, readers in done["feeds"]["readers"].items():
-        _line(f"  {slug}: {readers} readers behind services that poll for them")
+        _line(f"  {slug}: {count(readers, 'reader')} behind services that poll for them")
     for hub in done["feeds"]["hubs"]:
         again = f"again at {hub['next_at']}" if hub["next_at"] else "given up"
         counts = f"{hub['waiting']} feeds wait, {hub['given_up']} given up"
         _line(f"  HUB {hub['hub']}: {counts}; {again}: {hub['reason']}")
     for newsletter in done["newsletters"]:
-        _line(f"{newsletter['slug']}: {newsletter['readers']} readers")
+        _line(f"{newsletter['slug']}: {count(newsletter['readers'], 'reader')}")
         for slot in newsletter["next"]:
             _line(f"  {slot['frequency']}: next {slot['slot'].replace('T', ' ')} ({slot['schedule']})")
     for entry in done["issues"]:
@@ -398,5 +399,5 @@ def _print_table(table: Table) -> None:
 
 def _source(source: Mapping[str, Any]) -> str:
     last = source["last_success_at"] or "never"
-    counts = f"{source['articles']} articles, {source['skipped']} skipped, {source['drafts']} drafts"
+    counts = f"{count(source['articles'], 'article')}, {source['skipped']} skipped, {source['drafts']} drafts"
     return f"{source['name']} ({source['kind']}): {counts}, last collected {last}"
