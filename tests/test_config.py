@@ -39,13 +39,17 @@ from publisher.config.models import (
     Newsletter,
     PageLabels,
     PagesSource,
+    Provider,
+    Server,
     SignUp,
     Site,
     Smtp,
+    Transport,
     Web,
 )
 from publisher.errors import ConfigurationError, Problem
 from publisher.files import packaged
+from publisher.mail.pace import Limit, Rate, WarmUp
 from publisher.slots import Schedule
 
 MINIMAL = """
@@ -327,6 +331,54 @@ def test_whatever_stands_in_a_key_ends_as_problems_never_as_another_error(data: 
                 " (it is called 'world' now)"
             ),
         ),
+        (
+            '[[transports]]\nname = "smtp"\nhost = "h.example"\n',
+            "publisher.toml:9: transports.smtp.name: 'smtp' is the name of the table [smtp]; choose another",
+        ),
+        (
+            '[[transports]]\nname = "a"\nhost = "h.example"\n' * 2,
+            "publisher.toml:12: transports.a.name: 'a' is already the name of another transport",
+        ),
+        (
+            '[[transports]]\nname = "a"\nhost = "h.example"\nsecurity = "plain"\npassword = "x"\n',
+            "publisher.toml:11: transports.a.security: must not be 'plain' with a password: it would cross the network",
+        ),
+        (
+            '[[transports]]\nname = "a"\nhost = "h.example"\npassword = "x"\npassword_file = "y"\n',
+            "publisher.toml:12: transports.a.password_file: excludes password: keep one of the two",
+        ),
+        (
+            '[[transports]]\nname = "a"\nhost = "h.example"\npassword_file = "nowhere"\n',
+            "publisher.toml:11: transports.a.password_file: there is no file",
+        ),
+        ('[[transports]]\nname = "a"\n', "publisher.toml:8: transports.a.host: is missing"),
+        (
+            '[[transports]]\nname = "bulk"\nhost = "h.example"\n'
+            + NEWSLETTER.replace("[newsletters.f", 'transport = "bluk"\n[newsletters.f'),
+            (
+                "publisher.toml:16: newsletters.weekly-digest.transport: must be the name of one of [[transports]],"
+                " and there is no 'bluk' (did you mean 'bulk'?)"
+            ),
+        ),
+        (
+            '[[providers]]\nname = "ours"\n',
+            "publisher.toml:8: providers.ours.domains: is missing: the program knows no provider 'ours' (known",
+        ),
+        (
+            '[[providers]]\nname = "google"\ndomains = ["a.edu"]\n[[providers]]\nname = "b"\ndomains = ["A.edu"]\n',
+            "publisher.toml:13: providers.b.domains[0]: 'A.edu' is already a domain of the provider 'google'",
+        ),
+        (
+            '[[providers]]\nname = "google"\nrate = "fast"\n',
+            "publisher.toml:10: providers.google.rate: 'fast' is not a",
+        ),
+        ('rate = "0/s"\n', "publisher.toml:8: smtp.rate: '0/s' must be from 1 to 1000000 mails; leave the key out"),
+        ('warm_up = "9 to 2 in 3d"\n', "publisher.toml:8: smtp.warm_up: '9 to 2 in 3d' must grow from at least 1"),
+        ('warm_up = "soon"\n', "publisher.toml:8: smtp.warm_up: 'soon' is no warming up: mails on the first day"),
+        (
+            NEWSLETTER.replace("[newsletters.f", 'spread = "2d"\n[newsletters.f'),
+            "publisher.toml:13: newsletters.weekly-digest.spread: must be '24h' at most, not '2d'",
+        ),
         ('[web]\nlisten = "[::1]:80"\nadmin_listen = "[::1]:80"\n', "publisher.toml:10: web.admin_listen: must differ"),
         ('[web]\nmedia = "nowhere"\n', "publisher.toml:9: web.media: there is no folder nowhere"),
         (
@@ -498,6 +550,31 @@ def test_a_password_is_found_in_the_environment_a_file_or_the_credentials(tmp_pa
     by_credential = loaded(tmp_path, sending(host), {"CREDENTIALS_DIRECTORY": str(tmp_path)})
     assert by_credential.smtp.password.get_secret_value() == "other"
     assert "other" not in repr(by_credential)
+
+
+def test_each_transport_has_a_password_and_a_pace_of_its_own(tmp_path: Path) -> None:
+    """Issue 4, point 2: by file or by credential; a newsletter names its transport."""
+    (tmp_path / "secret").write_text("one\n")
+    (tmp_path / "transports.b.password").write_text("two\n")
+    for name in ("secret", "transports.b.password"):
+        (tmp_path / name).chmod(0o400)
+    text = MINIMAL + NEWSLETTER.replace("[newsletters.f", 'transport = "b"\nspread = "4h"\n[newsletters.f')
+    text += '[[transports]]\nname = "a"\nhost = "a.example"\npassword_file = "secret"\nrate = "10/s"\n'
+    text += '[[transports]]\nname = "b"\nhost = "b.example"\nport = 465\nwarm_up = "10 to 90 in 3d"\n'
+    config = loaded(tmp_path, text, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert list(config.servers) == ["smtp", "a", "b"]
+    assert [server.password.get_secret_value() for server in config.servers.values()] == ["", "one", "two"]
+    assert [server.limit for server in config.servers.values()] == [
+        Limit(),
+        Limit(Rate.parse("10/s")),
+        Limit(warm_up=WarmUp(10, 90, 3)),
+    ]
+    assert (config.newsletters[0].transport, config.newsletters[0].spread_over) == ("b", timedelta(hours=4))
+    assert [problem.key for problem in sending_problems(config)] == []
+    nobody = loaded(
+        tmp_path, sending('host = "c.example"') + '[[transports]]\nname = "a"\nhost = "d.example"\nusername = "u"\n'
+    )
+    assert [problem.key for problem in sending_problems(nobody)] == ["transports.a.password"]
 
 
 @pytest.mark.parametrize(
@@ -786,6 +863,8 @@ TABLES: dict[str, tuple[type[BaseModel], ...]] = {
     "newsletters.frequencies": (Frequency,),
     "sign_up": (SignUp,),
     "smtp": (Smtp,),
+    "transports": (Transport,),
+    "providers": (Provider,),
     "dkim": (Dkim,),
     "web": (Web,),
     "ingest": (Ingest,),
@@ -826,6 +905,8 @@ def test_the_reference_documents_every_key_and_no_other() -> None:
         for model in models
         for key in model.model_fields
         if f"{table}.{key}".strip(".") not in tables
+        # What [[transports]] has in common with [smtp] is explained there.
+        if table != "transports" or key not in Server.model_fields or model.model_fields[key].is_required()
     }
     assert found == wanted
 

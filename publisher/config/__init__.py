@@ -3,6 +3,7 @@
 from publisher.config.advice import check, sending_problems
 from publisher.config.load import find, load, schema
 from publisher.config.models import (
+    DEFAULT_TRANSPORT,
     Category,
     Config,
     Dkim,
@@ -13,19 +14,23 @@ from publisher.config.models import (
     Newsletter,
     PageLabels,
     PagesSource,
+    Provider,
     Selection,
+    Server,
     SignUp,
     Site,
     Slug,
     Smtp,
     Source,
     Texts,
+    Transport,
     Web,
     in_language,
 )
 from publisher.config.values import split_listen
 
 __all__ = [
+    "DEFAULT_TRANSPORT",
     "Category",
     "Config",
     "Dkim",
@@ -36,13 +41,16 @@ __all__ = [
     "Newsletter",
     "PageLabels",
     "PagesSource",
+    "Provider",
     "Selection",
+    "Server",
     "SignUp",
     "Site",
     "Slug",
     "Smtp",
     "Source",
     "Texts",
+    "Transport",
     "Web",
     "check",
     "find",

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from publisher.config import values
-from publisher.config.models import Category, Config, Feed, Newsletter, Texts
+from publisher.config.models import Category, Config, Feed, Newsletter, Server, Texts
 from publisher.config.places import Finding
 from publisher.errors import Problem
 from publisher.toml_lines import KeyPath
@@ -37,11 +37,20 @@ def _sending(config: Config) -> Iterator[Finding]:
         )
     if smtp.host and smtp.embedded:
         yield Finding(("smtp", "embedded"), "excludes smtp.host: mail goes to the embedded inbox or to the world")
-    if smtp.username and not smtp.password.get_secret_value() and not smtp.embedded:
+    if smtp.embedded:
+        return
+    yield from _no_password(("smtp",), smtp)
+    for index, transport in enumerate(config.transports):
+        yield from _no_password(("transports", index), transport)
+
+
+def _no_password(at: KeyPath, server: Server) -> Iterator[Finding]:
+    if server.username and not server.password.get_secret_value():
+        variable = "PUBLISHER_SMTP__PASSWORD or " if at == ("smtp",) else ""
         yield Finding(
-            ("smtp", "password"),
-            "is missing, and smtp.username is set",
-            "PUBLISHER_SMTP__PASSWORD or smtp.password_file keep it out of this file",
+            (*at, "password"),
+            "is missing, and username is set",
+            f"{variable}password_file keeps it out of this file",
         )
 
 
@@ -144,13 +153,16 @@ def _aligned(one: str, other: str) -> bool:
 
 
 def _password(config: Config) -> Iterator[Finding]:
-    path = ("smtp", "password")
-    if config.smtp.password.get_secret_value().lower() in _SAMPLES:
-        yield Finding(path, "looks like a sample, not like a password")
-    file, line = config.places.lines.get(path, ("", None))
-    if line is not None and Path(file).stat().st_mode & stat.S_IROTH:
-        yield Finding(
-            path,
-            "stands in a file that everybody on this machine can read",
-            "use PUBLISHER_SMTP__PASSWORD or smtp.password_file",
-        )
+    tables: list[tuple[KeyPath, Server]] = [(("smtp",), config.smtp)]
+    tables += [(("transports", index), transport) for index, transport in enumerate(config.transports)]
+    for at, server in tables:
+        path = (*at, "password")
+        if server.password.get_secret_value().lower() in _SAMPLES:
+            yield Finding(path, "looks like a sample, not like a password")
+        file, line = config.places.lines.get(path, ("", None))
+        if line is not None and Path(file).stat().st_mode & stat.S_IROTH:
+            yield Finding(
+                path,
+                "stands in a file that everybody on this machine can read",
+                "keep it in password_file" if at != ("smtp",) else "use PUBLISHER_SMTP__PASSWORD or smtp.password_file",
+            )

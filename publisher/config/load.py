@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -77,7 +78,7 @@ class _Draft:
         for key, files in _PATHS.items():
             if isinstance(table := self.raw.get(key), dict):
                 read.resolve(table, self.base, files)
-        for key, inner in (("sources", "path"), (NEWSLETTERS, "templates")):
+        for key, inner in (("sources", "path"), (NEWSLETTERS, "templates"), ("transports", "password_file")):
             for table in self._list(key):
                 if isinstance(table, dict):
                     read.resolve(table, self.base, (inner,))
@@ -113,7 +114,7 @@ class _Draft:
 
     def finish(self, environ: Mapping[str, str]) -> Config:
         """Judge everything; return the configuration or raise ConfigurationError."""
-        findings = [*rules.findings(self.raw), *self._read_password(environ)]
+        findings = [*rules.findings(self.raw), *self._read_passwords(environ)]
         config = None
         try:
             config = Config.model_validate(self.raw)
@@ -126,22 +127,12 @@ class _Draft:
         config._places = places
         return config
 
-    def _read_password(self, environ: Mapping[str, str]) -> Iterator[Finding]:
-        """Put the password from `smtp.password_file`, or from the system's credentials, where the password belongs."""
-        smtp = self.raw.setdefault("smtp", {})
-        if not isinstance(smtp, dict) or smtp.get("password"):
-            return
-        file = smtp.get("password_file")
-        if file is None and (folder := environ.get("CREDENTIALS_DIRECTORY")):
-            # systemd's LoadCredential= (systemd.exec(5)); the folder may be there for other credentials only.
-            credential = Path(folder) / "smtp.password"
-            file = str(credential) if credential.is_file() else None
-        if isinstance(file, str) and file and "\0" not in file:
-            secret = _secret(Path(file))
-            if isinstance(secret, Finding):
-                yield secret
-            else:
-                smtp["password"] = secret
+    def _read_passwords(self, environ: Mapping[str, str]) -> Iterator[Finding]:
+        """Put passwords from files, or from the system's credentials, where passwords belong."""
+        yield from _read_password(("smtp",), self.raw.setdefault("smtp", {}), "smtp.password", environ)
+        for index, table in enumerate(self._list("transports")):
+            name = table.get("name") if isinstance(table, dict) else None
+            yield from _read_password(("transports", index), table, f"transports.{name}.password", environ)
 
     def _place(self, prefix: KeyPath, parsed: read.Parsed) -> None:
         self.lines |= {(*prefix, *path): (str(parsed.file), line) for path, line in parsed.lines.items()}
@@ -153,9 +144,24 @@ class _Draft:
         return found if isinstance(found, list) else []
 
 
-def _secret(file: Path) -> str | Finding:
+def _read_password(at: KeyPath, server: object, credential: str, environ: Mapping[str, str]) -> Iterator[Finding]:
+    if not isinstance(server, dict) or server.get("password"):
+        return
+    file = server.get("password_file")
+    if file is None and (folder := environ.get("CREDENTIALS_DIRECTORY")) and re.fullmatch(r"[a-z0-9.-]+", credential):
+        # systemd's LoadCredential= (systemd.exec(5)); the folder may be there for other credentials only.
+        found = Path(folder) / credential
+        file = str(found) if found.is_file() else None
+    if isinstance(file, str) and file and "\0" not in file:
+        secret = _secret((*at, "password_file"), Path(file))
+        if isinstance(secret, Finding):
+            yield secret
+        else:
+            server["password"] = secret
+
+
+def _secret(path: KeyPath, file: Path) -> str | Finding:
     """Return what a file holds, without the line break at its end, or why it may not be used."""
-    path = ("smtp", "password_file")
     try:
         if not file.is_file():
             return Finding(path, f"there is no file {file}")

@@ -19,6 +19,8 @@ from pydantic import (
 
 from publisher.config import values
 from publisher.config.places import Places
+from publisher.mail import pace
+from publisher.mail.pace import Limit, WarmUp
 from publisher.slots import Schedule, parse_duration
 
 Line = Annotated[str, AfterValidator(values.line)]
@@ -33,6 +35,11 @@ Interval = Annotated[str, AfterValidator(values.interval)]
 FilePath = Annotated[Path, BeforeValidator(values.path)]
 Blackout = Annotated[tuple[tuple[date, date], ...], BeforeValidator(values.blackout)]
 Flag = Annotated[bool, Field(strict=True)]
+Rate = Annotated[str, AfterValidator(values.rate)]
+
+
+DEFAULT_TRANSPORT = "smtp"
+"""What carries the mail of newsletters that name no transport: the table `[smtp]`."""
 
 
 _SHORTEST_DAY = timedelta(hours=23)  # the day on which the clock is put forward
@@ -246,11 +253,27 @@ class Newsletter(Selection):
     """Whether each issue waits until an operator approves it."""
     editors: tuple[Address, ...] = ()
     """Who is told by mail, with the issue as it would be sent, when one waits for approval."""
+    transport: str = ""
+    """Name of one of `transports`; empty: `[smtp]`."""
+    rate: Rate = ""
+    """The most mails of it; empty: no limit."""
+    spread: Annotated[str, AfterValidator(values.spread)] = ""
+    """Time over which an issue goes out; empty: as fast as it may."""
     former: tuple[Slug, ...] = ()
 
     def blackout_on(self, day: date) -> bool:
         """Whether this day is one without an issue."""
         return any(first <= day <= last for first, last in self.blackout)
+
+    @property
+    def limit(self) -> Limit:
+        """What its pace is kept to."""
+        return Limit(_rate(self.rate))
+
+    @property
+    def spread_over(self) -> timedelta:
+        """Time over which an issue goes out; none: as fast as it may."""
+        return parse_duration(self.spread) if self.spread else timedelta()
 
 
 class SignUp(Table):
@@ -268,8 +291,8 @@ class SignUp(Table):
     """Mails that all together may ask for in an hour; more is no rush but an attack."""
 
 
-class Smtp(Table):
-    """Where mail goes out."""
+class Server(Table):
+    """A server that takes our mail, and how fast it may come."""
 
     host: Annotated[str, AfterValidator(values.host)] = ""
     port: int = Field(default=587, ge=1, le=65535, strict=True)
@@ -280,12 +303,45 @@ class Smtp(Table):
     hello_name: Annotated[str, AfterValidator(values.hello_name)] = ""
     """Name given in EHLO; empty: the host of web.public_url."""
     connections: int = Field(default=4, ge=1, le=64, strict=True)
+    rate: Rate = ""
+    """The most mails over it, `10/s`, `600/m`, `5000/h`, `50000/d`; empty: no limit."""
+    warm_up: Annotated[str, AfterValidator(values.warm_up)] = ""
+    """Mails on the first day, on the last, and how many days, `200 to 50000 in 30d`; empty: none."""
+
+    @property
+    def limit(self) -> Limit:
+        """What its pace is kept to."""
+        return Limit(_rate(self.rate), WarmUp.parse(self.warm_up) if self.warm_up else None)
+
+
+class Smtp(Server):
+    """Where mail goes out unless a newsletter says otherwise."""
+
     embedded: Flag = False
     """Deliver into the embedded inbox instead of the world; for trying out."""
     on_uncertain: Literal["retry", "hold"] = "retry"
     """Where a crash or broken connection left open whether a mail arrived: send it once more, or leave it to you."""
     bounce_domain: Annotated[str, AfterValidator(values.domain)] = ""
     """Domain of envelope senders, one address per delivery; empty: the newsletter's `from_address`."""
+
+
+class Transport(Server):
+    """Another server, for the newsletters that name it."""
+
+    name: Slug
+    host: Annotated[str, Field(min_length=1), AfterValidator(values.host)]
+
+
+class Provider(Table):
+    """Receivers of mail behind several domains, who judge us as one."""
+
+    name: Slug
+    domains: tuple[Annotated[str, Field(min_length=1), AfterValidator(values.domain)], ...] = ()
+    """Added to those that the program knows of a provider of this name."""
+    rate: Rate = ""
+    """The most mails to it over each transport; empty: no limit until it asks for one."""
+    rest: Annotated[str, AfterValidator(values.duration)] = ""
+    """How long it gets nothing after it said "too fast"; empty: what the program knows of it, or a minute."""
 
 
 class Dkim(Table):
@@ -348,11 +404,18 @@ class Config(Table):
     newsletters: tuple[Newsletter, ...] = ()
     sign_up: SignUp = SignUp()
     smtp: Smtp = Smtp()
+    transports: tuple[Transport, ...] = ()
+    providers: tuple[Provider, ...] = ()
     dkim: Dkim = Dkim()
     web: Web = Web()
     ingest: Ingest = Ingest()
 
     _places: Places = PrivateAttr(default_factory=Places)
+
+    @property
+    def servers(self) -> dict[str, Server]:
+        """Every transport by name; the one that newsletters use unless they say otherwise first."""
+        return {DEFAULT_TRANSPORT: self.smtp, **{transport.name: transport for transport in self.transports}}
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -363,6 +426,10 @@ class Config(Table):
     def places(self) -> Places:
         """Where in the files its keys stand, for warnings."""
         return self._places
+
+
+def _rate(text: str) -> pace.Rate | None:
+    return pace.Rate.parse(text) if text else None
 
 
 def in_language(texts: Texts, language: str, default: str) -> str:

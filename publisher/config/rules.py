@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from publisher.config import values
+from publisher.config.models import DEFAULT_TRANSPORT
 from publisher.config.places import Finding
+from publisher.mail.pace import PROVIDERS
 from publisher.model import UNCATEGORISED
 from publisher.toml_lines import KeyPath
 
@@ -29,6 +31,8 @@ def findings(raw: Raw) -> Iterator[Finding]:
     yield from _references(raw)
     yield from _defaults(raw)
     yield from _mail(raw)
+    yield from _transports(raw)
+    yield from _providers(raw)
     yield from _signatures(raw)
     yield from _listeners(raw)
     yield from _folders(raw)
@@ -49,7 +53,7 @@ def _reserved(raw: Raw) -> Iterator[Finding]:
 
 
 def _repeated(raw: Raw) -> Iterator[Finding]:
-    for keys in (("categories", "feeds"), ("newsletters",), ("sources",)):
+    for keys in (("categories", "feeds"), ("newsletters",), ("sources",), ("transports",), ("providers",)):
         taken: dict[str, str] = {}
         # Names in use first: a former name must give way to them, wherever they stand.
         for former in (False, True):
@@ -59,8 +63,8 @@ def _repeated(raw: Raw) -> Iterator[Finding]:
 
 
 def _taken(at: KeyPath, table: Raw, taken: dict[str, str], *, former: bool) -> Iterator[Finding]:
-    label = "name" if at[0] == "sources" else "slug"
-    kind = {"categories": "category", "feeds": "feed", "newsletters": "newsletter", "sources": "source"}[str(at[0])]
+    label = "slug" if at[0] in ("categories", "feeds", "newsletters") else "name"
+    kind = "category" if at[0] == "categories" else str(at[0]).removesuffix("s")
     if former:
         names = [((*at, "former", index), name) for index, name in _texts(table, "former")]
         use = f"a former name of the {kind} '{_text(table, label)}'"
@@ -138,16 +142,48 @@ def _mail(raw: Raw) -> Iterator[Finding]:
             "is missing: every mail must show the publication's postal address",
             "smtp.embedded = true, for trying out, does without",
         )
-    has_password = bool(_text(smtp, "password") or _text(smtp, "password_file"))
-    host = _text(smtp, "host")
-    if smtp.get("security") == "plain" and has_password and host and not values.is_loopback(host):
+    yield from _passwords(("smtp",), smtp)
+
+
+def _passwords(at: KeyPath, server: Raw) -> Iterator[Finding]:
+    has_password = bool(_text(server, "password") or _text(server, "password_file"))
+    host = _text(server, "host")
+    if server.get("security") == "plain" and has_password and host and not values.is_loopback(host):
         yield Finding(
-            ("smtp", "security"),
+            (*at, "security"),
             f"must not be 'plain' with a password: it would cross the network to {host} unprotected",
             "use 'starttls' or 'tls'",
         )
-    if _text(smtp, "password") and _text(smtp, "password_file"):
-        yield Finding(("smtp", "password_file"), "excludes smtp.password: keep one")
+    if _text(server, "password") and _text(server, "password_file"):
+        yield Finding((*at, "password_file"), "excludes password: keep one of the two")
+
+
+def _transports(raw: Raw) -> Iterator[Finding]:
+    for at, table in _tables(raw, "transports"):
+        yield from _passwords(at, table)
+        if _text(table, "name") == DEFAULT_TRANSPORT:
+            message = f"'{DEFAULT_TRANSPORT}' is the name of the table [{DEFAULT_TRANSPORT}]; choose another"
+            yield Finding((*at, "name"), message)
+    known = [DEFAULT_TRANSPORT, *_names(raw, "transports", "name")]
+    for at, table in _tables(raw, "newsletters"):
+        name = _text(table, "transport")
+        if name and name not in known:
+            yield _unknown((*at, "transport"), name, known, "the name of one of [[transports]]")
+
+
+def _providers(raw: Raw) -> Iterator[Finding]:
+    taken: dict[str, str] = {}
+    built_in = {provider.name for provider in PROVIDERS}
+    for at, table in _tables(raw, "providers"):
+        name = _text(table, "name")
+        if name and name not in built_in and not table.get("domains"):
+            known = f"known without: {', '.join(sorted(built_in))}"
+            yield Finding((*at, "domains"), f"is missing: the program knows no provider '{name}'", known)
+        for index, domain in _texts(table, "domains"):
+            if domain.lower() in taken:
+                message = f"'{domain}' is already a domain of the provider '{taken[domain.lower()]}'"
+                yield Finding((*at, "domains", index), message)
+            taken.setdefault(domain.lower(), name)
 
 
 def _signatures(raw: Raw) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ import idna
 from pydantic import SecretStr
 
 from publisher import addresses
+from publisher.mail.pace import Rate, WarmUp
 from publisher.slots import Schedule, parse_duration, zone_named
 
 SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*\Z")
@@ -121,6 +122,27 @@ def duration(value: str) -> str:
     """Accept a length of time, `90s` to `1w`; the empty string passes."""
     if value:
         parse_duration(value)
+    return value
+
+
+def rate(value: str) -> str:
+    """Accept mails per second, minute, hour or day, `600/m`; the empty string passes."""
+    if value:
+        Rate.parse(value)
+    return value
+
+
+def warm_up(value: str) -> str:
+    """Accept mails on the first day, on the last, and how many days, `200 to 50000 in 30d`; the empty string passes."""
+    if value:
+        WarmUp.parse(value)
+    return value
+
+
+def spread(value: str) -> str:
+    """Accept the time over which an issue goes out, up to a day; the empty string passes."""
+    if value and parse_duration(value) > timedelta(days=1):
+        raise WrongValueError(f"must be '24h' at most, not {value[:80]!r}: news of yesterday is none")
     return value
 
 

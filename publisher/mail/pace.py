@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 _UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _MOST = 1_000_000
+_LONGEST = 366
 _MICROSECOND = timedelta(microseconds=1)
 _HOUR = timedelta(hours=1)
 
@@ -72,6 +73,21 @@ class WarmUp:
     start: int
     end: int
     days: int
+
+    @classmethod
+    def parse(cls, text: str) -> WarmUp:
+        """Return what `200 to 50000 in 30d` means; raise ValueError for anything else."""
+        match = re.fullmatch(r"([0-9]{1,9}) to ([0-9]{1,9}) in ([0-9]{1,4})d", text.strip())
+        if match is None:
+            raise ValueError(
+                f"{text[:40]!r} is no warming up: mails on the first day and on the last, '200 to 50000 in 30d'"
+            )
+        start, end, days = (int(number) for number in match.groups())
+        if not 0 < start <= end <= _MOST or not 0 < days <= _LONGEST:
+            raise ValueError(
+                f"{text[:40]!r} must grow from at least 1 to at most {_MOST} mails a day, in 1 to {_LONGEST} days"
+            )
+        return cls(start, end, days)
 
     def rate(self, since: datetime, now: datetime) -> Rate | None:
         """Return what the day allows, spread evenly over it; None once warm."""
