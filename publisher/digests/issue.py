@@ -9,6 +9,7 @@ from datetime import datetime, time, timedelta
 from typing import Any
 
 from publisher import links
+from publisher.config import DEFAULT_TRANSPORT
 from publisher.digests.compose import Frame, Skip, too_few
 from publisher.digests.material import Material, anybody
 from publisher.digests.segments import Press, Sorting, domain_of
@@ -85,6 +86,7 @@ def draft(
         )
     if not deliveries:
         return Skip(too_few(most, frame.newsletter))
+    deliveries = _spread(deliveries, min(frame.newsletter.spread_over, period))
     languages = dict.fromkeys(segment.language for segment in segments.values())
     usual: set[int] = set()
     for page, picks in _web_pages(material.readers, languages, sorting, press):
@@ -102,6 +104,7 @@ def draft(
             article_ids=tuple(sorted(announced)),
             segments=tuple(segments.values()),
             deliveries=tuple(deliveries),
+            transport=frame.newsletter.transport or DEFAULT_TRANSPORT,
         ),
         articles=len(announced),
         usual=frozenset(usual),
@@ -129,6 +132,18 @@ class _Hours:
             at = self._usual if reader.hour is None else time(reader.hour)
             self._known[key] = max(first_at(at, zone_named(reader.timezone), self._slot_at), self._now)
         return self._known[key]
+
+
+def _spread(deliveries: list[NewDelivery], over: timedelta) -> list[NewDelivery]:
+    """Let deliveries come due one after another, in the order of their ids, which is another one for each issue."""
+    if not over:
+        return deliveries
+    places = {one.message_id: place for place, one in enumerate(sorted(deliveries, key=lambda one: one.message_id))}
+    later = [over * places[one.message_id] / len(deliveries) for one in deliveries]
+    return [
+        replace(one, due_at=one.due_at + wait, expires_at=one.expires_at + wait)
+        for one, wait in zip(deliveries, later, strict=True)
+    ]
 
 
 def _web_pages(

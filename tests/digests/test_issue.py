@@ -143,6 +143,20 @@ def test_a_delivery_expires_after_36_hours_or_the_period(
     assert (delivery.due_at - made.issue.slot_at, delivery.expires_at - made.issue.slot_at) == (due, expires)
 
 
+def test_an_issue_may_be_spread_over_hours(drafted: Callable[..., Draft | Skip], make_reader: MakeReader) -> None:
+    """Issue 4, point 4: evenly, each with its full time, in an order that has nothing to do with that of sign-up."""
+    readers = [make_reader() for _ in range(8)]
+    made = drafted(*readers, spread="4h", transport="bulk")
+    assert isinstance(made, Draft)
+    begin = made.issue.slot_at
+    assert sorted(one.due_at - begin for one in made.issue.deliveries) == [n * timedelta(minutes=30) for n in range(8)]
+    assert {one.expires_at - one.due_at for one in made.issue.deliveries} == {timedelta(hours=36)}
+    assert made.issue.transport == "bulk"
+    hourly = drafted(*readers, spread="4h", period=timedelta(hours=1))
+    assert isinstance(hourly, Draft)
+    assert max(one.due_at - begin for one in hourly.issue.deliveries) < timedelta(hours=1)
+
+
 def test_the_settings_that_sending_needs_are_frozen_with_the_issue(
     drafted: Callable[..., Draft | Skip], make_reader: MakeReader
 ) -> None:
