@@ -55,6 +55,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "publisher.mail.outbox",
         "publisher.mail.ahead",
         "publisher.mail.clerk",
+        "publisher.mail.pacing",
         "publisher.mail.compose",
         "publisher.reports",
     ),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from functools import partial
 
 from publisher import faults
 from publisher.mail.compose import Parcel
+from publisher.mail.pacing import Pacer
 from publisher.model import Claimed
 from publisher.store import claims, deliveries
 from publisher.store.claims import Position
@@ -25,6 +26,12 @@ CHUNK = 8
 
 FRESH = timedelta(minutes=1)
 """What was read longer ago is read again: a first claim writes the moment of reading into the Date header."""
+
+PATIENCE = timedelta(minutes=1)
+"""How long a run waits for something's pace: connections that are idle for longer are not worth keeping."""
+
+NAP = 5.0
+"""Seconds after which it looks whether something else has come due while it waits."""
 
 KEPT_SEGMENTS = 64
 """Segments kept in memory: an issue has few, and their readers come in any order."""
@@ -47,13 +54,20 @@ class Ahead:
         threads: Executor,
         want: int,
         share: tuple[int, int] = (0, 1),
+        transport: str | None = None,
+        gate: Pacer | None = None,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._db, self._compose, self._clock = db, compose, clock
         self._epoch, self._threads, self._want, self._share = epoch, threads, want, share
+        self._transport, self._gate, self._pause = transport, gate, pause
+        self.later_at: datetime | None = None
+        """When what waits for its pace may go on, if that was too long to wait for."""
         self._rows: deque[Claimed] = deque()
         self._ready: deque[Parcel] = deque()
         self._known: set[int] = set()  # read, and not yet settled: reading from the start meets them again
         self._after: Position | None = None
+        self._found = False  # something new since reading began at the start
         self._segments: dict[int, SegmentBytes] = {}
         self._exhausted = False
         self._room = asyncio.Event()
@@ -90,6 +104,11 @@ class Ahead:
             await self._news.wait()
         return parcel
 
+    def end(self) -> None:
+        """Let nobody wait for what comes later."""
+        self._exhausted = True
+        self._news.set()
+
     def settled(self, claimed: Claimed) -> None:
         """Hear that nothing is under way for a delivery any more."""
         self._known.discard(claimed.id)
@@ -109,27 +128,45 @@ class Ahead:
     async def _read(self) -> bool:
         """Make sure that there are rows to compose; False when nothing is due any more."""
         while not self._rows:
-            begin = self._after is None
-            found = await self._db.aread(
-                partial(
-                    claims.upcoming,
-                    epoch=self._epoch,
-                    now=self._clock(),
-                    limit=BLOCK,
-                    after=self._after,
-                    share=self._share,
-                )
-            )
-            faults.point("ahead.read")
-            self._after = found.last
-            fresh = [candidate for candidate in found.candidates if candidate.id not in self._known]
-            self._known.update(candidate.id for candidate in fresh)
-            self._rows.extend(fresh)
-            # From the start, and nothing: what came due meanwhile would have been there.
-            if begin and not found.candidates:
+            gate = self._gate if self._gate is not None and self._gate.limited else None
+            if gate is not None:
+                self._rows.extend(gate.due(self._clock()))
+                if self._rows:
+                    break
+            if (gate is None or not gate.full) and await self._read_on(gate):
+                continue
+            if gate is None or not await self._wait(gate):
                 return False
-            if begin and not fresh and len(found.candidates) < BLOCK:
-                return False
+        return True
+
+    async def _read_on(self, gate: Pacer | None) -> bool:
+        """Read a block; False when it ends a round from the start to the end of the queue in which nothing was new."""
+        now = self._clock()
+        find = partial(claims.upcoming, epoch=self._epoch, now=now, limit=BLOCK, after=self._after, share=self._share)
+        if gate is not None:
+            find = partial(find, without_domains=gate.full_domains, without_newsletters=gate.full_newsletters)
+        found = await self._db.aread(partial(find, transport=self._transport))
+        faults.point("ahead.read")
+        fresh = [candidate for candidate in found.candidates if candidate.id not in self._known]
+        self._known.update(candidate.id for candidate in fresh)
+        self._rows.extend(gate.sift(fresh, now) if gate is not None else fresh)
+        self._found = self._found or bool(fresh)
+        ended = len(found.candidates) < BLOCK
+        self._after = None if ended else found.last
+        # What came due meanwhile stands at the start, so a round that found something is followed by another.
+        goes_on = not ended or self._found
+        self._found = self._found and not ended
+        return goes_on
+
+    async def _wait(self, gate: Pacer) -> bool:
+        """Wait until something that waits for its pace may go; False when nothing may so soon."""
+        now = self._clock()
+        at = gate.next_at(now)
+        if at is None or at - now > PATIENCE:
+            self.later_at = at
+            return False
+        # In short naps, because meanwhile other things come due.
+        await self._pause(min(NAP, max(0.0, (at - now).total_seconds())))
         return True
 
     async def _composed(self, chunk: Sequence[Claimed]) -> list[Parcel]:

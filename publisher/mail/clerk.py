@@ -17,6 +17,9 @@ from publisher.store.database import Connection, Database
 GATHER = 0.002
 """Seconds in which connections gather for one transaction: about what a sync takes on a solid-state disk."""
 
+Charge = Callable[[Connection, Sequence[Claimed], datetime], Sequence[Claimed]]
+"""Counts deliveries about to be claimed against their paces, in the claiming transaction; returns those that may go."""
+
 
 class Said(NamedTuple):
     """What became of a turn: whether its outcome was written, and whether the next delivery may be sent."""
@@ -48,8 +51,9 @@ class Clerk:
         may_claim: Callable[[], bool],
         backlog: list[Step],
         together: int = 1,
+        charge: Charge | None = None,
     ) -> None:
-        self._db, self._clock, self._may_claim = db, clock, may_claim
+        self._db, self._clock, self._may_claim, self._charge = db, clock, may_claim, charge
         self._backlog = backlog
         self._together = together
         self._enough = asyncio.Event()
@@ -114,7 +118,8 @@ class Clerk:
             # Asked here and not before waiting for the writer: meanwhile somebody may have said stop.
             claiming = bool(following) and self._may_claim()
             stands = not claiming or workers.stands(conn, following[0].epoch)
-            taken = claims.take(conn, following, now) if claiming and stands else set()
+            granted = self._charge(conn, following, now) if self._charge and claiming and stands else following
+            taken = claims.take(conn, granted, now) if claiming and stands else set()
             faults.point("clerk.taken")
             return written, taken, not stands
 

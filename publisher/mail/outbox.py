@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +17,7 @@ from publisher.mail.ahead import Ahead
 from publisher.mail.breaker import Alarm, Breaker
 from publisher.mail.clerk import Clerk
 from publisher.mail.compose import Composer, Parcel
+from publisher.mail.pacing import Pacer
 from publisher.mail.smtp import Envelope
 from publisher.mail.steps import USUAL, Policy, Step, next_step
 from publisher.model import Attempt, Claimed, DeliveryState, Outcome
@@ -72,6 +73,10 @@ class OutboxReport:
     """Whether it should rest until an operator says otherwise."""
     paused: tuple[str, ...] = ()
     """Why issues were paused, one sentence for each."""
+    later_at: datetime | None = None
+    """When deliveries that are due and wait for their pace may go on; None: none does."""
+    slowed: tuple[str, ...] = ()
+    """Providers that said "too fast", with what follows, one sentence for each."""
 
 
 async def settle(db: Database, backlog: list[Step], *, clock: Callable[[], datetime]) -> None:
@@ -95,6 +100,9 @@ async def run(
     breaker: Breaker | None = None,
     grace: float = GRACE,
     alive: Callable[[], bool] = lambda: True,
+    over: str | None = None,
+    pacer: Pacer | None = None,
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> OutboxReport:
     """Send what is due until nothing is, until told to stop, or until the transport is unfit.
 
@@ -103,6 +111,9 @@ async def run(
     per connection (P2). After `stop` nothing is claimed and messages under way are finished, for `grace` seconds.
     Cancelling instead is a crash: what was under way is for `deliveries.recover`.
 
+    `over` names the transport whose deliveries are sent, None: all there are. `pacer` knows its paces; what has to wait
+    for one is waited for (`pause`, seconds) up to a minute, else left to a later run.
+
     `alive` says whether others can still see that this worker lives (`LifeSign`); once it does not, nothing is claimed.
 
     Raises StoreError or BusyError when the ledger cannot be written; then, too, nothing more is sent. Outcomes that are
@@ -110,14 +121,27 @@ async def run(
     """
     kept = [] if backlog is None else backlog
     breaker = breaker or Breaker(connections)
-    run_ = _Run(db, transport, epoch, clock, dice, stop, progress, policy, kept, breaker, alive, connections)
+    pacer = pacer or Pacer()
+    run_ = _Run(
+        db, transport, epoch, clock, dice, stop, progress, policy, kept, breaker, alive, connections, over, pacer
+    )
     await run_.prepare()
     with ThreadPoolExecutor(COMPOSERS, thread_name_prefix="publisher-compose") as threads:
-        ahead = Ahead(db, composer.compose, epoch=epoch, clock=clock, threads=threads, want=2 * connections + 8)
+        ahead = Ahead(
+            db,
+            composer.compose,
+            epoch=epoch,
+            clock=clock,
+            threads=threads,
+            want=2 * connections + 8,
+            transport=over,
+            gate=pacer,
+            pause=pause,
+        )
         async with ahead:
             workers = [asyncio.create_task(run_.work(ahead)) for _ in range(connections)]
-            await run_.attend(workers, grace)
-    return await run_.finish()
+            await run_.attend(workers, ahead, grace)
+    return await run_.finish(ahead.later_at)
 
 
 class _Run:
@@ -137,12 +161,23 @@ class _Run:
         breaker: Breaker,
         alive: Callable[[], bool],
         connections: int,
+        over: str | None,
+        pacer: Pacer,
     ) -> None:
         self._db, self._transport = db, transport
         self._epoch, self._clock, self._dice = epoch, clock, dice
         self._stop, self._progress, self._policy = stop, progress, policy
-        together = max(1, connections // 2)  # half write while the others send
-        self._clerk = Clerk(db, clock=clock, may_claim=lambda: self._going, backlog=backlog, together=together)
+        self._over, self._pacer = over, pacer
+        self._clerk = Clerk(
+            db,
+            clock=clock,
+            may_claim=lambda: self._going,
+            backlog=backlog,
+            together=max(1, connections // 2),  # half write while the others send
+            charge=pacer.charge,
+        )
+        self._sizes: dict[int, int] = {}
+        self._slowed: list[str] = []
         self._counts: Counter[str] = Counter()
         self._total = 0
         self._held = ""
@@ -163,8 +198,9 @@ class _Run:
         faults.point("outbox.finishing")
         now = self._clock()
         # Claims that were committed although it seemed not: no body was written for them.
-        await self._db.awrite(lambda conn: deliveries.give_back(conn, self._epoch, now))
-        self._total = (await self._db.aread(deliveries.waiting)).open
+        await self._db.awrite(lambda conn: deliveries.give_back(conn, self._epoch, now, transport=self._over))
+        self._total = (await self._db.aread(lambda conn: deliveries.waiting(conn, transport=self._over))).open
+        await self._db.aread(lambda conn: self._pacer.load(conn, now))
 
     async def work(self, ahead: Ahead) -> None:
         """Carry deliveries over one connection, one after another."""
@@ -186,6 +222,8 @@ class _Run:
                     following = await ahead.next() if self._going else None
                 if parcel:
                     ahead.settled(parcel.claimed)
+                if not self._going:
+                    ahead.end()  # others may be waiting for what comes later
                 parcel = following
         except BaseException as error:
             if not isinstance(self._broken, Exception):
@@ -194,12 +232,13 @@ class _Run:
         finally:
             await door.close()
 
-    async def attend(self, workers: Sequence[asyncio.Task[None]], grace: float) -> None:
+    async def attend(self, workers: Sequence[asyncio.Task[None]], ahead: Ahead, grace: float) -> None:
         """Wait for the connections; after a stop for `grace` seconds at most."""
         stopped = asyncio.create_task(self._stop.wait())
         try:
             working = asyncio.create_task(asyncio.wait(workers))
             await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            ahead.end()
             await asyncio.wait({working}, timeout=grace)
             self._given_up = not working.done()
         finally:
@@ -209,7 +248,7 @@ class _Run:
             await asyncio.wait(workers)
             await self._clerk.close()
 
-    async def finish(self) -> OutboxReport:
+    async def finish(self, later_at: datetime | None) -> OutboxReport:
         """Close issues that have nothing open and sum up."""
         if self._broken and not isinstance(self._broken, asyncio.CancelledError):
             with contextlib.suppress(PublisherError):  # the disk may have room again; else the next run begins with it
@@ -218,13 +257,15 @@ class _Run:
         await self._clerk.flush()
         now = self._clock()
         await self._db.awrite(lambda conn: issues.finish(conn, now))
-        waiting = await self._db.aread(deliveries.waiting)
+        waiting = await self._db.aread(lambda conn: deliveries.waiting(conn, transport=self._over))
         return OutboxReport(
             **self._counts,
             waiting=waiting.open,
             held=self._held or self._unseen(),
             lasting=self._lasting,
             paused=tuple(self._paused),
+            later_at=later_at,
+            slowed=tuple(self._slowed),
         )
 
     def _unseen(self) -> str:
@@ -244,7 +285,9 @@ class _Run:
             await door.abandon()
             attempt = parcel.refusal
         else:
-            behind = following.envelope if following and not following.refusal else None
+            # Where there are paces a claim may be refused, and an envelope that has gone ahead costs the connection.
+            rides = following and not following.refusal and not self._pacer.limited
+            behind = following.envelope if following and rides else None
             envelope = parcel.envelope
             try:
                 attempt = await door.send(envelope.mail_from, envelope.rcpt_to, parcel.message, behind=behind)
@@ -255,9 +298,31 @@ class _Run:
         faults.point("outbox.attempted")
         step = self._step(parcel.claimed, attempt)
         self._held = self._held or step.hold
-        if alarm := self._breaker.note(parcel.claimed, attempt, self._clock()):
-            await self._raise(alarm)
+        try:
+            await self._heed(parcel.claimed, attempt, step)
+        except BaseException:
+            self._clerk.keep(step)  # what came of the attempt must not be lost with what follows from it
+            raise
         return step
+
+    async def _heed(self, claimed: Claimed, attempt: Attempt, step: Step) -> None:
+        """Draw the conclusions that reach beyond the delivery itself."""
+        now, size = self._clock(), 0
+        if attempt.outcome is Outcome.ACCEPTED:
+            self._pacer.accepted(claimed, now)
+        elif attempt.outcome is Outcome.AMBIGUOUS:
+            size = await self._size(claimed.issue_id)
+        if step.slow and (told := await self._pacer.complained(self._db, claimed, step.slow, now)):
+            self._slowed.append(told)
+        if alarm := self._breaker.note(claimed, attempt, now, deliveries=size):
+            await self._raise(alarm)
+
+    async def _size(self, issue_id: int) -> int:
+        """Return how many deliveries an issue has; asked for seldom, so remembered for the run only."""
+        if issue_id not in self._sizes:
+            counts = await self._db.aread(lambda conn: deliveries.counts(conn, issue_id))
+            self._sizes[issue_id] = sum(counts.values())
+        return self._sizes[issue_id]
 
     async def _raise(self, alarm: Alarm) -> None:
         """Stop what an alarm says: an issue, or everything."""

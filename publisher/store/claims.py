@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -54,13 +54,17 @@ def upcoming(
     limit: int,
     after: Position | None = None,
     share: tuple[int, int] = (0, 1),
+    transport: str | None = None,
+    without_domains: Collection[str] = (),
+    without_newsletters: Collection[str] = (),
 ) -> Upcoming:
     """Read up to `limit` due deliveries of issues being sent behind `after`, longest due first; nothing is claimed.
 
     Each comes as its claim by `epoch` at this moment would make it: an earlier claim's date, address and name stay, so
     that every attempt has the same bytes. Reading on behind the last row instead of from the start keeps the cost of a
     row constant however many were taken before (PostgreSQL's index remembers those until it is vacuumed).
-    `share`: (rank, number of workers); each reads its own stretches of the queue.
+    `share`: (rank, number of workers); each reads its own stretches of the queue. `transport`: only what it carries.
+    `without_…`: what has to wait for its pace is passed over, so that it holds up nobody else.
     """
     d, p = deliveries.c, subscribers.c
     query = (
@@ -78,6 +82,12 @@ def upcoming(
     )
     if after is not None:
         query = query.where(sa.tuple_(d.next_at, d.id) > after)
+    if transport is not None:
+        query = query.where(issues.c.transport == transport)
+    if without_domains:
+        query = query.where(sa.not_(st.one_of(_domain(conn), without_domains)))
+    if without_newsletters:
+        query = query.where(sa.not_(st.one_of(issues.c.newsletter, without_newsletters)))
     rank, workers = share
     if workers > 1:
         query = query.where(d.id / STRETCH % workers == rank)
@@ -101,6 +111,14 @@ def upcoming(
         for row in rows
     )
     return Upcoming(candidates, (rows[-1].next_at, rows[-1].id) if rows else None)
+
+
+def _domain(conn: sa.Connection) -> sa.ColumnElement[str]:
+    """Return what stands behind the @ of a delivery's address; there is only one (`publisher.addresses`)."""
+    address = sa.func.lower(sa.func.coalesce(deliveries.c.address, subscribers.c.address, ""), type_=sa.Text)
+    if conn.dialect.name == "postgresql":
+        return sa.func.split_part(address, "@", 2, type_=sa.Text)
+    return sa.func.substr(address, sa.func.instr(address, "@") + 1, type_=sa.Text)
 
 
 def take(conn: sa.Connection, candidates: Sequence[Claimed], now: datetime) -> set[int]:

@@ -162,13 +162,16 @@ def recover(
     return Recovered(deferred=numbers[DeliveryState.DEFERRED], uncertain=numbers[DeliveryState.UNCERTAIN])
 
 
-def give_back(conn: sa.Connection, epoch: int, now: datetime) -> int:
+def give_back(conn: sa.Connection, epoch: int, now: datetime, *, transport: str | None = None) -> int:
     """Let deliveries that this worker claimed without sending them wait again; returns how many there were.
 
-    Only while none of its connections has anything under way: a commit that was reported as failed may have happened.
+    Only while none of its connections (over this transport) has anything under way: a commit that was reported as
+    failed may have happened.
     """
     d = deliveries.c
     statement = sa.update(deliveries).where(st.among(d.state, [DeliveryState.SENDING]), d.epoch == epoch)
+    if transport is not None:
+        statement = statement.where(d.issue_id.in_(sa.select(issues.c.id).where(issues.c.transport == transport)))
     changes = {"state": DeliveryState.DEFERRED, "reason": "claimed, not sent", "epoch": None, "next_at": now}
     ids = list(conn.scalars(statement.values(changes).returning(d.id)))
     cancelled.close(conn, ids, now)
@@ -200,11 +203,13 @@ def resend(conn: sa.Connection, ids: Iterable[int], *, now: datetime, until: dat
     return sorted(row.id for row in rows)
 
 
-def waiting(conn: sa.Connection) -> Waiting:
-    """Return what the outbox has before it."""
+def waiting(conn: sa.Connection, *, transport: str | None = None) -> Waiting:
+    """Return what the outbox has before it, over one transport or all."""
     d = deliveries.c
     joined = deliveries.join(issues)
     sending = issues.c.state == IssueState.SENDING
+    if transport is not None:
+        sending &= issues.c.transport == transport
     opened = sa.select(sa.func.count()).select_from(joined).where(sending, st.among(d.state, OPEN))
     first = sa.select(d.next_at).select_from(joined).where(sending, st.among(d.state, WAITING))
     return Waiting(open=conn.scalar(opened) or 0, next_at=conn.scalar(first.order_by(d.next_at, d.id).limit(1)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -298,6 +298,30 @@ def article_ids(conn: sa.Connection, issue_id: int) -> list[int]:
     """Return the ids of the articles of an issue, in ascending order."""
     c = issue_articles.c
     return list(conn.scalars(sa.select(c.article_id).where(c.issue_id == issue_id).order_by(c.article_id)))
+
+
+def newsletters(conn: sa.Connection, ids: Iterable[int]) -> dict[int, str]:
+    """Return the newsletter of each issue, by id."""
+    c = issue_rows.c
+    return dict(conn.execute(sa.select(c.id, c.newsletter).where(st.one_of(c.id, ids))).all())
+
+
+def adopt(conn: sa.Connection, known: Iterable[str], heir: str, now: datetime) -> dict[str, int]:
+    """Give unfinished issues whose transport is gone to another one; returns how many of each transport.
+
+    What the old one may have sent already is not sent again over the new one: it is uncertain, and for the operator to
+    decide (H28).
+    """
+    c, d = issue_rows.c, deliveries.c
+    over = [IssueState.SENT, IssueState.CANCELLED]
+    lost = sa.select(c.id, c.transport).where(~st.one_of(c.transport, known), c.state.not_in(over)).order_by(c.id)
+    rows = conn.execute(lost).all()
+    for row in rows:
+        doubtful = sa.update(deliveries).where(d.issue_id == row.id, st.among(d.state, WAITING), d.ambiguous > 0)
+        reason = f"perhaps sent over {row.transport}, which is configured no more"
+        conn.execute(doubtful.values(state=DeliveryState.UNCERTAIN, reason=reason, finished_at=now))
+        conn.execute(sa.update(issue_rows).where(c.id == row.id).values(transport=heir))
+    return dict(Counter(row.transport for row in rows))
 
 
 def finish(conn: sa.Connection, now: datetime) -> list[int]:
