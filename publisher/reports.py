@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from publisher import links, slots
-from publisher.config import Config
+from publisher.config import DEFAULT_TRANSPORT, Config
 from publisher.digests import Planned
 from publisher.errors import NotFoundError
 from publisher.model import Article, ArticleState, DeliveryState, Issue, IssueState, Outcome, SubscriptionState
@@ -29,6 +29,11 @@ LAST_SEEN = "last_seen_at"
 
 SENDING_RESTS = "sending_rests"
 """Where it keeps why nothing is sent until an operator wants it; empty when it is."""
+
+
+def rests_key(transport: str) -> str:
+    """Return where the database keeps why nothing is sent over a transport."""
+    return SENDING_RESTS if transport == DEFAULT_TRANSPORT else f"{SENDING_RESTS} {transport}"
 
 
 def source_list(config: Config, conn: Connection) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -17,7 +18,8 @@ from starlette.types import ASGIApp
 
 from publisher import control
 from publisher.app import App, now
-from publisher.config import split_listen
+from publisher.app.lanes import Lane
+from publisher.config import DEFAULT_TRANSPORT, split_listen
 from publisher.errors import BusyError, PublisherError, StoreError
 from publisher.schedule import Timer, Wake
 from publisher.store import deliveries, feed_pollers, notices
@@ -30,8 +32,8 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 TICK = timedelta(seconds=30)
 """How often the database is asked what is due, whatever the timer says (DESIGN §6)."""
 
-LONGEST_PAUSE = timedelta(minutes=10)
-"""Longest wait before a mail server that could not be reached is asked again."""
+SHORTEST_PAUSE = timedelta(seconds=0.5)
+"""Between two looks at the outbox, whatever is due."""
 
 SAVING = timedelta(minutes=1)
 """How often the numbers of readers behind pollers are stored; what a crash takes they say again at the next poll."""
@@ -196,28 +198,34 @@ class Service:
         self._note("editors", "; ".join(await self.app.issuing.tell_editors()))
 
     async def _keep_sending(self) -> None:
-        """Empty the outbox whenever something may be due: after a dispatch, at a retry's time, at each tick.
+        """Empty the outbox over each transport; one that is out of reach holds up no other."""
+        await asyncio.gather(*(self._keep_sending_over(lane) for lane in self.app.sending.lanes.values()))
+
+    async def _keep_sending_over(self, lane: Lane) -> None:
+        """Send whenever something may be due: after a dispatch, at a retry's time, at each tick.
 
         A server that is out of reach is asked again after 30 s, then after twice as long each time.
         """
-        failures = 0
+        what = "sending" if lane.name == DEFAULT_TRANSPORT else f"sending over {lane.name}"
         while not self.app.shared.stop.is_set():
             self.app.shared.woken.clear()
-            pause = TICK.total_seconds()
+            pause = TICK
             try:
-                problem = (await self.app.sending.send(by_hand=False))["held"]
-                waiting = await self.app.database.aread(deliveries.waiting)
-                if waiting.next_at is not None:
-                    pause = min(pause, max(0.5, (waiting.next_at - now()).total_seconds()))
+                report = await self.app.sending.send_over(lane.name)
+                lane.health = lane.health.after(report.held)
+                waiting = await self.app.database.aread(partial(deliveries.waiting, transport=lane.name))
+                # What waits for its pace is due already, and would have us ask again and again.
+                next_at = report.later_at or waiting.next_at
+                if next_at is not None:
+                    pause = min(pause, max(SHORTEST_PAUSE, next_at - now()))
             except (StoreError, BusyError) as error:
-                problem = str(error)
-            self._note("sending", problem)
-            failures = failures + 1 if problem else 0
-            if problem:
-                pause = min(LONGEST_PAUSE, TICK * 2 ** min(failures - 1, 8)).total_seconds()
-                log.error("sending stopped", again_in=pause)
+                lane.health = lane.health.after(str(error))
+            self._note(what, lane.health.problem)
+            if lane.health.problem:
+                pause = lane.health.rest
+                log.error("sending stopped", transport=lane.name, again_in=pause.total_seconds())
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.app.shared.woken.wait(), pause)
+                await asyncio.wait_for(self.app.shared.woken.wait(), pause.total_seconds())
 
     async def _keep_noticing(self) -> None:
         """Send confirmations and links when they are asked for, however long an issue is being sent (F4)."""

@@ -143,6 +143,9 @@ async def test_a_server_that_refuses_the_editors_mail_is_asked_again(tmp_path: P
         assert app.sending.inbox is not None
 
         class Refusing:
+            def __init__(self, name: str) -> None:
+                """Whatever it is called."""
+
             async def send(self, *message: Any) -> Any:
                 return type("Attempt", (), {"outcome": "refused", "text": "550 no such editor"})()
 

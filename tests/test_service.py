@@ -66,6 +66,9 @@ async def until(ask: Callable[[Any], Awaitable[Any]], of: object, wanted: object
 class Mute:
     """A transport whose server never says what became of the message."""
 
+    def __init__(self, name: str) -> None:
+        """Whatever it is called."""
+
     async def send(self, *_: Any, **__: Any) -> Attempt:
         """Wait for ever."""
         await asyncio.Event().wait()
@@ -283,7 +286,7 @@ async def test_sending_that_would_do_harm_rests_until_an_operator_wants_it(tmp_p
     config = load_publication(tmp_path)
     reason = "10 of the last 12 addresses do not exist, says the server: 550 5.1.1 unknown"
     async with await App.open(config) as app:
-        await app.sending._rest(reason)
+        await app.sending.rest(app.sending.lanes["smtp"], reason)
     async with await App.open(config) as app:
         told = await app.database.aread(partial(reports.status, config, now=now()))
         assert told["outbox"]["rests"] == reason

@@ -112,7 +112,7 @@ class Issuing(Stories):
         if page is None:
             return f"issue {issue.ref} has no page to show"
         await self.sending.prepare()
-        transport = self.sending.transport()
+        transport = self.sending.transport(newsletter.transport)
         try:
             for address in newsletter.editors:
                 moment = now()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,21 +16,22 @@ import structlog
 
 from publisher import links, reports
 from publisher.app.clock import dice, now
+from publisher.app.lanes import Lane, Teller, paces
 from publisher.app.publishing import Publishing
 from publisher.app.shared import Shared, Stories, silent
 from publisher.app.worker import Worker
-from publisher.config import sending_problems
+from publisher.config import DEFAULT_TRANSPORT, sending_problems
 from publisher.control import Progress
 from publisher.errors import BusyError, ConfigurationError, StoreError
 from publisher.feeds.spec import NEWSLETTER_PREFIX
 from publisher.mail import outbox
-from publisher.mail.breaker import Breaker
 from publisher.mail.compose import Composer
 from publisher.mail.inbox import Inbox
 from publisher.mail.outbox import OutboxReport
 from publisher.mail.smtp import Transport
-from publisher.mail.steps import Policy, Step
-from publisher.store import deliveries, meta
+from publisher.mail.steps import Policy
+from publisher.store import deliveries, issues, meta
+from publisher.store.database import Connection
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -43,14 +47,12 @@ class Sending(Stories):
         self.publishing = publishing
         self.inbox = Inbox(shared.config.data_dir / "inbox") if shared.config.smtp.embedded else None
         self.worker = Worker(shared.database, shared.config.smtp.on_uncertain)
-        self.backlog: list[Step] = []
-        """What became of deliveries, as far as it could not be written yet (J4)."""
-        self.breaker = Breaker(shared.config.smtp.connections)
-        self.resting = ""
-        """Why nothing is sent until an operator says `publisher send`; "" when it is."""
-        self._sending = asyncio.Lock()
+        limits = paces(shared.config)
+        self.lanes = {name: Lane(name, server, limits) for name, server in shared.config.servers.items()}
         self._inbox_port = 0
         self._broken_off = False
+        self._running = 0
+        self._quiet = asyncio.Condition()
 
     async def close(self) -> None:
         """Stop the inbox and end this worker."""
@@ -59,14 +61,24 @@ class Sending(Stories):
         await self.end()
 
     async def begin(self) -> None:
-        """Start as a new worker, which recovers those proven dead."""
+        """Start as a new worker, which recovers those proven dead, and take over what transports that are gone left."""
         await self.worker.begin()
-        resting = await self.database.aread(lambda conn: meta.get(conn, reports.SENDING_RESTS))
-        self.resting = resting or ""
+        moment = now()
+
+        def begin(conn: Connection) -> tuple[dict[str, int], dict[str, str]]:
+            adopted = issues.adopt(conn, list(self.lanes), DEFAULT_TRANSPORT, moment)
+            return adopted, {name: meta.get(conn, reports.rests_key(name)) or "" for name in self.lanes}
+
+        adopted, resting = await self.database.awrite(begin)
+        for transport, number in adopted.items():
+            log.warning("the transport is gone, another one carries its issues", transport=transport, issues=number)
+        for name, lane in self.lanes.items():
+            lane.resting = resting[name]
 
     async def end(self) -> None:
         """Write what is known and not written yet, and end this worker."""
-        await outbox.settle(self.database, self.backlog, clock=now)
+        for lane in self.lanes.values():
+            await outbox.settle(self.database, lane.backlog, clock=now)
         await self.worker.end()
 
     async def prepare(self) -> None:
@@ -76,74 +88,113 @@ class Sending(Stories):
         if self.inbox is not None and not self._inbox_port:
             self._inbox_port = await self.inbox.start("127.0.0.1", 0)
 
-    def transport(self) -> Transport:
-        """Return a new connection to the configured server, or to the embedded inbox, over SMTP either way."""
-        smtp = self.config.smtp
-        hello = smtp.hello_name or urlsplit(links.public_url(self.config)).hostname or "localhost"
+    def transport(self, name: str = "") -> Transport:
+        """Return a new connection to a server ("": that of [smtp]), or to the embedded inbox, over SMTP either way."""
+        server = self.config.servers[name or DEFAULT_TRANSPORT]
+        hello = server.hello_name or urlsplit(links.public_url(self.config)).hostname or "localhost"
         if self.inbox is not None:
-            smtp = smtp.model_copy(
+            server = server.model_copy(
                 update={"host": "127.0.0.1", "port": self._inbox_port, "security": "plain", "username": ""}
             )
-        return Transport.from_config(smtp, hello_name=hello)
+        return Transport.from_config(server, hello_name=hello)
 
     async def send(self, *, by_hand: bool = True, progress: Progress = silent) -> dict[str, Any]:
-        """Send what is due until nothing is, or until told to stop.
+        """Send what is due over every transport until nothing is, or until told to stop.
 
         `by_hand`: an operator wants it, whatever made sending rest.
         """
+        teller = Teller(progress, now)
+        results = await asyncio.gather(
+            *(self.send_over(name, by_hand=by_hand, progress=teller.lane(lane)) for name, lane in self.lanes.items()),
+            return_exceptions=True,
+        )
+        done: dict[str, OutboxReport] = {}
+        for name, result in zip(self.lanes, results, strict=True):
+            if isinstance(result, BaseException):
+                raise result  # the others have ended too, and wrote what they had
+            done[name] = result
+        return _combined(done)
+
+    async def send_over(self, name: str, *, by_hand: bool = False, progress: Progress = silent) -> OutboxReport:
+        """Do as `send` does over one transport; the others neither wait for it nor fail with it."""
         await self.prepare()
-        async with self._sending:
+        lane = self.lanes[name]
+        async with lane.running:
             if by_hand:
-                await self._rest("")
-            elif self.resting:
-                waiting = await self.database.aread(deliveries.waiting)
-                return asdict(OutboxReport(waiting=waiting.open, held=self.resting, lasting=True))
-            if not await self.worker.look() or self._broken_off:
+                await self.rest(lane, "")
+            elif lane.resting:
+                waiting = await self.database.aread(partial(deliveries.waiting, transport=name))
+                return OutboxReport(waiting=waiting.open, held=lane.resting, lasting=True)
+            async with self._as_worker():
+                report = await self._run(lane, progress)
+            if report.lasting:
+                await self.rest(lane, report.held)
+        for reason in report.paused:
+            log.error("issue paused", reason=reason)
+        for reason in report.slowed:
+            log.warning("a provider is slowed", transport=name, reason=reason)
+        if report.sent or report.failed or report.uncertain or report.expired:
+            # An issue may just have become sent, and so an entry of its newsletter's feed.
+            await self.publishing.feeds([f"{NEWSLETTER_PREFIX}{one.slug}" for one in self.config.newsletters])
+        return report
+
+    async def _run(self, lane: Lane, progress: Progress) -> OutboxReport:
+        lane.tally = Counter()
+        return await outbox.run(
+            self.database,
+            lambda: self.transport(lane.name),
+            composer=Composer(
+                self.shared.keyring, signer=self.shared.signer, bounce_domain=self.config.smtp.bounce_domain
+            ),
+            epoch=self.worker.epoch,
+            connections=lane.server.connections,
+            clock=now,
+            dice=dice,
+            stop=self.shared.stop,
+            progress=progress,
+            policy=Policy(on_uncertain=self.config.smtp.on_uncertain),
+            backlog=lane.backlog,
+            breaker=lane.breaker,
+            alive=lambda: self.worker.alive and not self._broken_off,
+            over=lane.name,
+            pacer=lane.pacer,
+            tally=lane.tally,
+        )
+
+    @contextlib.asynccontextmanager
+    async def _as_worker(self) -> AsyncIterator[None]:
+        """Work as the one worker that all lanes are; one that was broken off begins anew once all lanes are quiet."""
+        async with self._quiet:
+            while not await self.worker.look() or self._broken_off:
+                if self._running:
+                    self._broken_off = True  # so that the others come to their ends
+                    await self._quiet.wait()
+                    continue
                 # Nothing of ours is on the wire any more, so what stood there is settled as after a crash.
                 await self.end()
                 await self.begin()
                 self._broken_off = False
-            try:
-                report = await outbox.run(
-                    self.database,
-                    self.transport,
-                    composer=Composer(
-                        self.shared.keyring,
-                        signer=self.shared.signer,
-                        bounce_domain=self.config.smtp.bounce_domain,
-                    ),
-                    epoch=self.worker.epoch,
-                    connections=self.config.smtp.connections,
-                    clock=now,
-                    dice=dice,
-                    stop=self.shared.stop,
-                    progress=progress,
-                    policy=Policy(on_uncertain=self.config.smtp.on_uncertain),
-                    backlog=self.backlog,
-                    breaker=self.breaker,
-                    alive=lambda: self.worker.alive,
-                )
-            except (StoreError, BusyError):
-                raise  # nothing is in doubt: what is known waits in the backlog, and the next run begins with it
-            except BaseException:
-                self._broken_off = True
-                raise
-            if report.lasting:
-                await self._rest(report.held)
-        for reason in report.paused:
-            log.error("issue paused", reason=reason)
-        if report.sent or report.failed or report.uncertain or report.expired:
-            # An issue may just have become sent, and so an entry of its newsletter's feed.
-            await self.publishing.feeds([f"{NEWSLETTER_PREFIX}{one.slug}" for one in self.config.newsletters])
-        return asdict(report)
+            self._running += 1
+        try:
+            yield
+        except (StoreError, BusyError):
+            raise  # nothing is in doubt: what is known waits in the backlog, and the next run begins with it
+        except BaseException:
+            self._broken_off = True
+            raise
+        finally:
+            self._running -= 1
+            async with self._quiet:
+                self._quiet.notify_all()
 
-    async def _rest(self, reason: str) -> None:
+    async def rest(self, lane: Lane, reason: str) -> None:
         """Note why nothing is to be sent until an operator wants it, also after a restart; "" that it may be."""
-        if reason != self.resting:
-            if not reason:
-                self.breaker = Breaker(self.config.smtp.connections)
-            await self.database.awrite(lambda conn: meta.put(conn, reports.SENDING_RESTS, reason))
-            self.resting = reason
+        if reason != lane.resting:
+            await self.database.awrite(lambda conn: meta.put(conn, reports.rests_key(lane.name), reason))
+            if reason:
+                lane.resting = reason
+            else:
+                lane.wake()
 
     async def resend(self, ids: Sequence[int], *, progress: Progress = silent) -> dict[str, Any]:
         """Let uncertain or failed deliveries be sent once more: whoever got the first copy gets a second."""
@@ -155,3 +206,23 @@ class Sending(Stories):
         if again:
             self.shared.woken.set()
         return {"waiting": again, "refused": sorted(set(ids) - set(again))}
+
+
+def _combined(reports_: Mapping[str, OutboxReport]) -> dict[str, Any]:
+    """Return the report of all transports, as JSON has it; each by itself where there are several."""
+    values = {name: asdict(report) for name, report in reports_.items()}
+    for value in values.values():
+        value["later_at"] = value["later_at"].isoformat(timespec="seconds") if value["later_at"] else None
+    several = len(values) > 1
+    total: dict[str, Any] = {
+        key: sum(value[key] for value in values.values())
+        for key, number in asdict(OutboxReport()).items()
+        if isinstance(number, int) and not isinstance(number, bool)
+    }
+    held = [f"{name}: {value['held']}" if several else value["held"] for name, value in values.items() if value["held"]]
+    total["held"] = "; ".join(held)
+    total["lasting"] = any(value["lasting"] for value in values.values())
+    total["later_at"] = min((value["later_at"] for value in values.values() if value["later_at"]), default=None)
+    for key in ("paused", "slowed"):
+        total[key] = [reason for value in values.values() for reason in value[key]]
+    return total | ({"transports": values} if several else {})

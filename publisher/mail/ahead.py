@@ -72,6 +72,7 @@ class Ahead:
         self._exhausted = False
         self._room = asyncio.Event()
         self._news = asyncio.Event()
+        self._settled = asyncio.Event()
 
     async def __aenter__(self) -> Ahead:
         self._filling = asyncio.create_task(self._fill())
@@ -112,6 +113,7 @@ class Ahead:
     def settled(self, claimed: Claimed) -> None:
         """Hear that nothing is under way for a delivery any more."""
         self._known.discard(claimed.id)
+        self._settled.set()
 
     async def _fill(self) -> None:
         while await self._read():
@@ -162,6 +164,11 @@ class Ahead:
         """Wait until something that waits for its pace may go; False when nothing may so soon."""
         now = self._clock()
         at = gate.next_at(now)
+        if at is None and self._known:
+            # What is under way may come back, because another worker has used up its pace.
+            self._settled.clear()
+            await self._settled.wait()
+            return True
         if at is None or at - now > PATIENCE:
             self.later_at = at
             return False

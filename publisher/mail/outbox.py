@@ -102,6 +102,7 @@ async def run(
     alive: Callable[[], bool] = lambda: True,
     over: str | None = None,
     pacer: Pacer | None = None,
+    tally: Counter[str] | None = None,
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> OutboxReport:
     """Send what is due until nothing is, until told to stop, or until the transport is unfit.
@@ -112,7 +113,8 @@ async def run(
     Cancelling instead is a crash: what was under way is for `deliveries.recover`.
 
     `over` names the transport whose deliveries are sent, None: all there are. `pacer` knows its paces; what has to wait
-    for one is waited for (`pause`, seconds) up to a minute, else left to a later run.
+    for one is waited for (`pause`, seconds) up to a minute, else left to a later run. `tally` counts what became of
+    deliveries, by state, while the run goes on.
 
     `alive` says whether others can still see that this worker lives (`LifeSign`); once it does not, nothing is claimed.
 
@@ -123,7 +125,7 @@ async def run(
     breaker = breaker or Breaker(connections)
     pacer = pacer or Pacer()
     run_ = _Run(
-        db, transport, epoch, clock, dice, stop, progress, policy, kept, breaker, alive, connections, over, pacer
+        db, transport, epoch, clock, dice, stop, progress, policy, kept, breaker, alive, connections, over, pacer, tally
     )
     await run_.prepare()
     with ThreadPoolExecutor(COMPOSERS, thread_name_prefix="publisher-compose") as threads:
@@ -163,6 +165,7 @@ class _Run:
         connections: int,
         over: str | None,
         pacer: Pacer,
+        tally: Counter[str] | None,
     ) -> None:
         self._db, self._transport = db, transport
         self._epoch, self._clock, self._dice = epoch, clock, dice
@@ -178,7 +181,7 @@ class _Run:
         )
         self._sizes: dict[int, int] = {}
         self._slowed: list[str] = []
-        self._counts: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter() if tally is None else tally
         self._total = 0
         self._held = ""
         self._lasting = False
@@ -264,7 +267,7 @@ class _Run:
             held=self._held or self._unseen(),
             lasting=self._lasting,
             paused=tuple(self._paused),
-            later_at=later_at,
+            later_at=later_at or (self._pacer.refused_until if waiting.open else None),
             slowed=tuple(self._slowed),
         )
 

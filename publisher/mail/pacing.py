@@ -66,6 +66,8 @@ class Pacer:
         """As the database had them last, and what was let on since and is not charged there yet."""
         self._heard: deque[Mapping[str, Pace]] = deque()
         self._waiting: dict[str, deque[Claimed]] = {}
+        self.refused_until: datetime | None = None
+        """When the first of those that `charge` refused may try again."""
         self._minute: datetime | None = None
         self._this: Counter[str] = Counter()
         self._last: Counter[str] = Counter()
@@ -87,6 +89,9 @@ class Pacer:
         self._active = {*self._limits, *slow}
         self._waiting.clear()
         self._heard.clear()
+        self.refused_until = None
+        if self._by_newsletter:
+            self._newsletters = issues.newsletters(conn)
 
     # Reading ahead
 
@@ -146,6 +151,10 @@ class Pacer:
         wanted = [self._keys(row) for row in rows]
         found = paces.charge(conn, wanted, self._limits, now)
         self._heard.append(found.paces)
+        for keys, granted in zip(wanted, found.granted, strict=True):
+            if not granted:
+                at = max(free_at(self._limits.get(key, UNLIMITED), found.paces[key], now) for key in keys)
+                self.refused_until = min(at, self.refused_until or at)
         return [row for row, granted in zip(rows, found.granted, strict=True) if granted]
 
     # Outcomes

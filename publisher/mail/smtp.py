@@ -13,7 +13,7 @@ from typing import Literal
 import aiosmtplib
 
 from publisher import faults
-from publisher.config import Smtp
+from publisher.config import Server
 from publisher.mail import sockets
 from publisher.mail.dialogue import Answer, BrokenError, Dialogue, readable, take_over
 from publisher.mail.replies import classify
@@ -109,15 +109,15 @@ class Transport:
         self._ahead: Envelope | None = None  # written behind the last body; its replies are to be heard
 
     @classmethod
-    def from_config(cls, smtp: Smtp, *, hello_name: str, timeouts: Timeouts = Timeouts()) -> Transport:
+    def from_config(cls, server: Server, *, hello_name: str, timeouts: Timeouts = Timeouts()) -> Transport:
         """Make a transport from its table; `hello_name` is the choice where the table makes none."""
         return cls(
-            smtp.host,
-            smtp.port,
-            security=smtp.security,
-            hello_name=smtp.hello_name or hello_name,
-            username=smtp.username,
-            password=smtp.password.get_secret_value(),
+            server.host,
+            server.port,
+            security=server.security,
+            hello_name=server.hello_name or hello_name,
+            username=server.username,
+            password=server.password.get_secret_value(),
             timeouts=timeouts,
         )
 

@@ -300,10 +300,11 @@ def article_ids(conn: sa.Connection, issue_id: int) -> list[int]:
     return list(conn.scalars(sa.select(c.article_id).where(c.issue_id == issue_id).order_by(c.article_id)))
 
 
-def newsletters(conn: sa.Connection, ids: Iterable[int]) -> dict[int, str]:
-    """Return the newsletter of each issue, by id."""
+def newsletters(conn: sa.Connection, ids: Iterable[int] | None = None) -> dict[int, str]:
+    """Return the newsletter of each of these issues, or of all that are being sent, by id."""
     c = issue_rows.c
-    return dict(conn.execute(sa.select(c.id, c.newsletter).where(st.one_of(c.id, ids))).all())
+    which = c.state == IssueState.SENDING if ids is None else st.one_of(c.id, ids)
+    return dict(conn.execute(sa.select(c.id, c.newsletter).where(which)).all())
 
 
 def adopt(conn: sa.Connection, known: Iterable[str], heir: str, now: datetime) -> dict[str, int]:
