@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from publisher import control
 from publisher.app import App, now
-from publisher.app.lanes import Lane
+from publisher.app.lanes import LONGEST_REST, Lane
 from publisher.config import DEFAULT_TRANSPORT, split_listen
 from publisher.errors import BusyError, PublisherError, StoreError
 from publisher.schedule import Timer, Wake
@@ -243,7 +243,7 @@ class Service:
             self._note("notices", problem)
             failures = failures + 1 if problem else 0
             if problem:
-                pause = min(LONGEST_PAUSE, TICK * 2 ** min(failures - 1, 8)).total_seconds()
+                pause = min(LONGEST_REST, TICK * 2 ** min(failures - 1, 8)).total_seconds()
                 log.error("notices stopped", again_in=pause)
             # While the server is out of reach, one more notice is no reason to ask it again.
             woken = self.app.shared.stop if problem else self.app.readers.noticed

@@ -160,9 +160,9 @@ async def test_a_throttling_provider_is_slowed_alone_and_nobody_is_blamed(office
         assert report.later_at == NOW + timedelta(hours=1)
         server.script.refused.clear()
         # Another process would know it too.
-        office.clock.now += timedelta(minutes=59)
+        office.clock.now += timedelta(minutes=58)
         assert (await send(office, server, Watched()))[0].sent == 0
-        office.clock.now += timedelta(minutes=1)
+        office.clock.now += timedelta(minutes=2)
         report, times = await send(office, server, Watched())
         assert (report.sent, report.waiting) == (6, 0)
         assert times[-1] - times[0] >= timedelta(seconds=100)

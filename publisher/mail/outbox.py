@@ -231,6 +231,7 @@ class _Run:
         except BaseException as error:
             if not isinstance(self._broken, Exception):
                 self._broken = error  # the others finish what they have under way and claim no more
+            ahead.end()
             raise
         finally:
             await door.close()
