@@ -50,6 +50,7 @@ class Watched(Pacer):
     """A pacer that counts what it has let on."""
 
     on = 0
+    back = 0  # by another thread, so a number of its own
 
     def sift(self, rows: Iterable[Claimed], now: datetime) -> list[Claimed]:
         """Count as usual."""
@@ -66,7 +67,7 @@ class Watched(Pacer):
     def charge(self, conn: Connection, rows: Sequence[Claimed], now: datetime) -> Sequence[Claimed]:
         """Take back what is refused."""
         going = super().charge(conn, rows, now)
-        self.on -= len(rows) - len(going)
+        self.back += len(rows) - len(going)
         return going
 
 
@@ -81,7 +82,7 @@ async def send(
             times.append(office.clock.now)
 
     async def nap(seconds: float) -> None:
-        while len(times) < pacer.on:  # noqa: ASYNC110 - nobody else would tell
+        while len(times) + pacer.back < pacer.on:  # noqa: ASYNC110 - nobody else would tell
             await asyncio.sleep(0)
         office.clock.now += timedelta(seconds=max(seconds, 0.001))
 
@@ -192,7 +193,7 @@ async def test_a_stop_does_not_wait_for_a_pace(office: Office) -> None:
     pacing_forever = asyncio.Event()
     async with smtp_server() as server:
         report = await asyncio.wait_for(office.send(server, pacer=pacer, over="smtp", pause=stop), 10)
-    assert (report.sent, report.waiting) == (1, 11)
+    assert report.sent == len(server.received) == 12 - report.waiting <= 1
 
 
 async def test_what_a_complaint_came_to_is_not_lost_when_the_pace_cannot_be_written(

@@ -180,7 +180,7 @@ class Dispatching(Stories):
         message, sender = mail.message, chosen.from_address
         if self.shared.signer is not None:
             message = await asyncio.to_thread(self.shared.signer.signed, message, from_address=sender, date=moment)
-        transport = self.sending.transport(newsletter.transport)
+        transport = self.sending.transport(chosen.transport)
         try:
             attempt = await transport.send(sender, address, message)
         finally:
