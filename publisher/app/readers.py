@@ -13,6 +13,7 @@ from publisher import addresses
 from publisher.app.clock import dice, hexadecimal, key, now
 from publisher.app.sending import Sending
 from publisher.app.shared import Shared, Stories, silent
+from publisher.config import Config
 from publisher.control import Progress
 from publisher.errors import NotFoundError, RefusedError
 from publisher.mail.steps import Policy
@@ -33,7 +34,7 @@ class Readers(Stories):
     def __init__(self, shared: Shared, sending: Sending) -> None:
         super().__init__(shared)
         self.sending = sending
-        self.pepper = Pepper.load_or_create(shared.config.data_dir / "erasure.key", key())
+        self.pepper = pepper_of(shared.config)
         self.noticed = asyncio.Event()
         """Set when there may be notices to send."""
         self.house = House(shared.config, shared.renderer, shared.keyring, self.pepper, hexadecimal)
@@ -102,6 +103,11 @@ class Readers(Stories):
         if not await self.database.awrite(work):
             raise NotFoundError(f"{address} is not suppressed")
         return {"address": parsed.address, "suppressed": False}
+
+
+def pepper_of(config: Config) -> Pepper:
+    """Return the key by which erased people are known again, made when there is none yet."""
+    return Pepper.load_or_create(config.data_dir / "erasure.key", key())
 
 
 def _parsed(address: str) -> addresses.Address:

@@ -356,6 +356,39 @@ def resent(done: Mapping[str, Any]) -> None:
         _line(f"left as they are, being neither uncertain nor failed: {numbers}")
 
 
+def person(done: Mapping[str, Any]) -> None:
+    """Show one reader: what they receive, and the record of how that came about."""
+    who = done["person"]
+    if who is None:
+        out.print("Nobody; the address is " + ("suppressed." if done["suppression"] else "erased."))
+        return
+    suppression = done["suppression"]
+    out.print(escape(f"{who['address']}  {', '.join(who['languages'])}  {who['timezone']}  {who['format']}"))
+    if suppression:
+        out.print(escape(f"suppressed ({suppression['kind']}): {suppression['reason']}"))
+    table = _table("Newsletter", "Frequency", "State", "Categories", "Paused until")
+    for row in done["subscriptions"]:
+        categories = "all" if row["categories"] is None else ", ".join(row["categories"])
+        table.add_row(row["newsletter"], row["frequency"], row["state"], categories, row["paused_until"] or "")
+    _print_table(table)
+    record = _table("When", "Newsletter", "What", "How", "Words")
+    for row in done["consents"]:
+        how = " ".join(word for word in (row["method"], row["form"], row["client"]) if word)
+        record.add_row(row["recorded_at"][:16], row["newsletter"], row["event"], escape(how), escape(row["proof"]))
+    _print_table(record)
+
+
+def erased(done: Mapping[str, Any]) -> None:
+    """Say that a person was forgotten."""
+    out.print(escape(f"{done['address']} is forgotten here. Backups that you made still hold it."))
+
+
+def suppressed(done: Mapping[str, Any]) -> None:
+    """Say whether an address is mailed."""
+    words = "is not mailed any more" if done["suppressed"] else "may be mailed again"
+    out.print(escape(f"{done['address']} {words}."))
+
+
 def subscribers(done: Sequence[Mapping[str, Any]]) -> None:
     """List readers."""
     table = _table("Address", "Newsletter", "Frequency", "State", "Languages", "Categories")

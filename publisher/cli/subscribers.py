@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from publisher import reports
+from publisher import addresses, reports
+from publisher.app.readers import pepper_of
 from publisher.cli import show
 from publisher.cli.reach import Json, do, load, read
+from publisher.errors import NotFoundError, RefusedError
+from publisher.subscriptions import erasure
 
 subscribers_cli = typer.Typer(no_args_is_help=True, help="Readers and what they chose.")
 
@@ -23,6 +26,64 @@ def subscribers_list(
     loaded = load()
     found = read(loaded, lambda conn: reports.subscriber_list(conn, newsletter=newsletter, state=state))
     show.value(found, as_json, show.subscribers)
+
+
+@subscribers_cli.command("show")
+def subscribers_show(
+    address: Annotated[str, typer.Argument(help="The reader's address.")],
+    as_json: Json = False,
+) -> None:
+    """Show what one reader receives, and how it came to that."""
+    show.value(_about(address), as_json, show.person)
+
+
+@subscribers_cli.command("export-data")
+def subscribers_export_data(address: Annotated[str, typer.Argument(help="The reader's address.")]) -> None:
+    """Print everything that is held about one person as JSON, for them to have."""
+    show.value(_about(address), True, show.person)
+
+
+@subscribers_cli.command("erase")
+def subscribers_erase(
+    address: Annotated[str, typer.Argument(help="The address to forget.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Forget a person; only a keyed hash stays, which keeps the address out of later imports."""
+    if not yes:
+        typer.confirm(f"Forget everything about {address}? This cannot be undone", abort=True, err=True)
+    show.value(do("erase_subscriber", {"address": address}), as_json, show.erased)
+
+
+@subscribers_cli.command("suppress")
+def subscribers_suppress(
+    address: Annotated[str, typer.Argument(help="The address never to be mailed.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why, for you.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Never mail an address again, whoever asks for it, until you unsuppress it."""
+    show.value(do("suppress", {"address": address, "reason": reason}), as_json, show.suppressed)
+
+
+@subscribers_cli.command("unsuppress")
+def subscribers_unsuppress(
+    address: Annotated[str, typer.Argument(help="The address that may be mailed again.")],
+    as_json: Json = False,
+) -> None:
+    """Let an address be mailed again; whoever has left stays away all the same."""
+    show.value(do("unsuppress", {"address": address}), as_json, show.suppressed)
+
+
+def _about(address: str) -> dict[str, Any]:
+    loaded = load()
+    try:
+        key = addresses.parse(address).key
+    except ValueError as error:
+        raise RefusedError(f"{address!r}: {error}") from error
+    found = read(loaded, lambda conn: erasure.everything(conn, key, pepper_of(loaded).hash(key)))
+    if found is None:
+        raise NotFoundError(f"nothing is known of {address}")
+    return found
 
 
 @subscribers_cli.command("add")

@@ -156,6 +156,7 @@ def _record_unusual(conn: Connection, steps: Sequence[Step], now: datetime) -> N
     for step in steps:
         if step.suppress:
             key = addresses.parse(step.address).key
-            subscribers.suppress(conn, key, reason=step.suppress, now=now)
+            if subscribers.get(conn, address_key=key) is not None:  # who was erased meanwhile is not written down again
+                subscribers.suppress(conn, key, reason=step.suppress, now=now)
         elif step.soft:
             soft_bounces.note(conn, step.record.delivery_id, step.soft, now)

@@ -8,7 +8,17 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from publisher.store import statements as st
-from publisher.store.tables import deliveries, erasures, links, meta, subscribers, subscriptions, suppressions
+from publisher.store.tables import (
+    attempts,
+    deliveries,
+    erasures,
+    links,
+    meta,
+    notices,
+    subscribers,
+    subscriptions,
+    suppressions,
+)
 
 
 def erase(conn: sa.Connection, address_key: str, address_hash: str, now: datetime) -> bool:
@@ -24,10 +34,11 @@ def erase(conn: sa.Connection, address_key: str, address_hash: str, now: datetim
     )
     # Somebody may have asked to move to this address without ever owning it.
     moved = conn.execute(sa.delete(links).where(links.c.address_key == address_key)).rowcount
+    conn.execute(sa.delete(notices).where(sa.func.lower(notices.c.address) == address_key))
     if person is not None:
         _close(conn, person.id, now)
-        blank = {"address": None, "name": None, "reply_text": None, "subscriber_id": None, "subscription_id": None}
-        conn.execute(sa.update(deliveries).where(d.subscriber_id == person.id).values(blank))
+        conn.execute(sa.update(deliveries).where(d.subscriber_id == person.id).values(subscriber_id=None))
+        blank(conn)
         conn.execute(sa.delete(subscribers).where(p.id == person.id))
         for text in {person.address, address_key}:
             said = meta.c.value
@@ -62,14 +73,25 @@ def unsuppress(conn: sa.Connection, address_hash: str) -> bool:
     return conn.execute(statement.values(suppressed=None)).rowcount > 0
 
 
+def blank(conn: sa.Connection) -> None:
+    """Empty what the ledger still says of erased persons: what was on the wire then has been answered since."""
+    d = deliveries.c
+    told = sa.or_(d.address.is_not(None), d.reply_text.is_not(None))
+    nobodys = sa.select(d.id).where(d.subscriber_id.is_(None), told)
+    said = sa.update(attempts).where(attempts.c.delivery_id.in_(nobodys), attempts.c.text != "")
+    conn.execute(said.values(text=""))
+    ended = ["failed", "uncertain", "sending", "deferred"]
+    reason = sa.case((d.state.in_(ended), "erased"), else_=d.reason)
+    empty = {"address": None, "name": None, "reply_text": None, "subscription_id": None, "reason": reason}
+    conn.execute(sa.update(deliveries).where(d.id.in_(nobodys)).values(empty))
+
+
 def _close(conn: sa.Connection, subscriber_id: int, now: datetime) -> None:
-    """Close what waits for the person, and drop reasons that may hold their address."""
+    """Close what waits for the person, and all their subscriptions."""
     d = deliveries.c
     mine = d.subscriber_id == subscriber_id
     waiting = sa.update(deliveries).where(mine, d.state.in_(["queued", "deferred"]))
     conn.execute(waiting.values(state="suppressed", reason="erased", finished_at=now))
-    told = sa.update(deliveries).where(mine, d.state.in_(["failed", "uncertain", "sending"]))
-    conn.execute(told.values(reason="erased"))
     conn.execute(sa.delete(subscriptions).where(subscriptions.c.subscriber_id == subscriber_id))
 
 

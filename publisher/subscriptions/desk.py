@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from publisher import addresses
 from publisher.mail.inbox import Inbox
-from publisher.store import links, notices, requests, sign_ups
+from publisher.store import erasures, links, notices, requests, sign_ups
 from publisher.store.database import Connection, Database
 from publisher.subscriptions import choices, consent, erasure, moving, preferring, signing
 from publisher.subscriptions.house import FORGOTTEN_AFTER, House
@@ -213,6 +213,7 @@ class Desk:
             gone += forgotten
 
         def forget(conn: Connection) -> None:
+            erasures.blank(conn)
             requests.forget(conn, now - KEPT)
             links.forget(conn, now - FORGOTTEN_AFTER)
             notices.forget(conn, now - NOTICES_KEPT)

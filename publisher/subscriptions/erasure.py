@@ -66,4 +66,9 @@ def unsuppress(conn: Connection, address_key: str, address_hash: str, now: datet
 
 
 def _json(value: dict[str, Any]) -> dict[str, Any]:
-    return {name: one.isoformat() if isinstance(one, datetime) else one for name, one in value.items()}
+    def plain(one: Any) -> Any:  # noqa: ANN401 - any value of a row
+        if isinstance(one, datetime):
+            return one.isoformat()
+        return list(one) if isinstance(one, tuple) else one
+
+    return {name: plain(one) for name, one in value.items()}

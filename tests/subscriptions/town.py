@@ -94,7 +94,7 @@ class Town:
 
     def person(self, address: str) -> int:
         """The id of a person."""
-        found = self.database.read(lambda conn: subscribers.get(conn, address_key=address))
+        found = self.database.read(lambda conn: subscribers.get(conn, address_key=address.lower()))
         assert found is not None
         return found.id
 
