@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from publisher import links, slots
+from publisher import links, slots, transports
 from publisher.config import DEFAULT_TRANSPORT, Config
 from publisher.digests import Planned
 from publisher.errors import NotFoundError
@@ -197,7 +197,9 @@ def status(config: Config, conn: Connection, now: datetime) -> dict[str, Any]:
     for (newsletter, _, state), count in subscribers.counts(conn).items():
         if state is SubscriptionState.CONFIRMED:
             confirmed[newsletter] = confirmed.get(newsletter, 0) + count
-    recent = [issue_value(issue) for issue in issues.listing(conn, limit=5)]
+    speeds = transports.speeds(conn, now)
+    recent = [issue_value(issue) | speeds.get(issue.ref, {}) for issue in issues.listing(conn, limit=5)]
+    rests = {name: meta.get(conn, rests_key(name)) or "" for name in config.servers}
     return {
         "site": config.site.url,
         "articles": {str(state): count for state, count in articles.counts(conn).items()},
@@ -216,7 +218,8 @@ def status(config: Config, conn: Connection, now: datetime) -> dict[str, Any]:
         "outbox": {
             "waiting": waiting.open,
             "next_at": _iso(waiting.next_at),
-            "rests": meta.get(conn, SENDING_RESTS) or None,
+            "rests": rests[DEFAULT_TRANSPORT] or None,
+            "transports": transports.standing(config, conn, now, rests),
             "reasons": [{"reason": reason, "deliveries": count} for reason, count in deliveries.reasons(conn)],
         },
         "clock": slots.clock_problem(last_seen(conn), now) or None,

@@ -58,6 +58,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "publisher.mail.pacing",
         "publisher.mail.compose",
         "publisher.reports",
+        "publisher.transports",
     ),
     ("publisher.web", "publisher.schedule"),
     ("publisher.app", "publisher.control", "publisher.service", "publisher.sample"),

@@ -110,3 +110,9 @@ def test_three_domains_that_find_us_too_fast_are_the_server_itself() -> None:
         None,
         Alarm("we are too fast for the server: 421 4.7.0 too fast"),
     ]
+
+
+def test_a_server_that_lets_nobody_in_is_asked_again() -> None:
+    """H3: 554 in the greeting keeps the queue and costs no reader anything, however often."""
+    breaker, closed = Breaker(4), attempt("connect", 554, "5.7.1 blocked")
+    assert all(breaker.note(CLAIMED, closed, NOW) is None for _ in range(60))

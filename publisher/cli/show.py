@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,6 +17,7 @@ from rich.table import Table
 
 from publisher.config import Config
 from publisher.errors import BusyError, Problem
+from publisher.mail.progress import duration_in_words, rate_in_words
 
 # What programs read goes to standard output alone; what is said to people beside it goes to standard error.
 out = Console(highlight=False)
@@ -134,6 +135,10 @@ def sent(done: Mapping[str, Any]) -> None:
         _line(f"  stopped: {done['held']}")
     for reason in done["paused"]:
         _line(f"  issue paused: {reason}")
+    for reason in done["slowed"]:
+        _line(f"  slower: {reason}")
+    if done["later_at"]:
+        _line(f"  what waits for its pace goes on at {done['later_at']}")
 
 
 def moved(word: str, done: Mapping[str, Any]) -> None:
@@ -229,6 +234,8 @@ def issues(done: Sequence[Mapping[str, Any]]) -> None:
 def _issue(entry: Mapping[str, Any]) -> None:
     counts = ", ".join(f"{count} {state}" for state, count in entry["deliveries"].items())
     _line(f"issue {entry['ref']} {entry['newsletter']} {entry['slot']}: {entry['state']}; {counts or 'no deliveries'}")
+    if _speed(entry):
+        _line(f"  {_speed(entry).removeprefix('; ')}")
     if entry["reason"]:
         _line(f"  {entry['reason']}")
     if entry["state"] == "held":
@@ -292,12 +299,30 @@ def status(done: Mapping[str, Any]) -> None:
     for entry in done["issues"]:
         _issue(entry)
     _line(f"outbox: {done['outbox']['waiting']} waiting")
-    if done["outbox"]["rests"]:
-        _line(f"  SENDING RESTS until you say `publisher send`: {done['outbox']['rests']}")
+    for transport in done["outbox"]["transports"]:
+        _transport(transport)
     for entry in done["outbox"]["reasons"]:
         _line(f"  {entry['deliveries']} wait after {entry['reason']}")
     if done["clock"]:
         _line(f"CLOCK: {done['clock']}")
+
+
+def _transport(done: Mapping[str, Any]) -> None:
+    limit = f", at most {done['limit']}" if done["limit"] else ""
+    _line(f"  {done['name']} ({done['host'] or 'no server yet'}): {done['waiting']} waiting{_speed(done)}{limit}")
+    if done["rests"]:
+        _line(f"    SENDING RESTS until you say `publisher send`: {done['rests']}")
+    for slow in done["slow"]:
+        until = f"nothing until {slow['rests_until']}, then " if slow["rests_until"] else ""
+        _line(f"    {slow['provider']} gets {until}at most {slow['limit']}: {slow['reason']}")
+
+
+def _speed(done: Mapping[str, Any]) -> str:
+    """Return how fast something goes and how long it takes, where it moves."""
+    if not done.get("per_second"):
+        return ""
+    left = f", {duration_in_words(timedelta(seconds=done['seconds_left']))} left" if done["seconds_left"] else ""
+    return f"; {rate_in_words(done['per_second'])}{left}"
 
 
 def sources(done: Sequence[Mapping[str, Any]]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from publisher.mail.replies import ReplyClass, classify
+from publisher.mail.steps import CONNECTING
 from publisher.model import Attempt, Claimed, Outcome
 
 WINDOW = timedelta(minutes=1)
@@ -68,6 +69,8 @@ class Breaker:
         words = f"{attempt.code or ''} {attempt.text}".strip()
         if attempt.outcome is Outcome.AMBIGUOUS:
             return self._note_unknown(now, words) or self._note_share(claimed, deliveries, words)
+        if attempt.phase in CONNECTING:
+            return None  # the transport rests already, and trying again costs nobody their mail (H3)
         if attempt.code is not None:
             self._last.append(kind)
         self._row = self._row + 1 if kind is ReplyClass.POLICY else 0

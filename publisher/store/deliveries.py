@@ -59,6 +59,16 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Going:
+    """An issue that is being sent: what was sent of it lately, and what is still open."""
+
+    ref: str
+    transport: str
+    sent: int
+    open: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryRow:
     """A delivery, for the operator."""
 
@@ -213,6 +223,16 @@ def waiting(conn: sa.Connection, *, transport: str | None = None) -> Waiting:
     opened = sa.select(sa.func.count()).select_from(joined).where(sending, st.among(d.state, OPEN))
     first = sa.select(d.next_at).select_from(joined).where(sending, st.among(d.state, WAITING))
     return Waiting(open=conn.scalar(opened) or 0, next_at=conn.scalar(first.order_by(d.next_at, d.id).limit(1)))
+
+
+def sent_since(conn: sa.Connection, since: datetime) -> list[Going]:
+    """Return each issue that is being sent with what was sent of it after this moment, and what is still open."""
+    d, i = deliveries.c, issues.c
+    sent = sa.func.count().filter(sa.and_(d.state == DeliveryState.SENT, d.finished_at > since))
+    opened = sa.func.count().filter(d.state.in_(OPEN))
+    query = sa.select(i.ref, i.transport, sent.label("sent"), opened.label("open")).join_from(issues, deliveries)
+    query = query.where(i.state == IssueState.SENDING).group_by(i.id, i.ref, i.transport).order_by(i.id)
+    return [Going(**row) for row in conn.execute(query).mappings()]
 
 
 def reasons(conn: sa.Connection) -> list[tuple[str, int]]:
