@@ -52,6 +52,12 @@ class PostgreSQL(Protocol):
     def get_uri(self, database: str | None = None) -> str:
         """Return the URL of one of its databases."""
 
+    def get_pid(self) -> int | None:
+        """Return the process id of its postmaster."""
+
+    def start(self) -> None:
+        """Start it if it does not run."""
+
 
 @contextmanager
 def run_postgresql() -> Iterator[PostgreSQL]:

@@ -65,6 +65,8 @@ class Office:
     people: dict[str, int] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=lambda: Ledger(KEYRING))
     issues: int = 0
+    tell: Callable[[str, int, int | None], None] | None = None
+    """Told of each step, beside `steps`."""
 
     def fill(self, names: Sequence[str] = NAMES) -> None:
         """Start a worker, and freeze an issue for these readers."""
@@ -173,10 +175,15 @@ class Office:
             clock=self.clock,
             dice=lambda: 0.5,
             stop=self.stop,
-            progress=lambda *step: self.steps.append(step),
+            progress=self._note,
             policy=policy,
             **options,
         )
+
+    def _note(self, label: str, done: int, total: int | None) -> None:
+        self.steps.append((label, done, total))
+        if self.tell:
+            self.tell(label, done, total)
 
     def transport(self, server: SmtpServer, timeouts: Timeouts = PATIENT) -> Callable[[], Transport]:
         return lambda: Transport(

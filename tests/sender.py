@@ -81,3 +81,7 @@ async def _serve(db: Database, port: int, policy: Policy, connections: int) -> N
             alive=lambda worker=worker: worker.alive,  # type: ignore[misc]  # bound now, for this epoch
         )
         await worker.end()
+
+
+if __name__ == "__main__":  # as a process of its own, to be traced: FOLDER PORT CONNECTIONS
+    _work(Path(sys.argv[1]), int(sys.argv[2]), "", "", "retry", int(sys.argv[3]))
