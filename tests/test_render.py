@@ -187,6 +187,14 @@ def test_every_word_of_the_mails_is_translated(language: str) -> None:
     assert missing(catalogue, packaged("templates") / "mail", code / "digests", code / "subscriptions") == []
 
 
+def test_every_word_of_the_pages_is_translated_into_russian() -> None:
+    """Issue 5: English and Russian are complete; a page may never be half in one and half in the other."""
+    with (packaged("templates") / "locales" / "ru.po").open("rb") as file:
+        catalogue = read_po(file, locale="ru")
+    code = Path(__file__).parent.parent / "publisher"
+    assert missing(catalogue, packaged("templates") / "web", code / "web") == []
+
+
 def missing(catalogue: Catalog, *folders: Path) -> list[str]:
     """Return the messages used in these folders that the catalogue lacks or has only in part."""
     methods = [("**.j2", "jinja2.ext:babel_extract"), ("**.py", "python")]

@@ -142,6 +142,8 @@ class Frame:
     """Articles that others may name as related, by guid."""
     subject: str = "%(subject)s"
     """English msgid around every subject; a trial is marked by it."""
+    kept: bool = True
+    """Whether the issue gets a page on the web; a trial gets none."""
 
     @property
     def zone(self) -> ZoneInfo:
@@ -179,6 +181,7 @@ def compose(
     title = frame.say(newsletter.title, language)
     date = dates.display(frame.when, language, frame.zone, "full")
     frequency = newsletter.frequencies.get(frame.frequency)
+    page = links.newsletter(frame.config, newsletter.slug, language)
     return Digest(
         newsletter=newsletter.slug,
         title=title,
@@ -196,8 +199,8 @@ def compose(
         logo=site.logo,
         frequency=frame.say(frequency.title, language) if frequency else "",
         postal_address=site.postal_address,
-        web_url=links.issue(frame.config, frame.issue_ref, language),
-        newsletter_url=links.newsletter(frame.config, newsletter.slug, language),
+        web_url=links.issue(frame.config, frame.issue_ref, language) if frame.kept else page,
+        newsletter_url=page,
         note=frame.note(language),
     )
 

@@ -67,7 +67,9 @@ def trial_mail(
     when = at or now
     local = when.astimezone(zone_named(config.site.timezone)).strftime("%Y-%m-%dT%H:%M")
     written = notes.read(newsletter.notes, local, newsletter.languages or config.site.languages)
-    frame = Frame(config, newsletter, MANUAL, ids()[:12], when, renderer, written, subject=mark + "%(subject)s")
+    frame = Frame(
+        config, newsletter, MANUAL, ids()[:12], when, renderer, written, subject=mark + "%(subject)s", kept=False
+    )
     material = db.read(lambda conn: _with_held(conn, gather(conn, newsletter, MANUAL), newsletter, when))
     wanted = (as_address or address).casefold()
     reader = next((reader for reader in material.readers if reader.address.casefold() == wanted), None)

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import quote
 
+import structlog
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
+from publisher.errors import BusyError, StoreError
 from publisher.web import Parts
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+RETRY_AFTER = 30
+"""Seconds after which to come again when the database cannot be used; nothing of a request is done then (F15)."""
 
 
 def application_of(
@@ -24,7 +32,12 @@ def application_of(
         answer.headers["Allow"] = ", ".join(sorted(_allowed(routes, request.scope)))
         return answer
 
-    app = Starlette(routes=routes, exception_handlers={404: missing, 405: refused})
+    async def later(request: Request, error: Exception) -> Response:
+        log.warning("answered that the database cannot be used", error=str(error))
+        return await missing(request, HTTPException(503, headers={"Retry-After": str(RETRY_AFTER)}))
+
+    pages = {400: missing, 404: missing, 405: refused, 413: missing, StoreError: later, BusyError: later}
+    app = Starlette(routes=routes, exception_handlers=pages)
     # Its redirect to the address with or without a last slash would name the host that the visitor named (L7).
     app.router.redirect_slashes = False
     return app

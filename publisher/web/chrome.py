@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,9 @@ from publisher.web import Parts
 from publisher.web.answers import path_of
 from publisher.web.languages import choose
 from publisher.web.values import FORMAT_NAMES, MEDIA_TYPES, FeedLink, Link, Page, Words, language_name
+
+PRIVATE = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex"}
+"""Headers of an answer that is for one person: nobody keeps it, and no search engine lists it."""
 
 
 class Chrome:
@@ -68,6 +71,7 @@ class Chrome:
             navigation=[
                 Link(title=gettext("Articles"), url=f"/?lang={words.language}", current=path == "/"),
                 Link(title=gettext("Feeds"), url=f"/feeds/?lang={words.language}", current=path == "/feeds/"),
+                *self._subscribing(words, path),
             ],
             languages=[Link(title=language_name(c), url=f"{path}?lang={c}", language=c) for c in others],
             alternates=[Link(title="", url=f"{root}{path}?lang={c}", language=c) for c in self.config.site.languages]
@@ -83,6 +87,13 @@ class Chrome:
     def known_feeds(self) -> Sequence[FeedSpec]:
         """Return every feed there is at this moment; before anything was built, those of the configuration."""
         return self.parts.routes().specs or feeds_of(self.config)
+
+    def _subscribing(self, words: Words, path: str) -> list[Link]:
+        """Return the link to the sign-up form, where anything is offered there."""
+        if not any(newsletter.signup for newsletter in self.config.newsletters):
+            return []
+        title = self.parts.renderer.words(words.language).gettext("Newsletters")
+        return [Link(title=title, url=f"/subscribe?lang={words.language}", current=path == "/subscribe")]
 
     def discovery(self, words: Words, slugs: Iterable[str] = ()) -> list[FeedLink]:
         """Return the feeds that a page announces: all articles first, then those of `slugs` that exist."""
@@ -145,8 +156,8 @@ class Chrome:
         return self.notice(
             request,
             words,
-            heading=gettext("Not found") if status == 404 else gettext("That is not possible here"),
-            text=gettext("There is no page at this address."),
+            heading=_heading(status, gettext),
+            text=_explanation(status, gettext),
             status=status,
             headers=more,
         )
@@ -169,7 +180,7 @@ class Chrome:
         headers: Mapping[str, str] | None = None,
     ) -> Response:
         """Answer in a heading and a sentence, perhaps with a button; kept by no cache."""
-        private = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex"} | dict(headers or {})
+        private = PRIVATE | dict(headers or {})
         page = self.page(request, words, heading, noindex=True)
         return self.html(
             "web/notice.html.j2",
@@ -181,6 +192,21 @@ class Chrome:
             text=text,
             action=action,
         )
+
+
+def _heading(status: int, gettext: Callable[[str], str]) -> str:
+    return {404: gettext("Not found"), 503: gettext("Please try again later")}.get(
+        status, gettext("That is not possible here")
+    )
+
+
+def _explanation(status: int, gettext: Callable[[str], str]) -> str:
+    return {
+        400: gettext("This form cannot be understood. Nothing was changed."),
+        405: gettext("This address takes no such request. Nothing was changed."),
+        413: gettext("This form is too large. Nothing was changed."),
+        503: gettext("We cannot do this at the moment. Nothing was changed."),
+    }.get(status, gettext("There is no page at this address."))
 
 
 def _stylesheet(config: Config) -> str:

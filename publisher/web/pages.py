@@ -21,7 +21,7 @@ from publisher.files import packaged
 from publisher.model import Article, Issue, IssueState
 from publisher.store import articles, issues
 from publisher.text import excerpt
-from publisher.web import Parts, leaving
+from publisher.web import Parts, confirming, leaving, mydata, preferences, signup
 from publisher.web.answers import application_of, readiness, slashed
 from publisher.web.chrome import Chrome
 from publisher.web.feeds import FeedsApp
@@ -33,11 +33,14 @@ LATEST = 20
 """Articles on the home page and on a category's page."""
 PAST = 100
 """Issues on a newsletter's page."""
+TOKEN_PATHS = (leaving.PREFIX, confirming.PREFIX, preferences.PREFIX, confirming.ADDRESS_PREFIX)
+"""Where addresses go on with a reader's token."""
 
 
 def application(parts: Parts) -> ASGIApp:
     """Build the public listener's app: feeds first and raw, pages behind the guard."""
-    pages, exits = Pages(parts), leaving.Leaving(parts)
+    pages = Pages(parts)
+    clients = Clients(parts.config.web.trusted_proxies)
     routes: list[Any] = [
         Route("/", pages.home),
         Route("/feeds", slashed),
@@ -49,8 +52,7 @@ def application(parts: Parts) -> ASGIApp:
         Route("/articles/{ref}/{slug}", pages.article),
         Route("/newsletters/{slug}", pages.newsletter),
         Route("/issues/{ref}", pages.issue),
-        Route(leaving.PREFIX + "{token}", exits.leaving, methods=["GET"]),
-        Route(leaving.PREFIX + "{token}", exits.leave, methods=["POST"]),
+        *_of_persons(parts, clients),
         Route("/style.css", pages.stylesheet),
         Route("/icon.svg", icon),
         Route("/favicon.ico", icon),  # what a browser asks for by itself, beside a mail for example
@@ -64,14 +66,58 @@ def application(parts: Parts) -> ASGIApp:
     # A feed is polled a thousand times for one page view, so it meets neither the router nor the guard.
     web = parts.config.web
     return FeedsApp(
-        Guard(app, (leaving.PREFIX,)),
+        Guard(app, (leaving.PREFIX,), landings=frozenset({signup.PATH}), token_paths=TOKEN_PATHS),
         folder(parts.config),
         parts.clock,
         routes=parts.routes,
         polls=parts.polls,
         limit=Limit(web.feed_polls_per_hour),
-        clients=Clients(web.trusted_proxies),
+        clients=clients,
     )
+
+
+def _of_persons(parts: Parts, clients: Clients) -> list[Route]:
+    """Return the routes of one person's business: what is asked with GET only shows, what is posted acts (P5)."""
+    joining = signup.SignUpPages(parts, clients)
+    confirm = confirming.ConfirmingPages(parts, clients)
+    exits = leaving.LeavingPages(parts, clients)
+    chosen = preferences.PreferencesPages(parts, clients)
+    data = mydata.MyDataPages(parts, clients)
+    leave, link, fresh, move = (
+        f"{prefix}{{token}}"
+        for prefix in (leaving.PREFIX, confirming.PREFIX, preferences.PREFIX, confirming.ADDRESS_PREFIX)
+    )
+    shown = {
+        signup.PATH: joining.form,
+        signup.LINK_PATH: joining.link_form,
+        link: confirm.confirming,
+        move: confirm.moving,
+        leave: exits.leaving,
+        f"{leave}/preferences": chosen.preferences,
+        fresh: chosen.preferences,
+        f"{fresh}/data": data.data,
+        f"{fresh}/data.json": data.file,
+    }
+    acts = {
+        signup.PATH: joining.sign_up,
+        signup.LINK_PATH: joining.send_link,
+        link: confirm.confirm,
+        f"{link}/renew": confirm.renew,
+        move: confirm.move,
+        leave: exits.leave,
+        f"{leave}/preferences": chosen.change,
+        f"{leave}/pause": chosen.pause,
+        f"{leave}/link": chosen.send_link,
+        fresh: chosen.change,
+        f"{fresh}/pause": chosen.pause,
+        f"{fresh}/leave": chosen.leave,
+        f"{fresh}/address": chosen.ask_address,
+        f"{fresh}/erase": data.erase,
+    }
+    return [
+        *(Route(path, act, methods=["GET"]) for path, act in shown.items()),
+        *(Route(path, act, methods=["POST"]) for path, act in acts.items()),
+    ]
 
 
 async def live(request: Request) -> Response:
@@ -86,7 +132,8 @@ async def icon(request: Request) -> Response:
 
 async def robots(request: Request) -> Response:
     """Keep crawlers off the pages that carry a reader's token."""
-    return PlainTextResponse(f"User-agent: *\nDisallow: {leaving.PREFIX}\n", headers={"Cache-Control": "max-age=86400"})
+    lines = "".join(f"Disallow: {prefix}\n" for prefix in TOKEN_PATHS)
+    return PlainTextResponse(f"User-agent: *\n{lines}", headers={"Cache-Control": "max-age=86400"})
 
 
 class Pages(Chrome):
@@ -311,6 +358,9 @@ class Pages(Chrome):
             "schedules": [f.schedule(zone).describe() for f in newsletter.frequencies.values()]
             if words.language == "en"
             else [],
+            "signup_url": f"{signup.PATH}?lang={words.language}&newsletter={newsletter.slug}"
+            if newsletter.signup
+            else "",
             "latest": past[0] if past else None,
             "issues": past,
         }

@@ -59,7 +59,7 @@ class Hrefs(HTMLParser):
 
 
 def urls_of_text(text: str) -> list[str]:
-    return list(dict.fromkeys(re.findall(rf"https?://\S+|{SLOT_UNSUBSCRIBE}", text)))
+    return list(dict.fromkeys(re.findall(rf"https?://\S+|{SLOT_UNSUBSCRIBE}\S*", text)))
 
 
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
