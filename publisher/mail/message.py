@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import unicodedata
@@ -119,7 +120,7 @@ def own_lines(*, address: str, name: str, date: datetime, message_id: str, unsub
     Raises ValueError for values that cannot stand where they go.
     """
     lines = [
-        f"Date: {format_datetime(date)}",
+        f"Date: {_date(date)}",
         _mailbox("To", name, address),
         f"Message-ID: {_checked(_MESSAGE_ID, message_id, 'Message-ID')}",
     ]
@@ -128,6 +129,9 @@ def own_lines(*, address: str, name: str, date: datetime, message_id: str, unsub
         lines.append(f"List-Unsubscribe: <{_checked(_URL_VALUE, unsubscribe_url, 'unsubscribe URL')}>")
         lines.append("List-Unsubscribe-Post: List-Unsubscribe=One-Click")
     return _join(lines)
+
+
+_date = functools.lru_cache(maxsize=64)(format_datetime)  # neighbours were claimed at the same moment
 
 
 def splice(body: bytes, unsubscribe_url: str) -> bytes:

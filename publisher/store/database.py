@@ -41,6 +41,7 @@ class Database:
         self._reading = ThreadPoolExecutor(threads, thread_name_prefix="publisher-read")
         self._writing = ThreadPoolExecutor(1 if one else threads, thread_name_prefix="publisher-write")
         self._writer_thread: int | None = None
+        self._writer: sa.Connection | None = None  # SQLite's one, while it works
 
     @classmethod
     def open(cls, url: str = "", *, data_dir: Path, readers: int = 4, upgrade: bool = True) -> Self:
@@ -135,6 +136,7 @@ class Database:
             await asyncio.get_running_loop().run_in_executor(self._writing, self._empty_log)
 
     def _empty_log(self) -> None:
+        self._put_back()
         with explained(self.where):
             connection = self._writers.raw_connection()
             try:
@@ -151,6 +153,7 @@ class Database:
         self._reading.shutdown()
         self._writing.shutdown()
         self._readers.dispose()
+        self._put_back()
         self._writers.dispose()
 
     def __enter__(self) -> Self:
@@ -174,8 +177,23 @@ class Database:
             return self._once(work)
 
     def _once(self, work: Callable[[Connection], T]) -> T:
-        with self._writers.connect() as connection, connection.begin():
-            return work(connection)
+        if self.dialect != "sqlite":
+            with self._writers.connect() as connection, connection.begin():
+                return work(connection)
+        # Kept, because taking it from the pool costs as much as a small transaction.
+        if self._writer is None:
+            self._writer = self._writers.connect()
+        try:
+            with self._writer.begin():
+                return work(self._writer)
+        except BaseException:
+            self._put_back()  # whatever state it is in, the pool sees to it
+            raise
+
+    def _put_back(self) -> None:
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            writer.close()
 
     def _prepare(self, *, upgrade: bool) -> None:
         with explained(self.where):

@@ -129,12 +129,15 @@ def record(conn: sa.Connection, outcomes: Iterable[Recorded], now: datetime) -> 
     Only the worker whose claim still stands may write: a row that another has taken over since stays as it is, and is
     missing from what is returned. Each delivery comes once.
     """
-    rows = {outcome.delivery_id: _given(outcome, now) for outcome in outcomes}
-    if not rows:
+    by_id = {outcome.delivery_id: outcome for outcome in outcomes}
+    if not by_id:
         return set()
-    if conn.dialect.name == "postgresql":
-        st.run(conn, _lock, ids=list(rows))
-    written = st.run(conn, _record, rows=st.as_given(rows.values()), unknown=DeliveryState.UNCERTAIN, now=now)
+    unknown = [outcome.delivery_id for outcome in by_id.values() if outcome.ambiguous]
+    earlier: dict[int, int] = {}
+    if unknown or conn.dialect.name == "postgresql":
+        earlier = dict(st.run(conn, _held, ids=list(by_id)))
+    rows = [_given(outcome, earlier.get(outcome.delivery_id, 0), now) for outcome in by_id.values()]
+    written = st.run(conn, _record, rows=st.as_given(rows))
     cursors.move(conn, (position for _, state, *position in written if state in _REACHED))
     cancelled.close(conn, [id_ for id_, state, *_ in written if state in WAITING], now)
     return {id_ for id_, *_ in written}
@@ -285,49 +288,38 @@ def of_person(conn: sa.Connection, subscriber_id: int) -> list[dict[str, Any]]:
     return [dict(row) for row in conn.execute(query.order_by(d.id)).mappings()]
 
 
-def _given(outcome: Recorded, now: datetime) -> tuple[Any, ...]:
-    """Return the new values of a row, in the order of `_outcome`."""
+def _given(outcome: Recorded, earlier: int, now: datetime) -> tuple[Any, ...]:
+    """Return the new values of a row, in the order of `_outcome`; the second ambiguous attempt is uncertain anyway."""
     waits = outcome.state in WAITING
+    worn_out = waits and outcome.ambiguous and earlier + 1 >= MOST_AMBIGUOUS
     return (
         outcome.delivery_id,
         outcome.epoch,
-        outcome.state,
+        DeliveryState.UNCERTAIN if worn_out else outcome.state,
         outcome.reason,
         outcome.next_at or now,
         int(outcome.ambiguous),
         outcome.attempt.code,
         outcome.attempt.text,
-        None if waits else now,
+        None if waits and not worn_out else now,
     )
 
 
 # Made once, because they run for every message.
 _d = deliveries.c
-_lock = (
-    sa.select(_d.id)
+_held = (
+    sa.select(_d.id, _d.ambiguous)
     .where(st.one_of(_d.id, "ids"), st.among(_d.state, [DeliveryState.SENDING]))
     .order_by(_d.id)  # locked in one order, so that two workers never wait for each other
     .with_for_update()
 )
+_CHANGED = ("state", "reason", "next_at", "reply_code", "reply_text", "finished_at")
 _outcome = st.given(
     *(_d.id, _d.epoch, _d.state, _d.reason, _d.next_at, _d.ambiguous, _d.reply_code, _d.reply_text, _d.finished_at)
-)
-# The second ambiguous attempt is uncertain, whatever was to follow it.
-_worn_out = sa.and_(
-    _outcome["ambiguous"] > 0,
-    st.among(_outcome["state"], WAITING),
-    _d.ambiguous + 1 >= sa.literal_column(str(MOST_AMBIGUOUS)),
 )
 _record = (
     sa.update(deliveries)
     .where(_d.id == _outcome["id"], st.among(_d.state, [DeliveryState.SENDING]), _d.epoch == _outcome["epoch"])
-    .values(
-        {name: _outcome[name] for name in ("reason", "next_at", "reply_code", "reply_text")}
-        | {
-            "state": sa.case((_worn_out, st.parameter("unknown", sa.Text())), else_=_outcome["state"]),
-            "ambiguous": _d.ambiguous + _outcome["ambiguous"],
-            "finished_at": sa.case((_worn_out, st.parameter("now", Instant())), else_=_outcome["finished_at"]),
-        }
-    )
+    .values({name: _outcome[name] for name in _CHANGED} | {"ambiguous": _d.ambiguous + _outcome["ambiguous"]})
     .returning(_d.id, _d.state, _d.subscription_id, _d.to_seq)
 )

@@ -229,7 +229,7 @@ def fill(conn: Connection, count: int) -> None:
         (
             "INSERT INTO deliveries (id, issue_id, subscription_id, subscriber_id, segment_id, state, reason, to_seq, "
             "due_at, expires_at, next_at, attempt, ambiguous, message_id) "
-            f"{numbers} SELECT i, 1, i, i, 1, '{DeliveryState.QUEUED}', '', 0, :now, :until, :now, 0, 0, "
+            f"{numbers} SELECT i, 1, i, i, 1, '{DeliveryState.QUEUED}', '', 1, :now, :until, :now, 0, 0, "
             "'<r.' || (100000000000000 + i) || 'x@example.org>' FROM n"
         ),
     ):
