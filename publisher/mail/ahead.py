@@ -24,6 +24,9 @@ BLOCK = 256
 CHUNK = 8
 """Messages made in one go, so that handing them between threads costs little beside making them."""
 
+AT_ONCE = 2
+"""Chunks made at the same time: signing leaves the interpreter's lock alone."""
+
 FRESH = timedelta(minutes=1)
 """What was read longer ago is read again: a first claim writes the moment of reading into the Date header."""
 
@@ -70,6 +73,7 @@ class Ahead:
         self._found = False  # something new since reading began at the start
         self._segments: dict[int, SegmentBytes] = {}
         self._exhausted = False
+        self._failure: Exception | None = None
         self._room = asyncio.Event()
         self._news = asyncio.Event()
         self._settled = asyncio.Event()
@@ -97,6 +101,8 @@ class Ahead:
     async def next(self) -> Parcel | None:
         """Return the next parcel, None when nothing is due any more. Raises what reading or composing raised."""
         while (parcel := self.pop()) is None:
+            if self._failure is not None:
+                raise self._failure
             if self._filling.done() and not self._filling.cancelled():
                 self._filling.result()
             if self._exhausted or self._filling.done():
@@ -116,16 +122,34 @@ class Ahead:
         self._settled.set()
 
     async def _fill(self) -> None:
-        while await self._read():
-            chunk = [self._rows.popleft() for _ in range(min(CHUNK, len(self._rows)))]
-            parcels = await self._composed(chunk)
+        making: set[asyncio.Task[None]] = set()
+        try:
+            while await self._read():
+                chunk = [self._rows.popleft() for _ in range(min(CHUNK, len(self._rows)))]
+                pairs = [(claimed, await self._segment(claimed.segment_id)) for claimed in chunk]
+                making.add(asyncio.create_task(self._make(pairs)))
+                if len(making) >= AT_ONCE:
+                    _, making = await asyncio.wait(making, return_when=asyncio.FIRST_COMPLETED)
+                while len(self._ready) >= self._want:
+                    self._room.clear()
+                    await self._room.wait()
+            if making:
+                await asyncio.wait(making)
+            self._exhausted = True
+        finally:
+            for task in making:
+                task.cancel()
+
+    async def _make(self, pairs: Sequence[tuple[Claimed, SegmentBytes]]) -> None:
+        try:
+            work = partial(self._compose_all, pairs)
+            parcels = await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except Exception as error:  # noqa: BLE001 - `next` raises it
+            self._failure = error
+        else:
             faults.point("ahead.composed")
             self._ready.extend(parcels)
-            self._news.set()
-            while len(self._ready) >= self._want:
-                self._room.clear()
-                await self._room.wait()
-        self._exhausted = True
+        self._news.set()
 
     async def _read(self) -> bool:
         """Make sure that there are rows to compose; False when nothing is due any more."""
@@ -175,11 +199,6 @@ class Ahead:
         # In short naps, because meanwhile other things come due.
         await self._pause(min(NAP, max(0.0, (at - now).total_seconds())))
         return True
-
-    async def _composed(self, chunk: Sequence[Claimed]) -> list[Parcel]:
-        segments = [await self._segment(claimed.segment_id) for claimed in chunk]
-        work = partial(self._compose_all, list(zip(chunk, segments, strict=True)))
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def _compose_all(self, pairs: Sequence[tuple[Claimed, SegmentBytes]]) -> list[Parcel]:
         return [self._compose(claimed, segment) for claimed, segment in pairs]
