@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from publisher.model import Claimed, DeliveryState, IssueState, SubscriptionState
 from publisher.store import statements as st
 from publisher.store.issues import WAITING
-from publisher.store.tables import Instant, deliveries, issues, subscribers, subscriptions, suppressions
+from publisher.store.tables import Instant, as_moment, deliveries, issues, subscribers, subscriptions, suppressions
 
 Position = tuple[datetime, int]
 """Where a reader of the queue stands: (next_at, id) of the last row seen."""
@@ -67,12 +67,13 @@ def upcoming(
     `without_…`: what has to wait for its pace is passed over, so that it holds up nobody else.
     """
     d, p = deliveries.c, subscribers.c
+    plain = {d.date_at, d.expires_at, d.next_at}  # read as the driver gives them: neighbours share their moments
+    columns = [d[name] for name in Claimed.__dataclass_fields__ if name not in ("epoch", "address", "name")]
     query = (
         sa.select(
-            *(d[name] for name in Claimed.__dataclass_fields__ if name not in ("epoch", "address", "name")),
-            sa.func.coalesce(d.address, p.address, "").label("address"),
-            sa.func.coalesce(d.name, p.name, "").label("name"),
-            d.next_at,
+            *(sa.type_coerce(column, sa.Text) if column in plain else column for column in (*columns, d.next_at)),
+            sa.func.coalesce(d.address, p.address, ""),
+            sa.func.coalesce(d.name, p.name, ""),
         )
         .join_from(deliveries, issues)
         .outerjoin(subscribers, p.id == d.subscriber_id)
@@ -92,25 +93,44 @@ def upcoming(
     if workers > 1:
         query = query.where(d.id / STRETCH % workers == rank)
     rows = conn.execute(query).all()
-    candidates = tuple(
-        Claimed(
-            id=row.id,
-            issue_id=row.issue_id,
-            segment_id=row.segment_id,
-            subscription_id=row.subscription_id,
-            epoch=epoch,
-            attempt=row.attempt + 1,
-            address=row.address,
-            name=row.name,
-            date_at=row.date_at or now,
-            message_id=row.message_id,
-            expires_at=row.expires_at,
-            ambiguous=row.ambiguous,
-            dkim_keys=row.dkim_keys,
-        )
-        for row in rows
+    last = (as_moment(rows[-1][-3]), rows[-1][0]) if rows else None
+    return Upcoming(tuple(_candidate(*tuple(row), epoch=epoch, now=now) for row in rows), last)
+
+
+def _candidate(
+    id: int,  # noqa: A002 - the columns' names, in the order of `Claimed`
+    issue_id: int,
+    segment_id: int,
+    subscription_id: int,
+    attempt: int,
+    date_at: str | datetime | None,
+    message_id: str,
+    expires_at: str | datetime,
+    ambiguous: int,
+    dkim_keys: str | None,
+    next_at: str | datetime,  # noqa: ARG001 - for the position alone
+    address: str,
+    name: str,
+    *,
+    epoch: int,
+    now: datetime,
+) -> Claimed:
+    """Return a row as its claim at this moment would make it."""
+    return Claimed(
+        id=id,
+        issue_id=issue_id,
+        segment_id=segment_id,
+        subscription_id=subscription_id,
+        epoch=epoch,
+        attempt=attempt + 1,
+        address=address,
+        name=name,
+        date_at=now if date_at is None else as_moment(date_at),
+        message_id=message_id,
+        expires_at=as_moment(expires_at),
+        ambiguous=ambiguous,
+        dkim_keys=dkim_keys,
     )
-    return Upcoming(candidates, (rows[-1].next_at, rows[-1].id) if rows else None)
 
 
 def _domain(conn: sa.Connection) -> sa.ColumnElement[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,14 @@ def as_text(moment: datetime) -> str:
         raise ValueError(f"naive datetime {moment!r}")
     # strftime("%Y") does not pad years below 1000 on every platform; isoformat does, so text sorts as time does.
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def as_moment(value: str | datetime) -> datetime:
+    """Return what a driver gives for a moment, aware and in UTC."""
+    return _read(value) if isinstance(value, str) else value.astimezone(UTC)
+
+
+_read = functools.lru_cache(maxsize=256)(datetime.fromisoformat)  # rows that belong together share their moments
 
 
 class Instant(sa.types.TypeDecorator[datetime]):
@@ -44,7 +53,7 @@ class Instant(sa.types.TypeDecorator[datetime]):
         """Return aware UTC."""
         if value is None:
             return None
-        return datetime.fromisoformat(value) if isinstance(value, str) else value.astimezone(UTC)
+        return as_moment(value)
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
