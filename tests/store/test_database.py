@@ -173,7 +173,7 @@ def test_a_deadlock_is_run_again(postgresql_database: Database) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(runs) == 3
+    assert 3 <= len(runs) <= 4  # on a busy machine the second may meet the other once more
     values = postgresql_database.read(lambda conn: [meta.get(conn, "a"), meta.get(conn, "b")])
     assert values in (["a", "a"], ["b", "b"])
 
