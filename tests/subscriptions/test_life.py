@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections import Counter
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -184,10 +185,10 @@ class Life(RuleBasedStateMachine):
         """And the sweep forgets what nobody confirmed."""
         self.town.passes(hours=hours)
         self.do(self.town.desk.sweep())
-        waits = {}
+        waits: dict[tuple[str, str], Any] = {}
         for who in PEOPLE:
-            found = self.database.read(lambda conn, who=who: subscribers.get(conn, address_key=who))
-            mine = self.database.read(lambda conn, p=found: sign_ups.awaiting(conn, p.id) if p else [])
+            found = self.database.read(partial(subscribers.get, address_key=who))
+            mine = self.database.read(partial(sign_ups.awaiting, subscriber_id=found.id)) if found else []
             waits |= {(who, item.newsletter): item.requested_at for item in mine}
         assert all(self.town.now - at <= timedelta(days=7) for at in waits.values() if at)
         self.asked = {key: at for key, at in self.asked.items() if key in waits}
@@ -281,8 +282,8 @@ class Life(RuleBasedStateMachine):
     def the_record_is_complete(self) -> None:
         """Every confirmation is there, no more and no less, and every leaving."""
         for who in PEOPLE:
-            found = self.database.read(lambda conn, who=who: subscribers.get(conn, address_key=who))
-            record = self.database.read(lambda conn, p=found: consents.of(conn, p.id) if p else [])
+            found = self.database.read(partial(subscribers.get, address_key=who))
+            record = self.database.read(partial(consents.of, subscriber_id=found.id)) if found else []
             for what in NEWSLETTERS:
                 count = Counter(one.event for one in record if one.newsletter == what)
                 assert count["confirmed"] == self.events[who, what, "confirmed"], (who, what)

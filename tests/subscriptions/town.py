@@ -80,10 +80,8 @@ class Town:
     async def sign_up(self, address: str = "ada@example.org", *newsletters: str, **more: Any) -> Answer:
         """Fill the form."""
         client = more.pop("client", HOME)
-        form = SignUp(
-            address=address, newsletters=newsletters or ("weekly",), language=more.pop("language", "en"), **more
-        )
-        return await self.desk.sign_up(form, client=client)
+        given: dict[str, Any] = {"address": address, "newsletters": newsletters or ("weekly",), "language": "en"}
+        return await self.desk.sign_up(SignUp(**(given | more)), client=client)
 
     async def reader(self, address: str = "ada@example.org", *newsletters: str, **more: Any) -> int:
         """Sign up and confirm; the id of the person."""
