@@ -222,6 +222,8 @@ class _Run:
                     done = await self._deliver(door, parcel, following)
                 else:
                     await door.abandon()
+                    if parcel and self._pacer.limited:
+                        ahead.settled(parcel.claimed)  # it may be what the next one waits for
                     following = await ahead.next() if self._going else None
                 if parcel:
                     ahead.settled(parcel.claimed)

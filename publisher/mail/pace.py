@@ -140,7 +140,7 @@ class Pace:
     full_at: datetime | None = None
     """When its bucket will be full again if nothing more is sent; in the past: it is full."""
     since_at: datetime | None = None
-    """When it was first kept to: the first day of its warming up."""
+    """When its first mail went while it was warming up."""
     slow: Slow | None = None
 
 
@@ -175,7 +175,8 @@ def charged(limit: Limit, pace: Pace, now: datetime) -> Pace:
     if rate is None:
         return pace
     full_at = min(max(pace.full_at or now, now), now + rate.burst * rate.interval)
-    return replace(pace, full_at=full_at + rate.interval, since_at=pace.since_at or now)
+    since_at = pace.since_at or (now if limit.warm_up else None)
+    return replace(pace, full_at=full_at + rate.interval, since_at=since_at)
 
 
 def throttled(pace: Pace, *, per_hour: float, rest: timedelta, reason: str, now: datetime) -> Pace:

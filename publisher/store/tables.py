@@ -571,7 +571,7 @@ paces = _table(
     "paces",
     _text("key", primary_key=True),  # transport smtp | provider smtp google | newsletter weekly
     sa.Column("full_at", Instant),  # when its bucket is full again
-    sa.Column("since_at", Instant),  # first kept to: the first day of warming up
+    sa.Column("since_at", Instant),  # the first mail while warming up
     sa.Column("slow_per_hour", sa.Integer),  # "too fast", it said: what was thought bearable then
     sa.Column("slow_at", Instant),
     sa.Column("rests_until", Instant),
