@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -15,7 +16,8 @@ from playwright.async_api import Browser, async_playwright
 from publisher import config, sample
 from publisher.app import App, now
 from publisher.service import Listening, Service
-from publisher.store import articles, issues
+from publisher.store import articles, issues, links, subscribers
+from publisher.tokens import Purpose
 
 WIDTHS = {"desktop": 1280, "phone": 390}
 CHROMIUM = "/usr/bin/chromium"
@@ -72,6 +74,11 @@ def _addresses(home: Path, listening: Listening, app: App) -> dict[str, str]:
             found[f"article-{article.slug}-{article.language}"] = (
                 f"{listening.public}/articles/{article.ref}/{article.slug}"
             )
+    found |= {
+        "signup": f"{listening.public}/subscribe?lang=en",
+        "signup-ru": f"{listening.public}/subscribe?lang=ru&newsletter=weekly",
+        "link": f"{listening.public}/preferences?lang=en",
+    }
     issue = app.database.read(lambda conn: issues.listing(conn, limit=1))[0]
     found["issue"] = f"{listening.public}/issues/{issue.ref}?lang=en"
     for path in sorted((home / "inbox" / "new").iterdir()):
@@ -84,7 +91,29 @@ def _addresses(home: Path, listening: Listening, app: App) -> dict[str, str]:
         found["message"] = f"{listening.admin}/inbox/{path.name}"
         unsubscribe = str(message["List-Unsubscribe"]).strip("<>")
         found["leave"] = unsubscribe
+        found["less"] = f"{unsubscribe}/preferences"
+        found |= _of_person(listening, app, unsubscribe.rpartition("/")[2])
     return found
+
+
+def _of_person(listening: Listening, app: App, token: str) -> dict[str, str]:
+    """Return what a fresh link and a confirm link show of the person whose mail holds this token."""
+    number = app.shared.keyring.read_unsubscribe(token)
+    assert number is not None
+    subscription = app.database.read(lambda conn: subscribers.subscription(conn, number))
+    assert subscription is not None
+    person = subscription.subscriber_id
+    later = now() + timedelta(days=1)
+    manage = app.database.write(lambda conn: links.make(conn, "manage", person, expires_at=later, now=now()))
+    asked = app.database.write(lambda conn: links.make(conn, "confirm", person, expires_at=later, now=now()))
+    fresh = app.shared.keyring.token(Purpose.MANAGE, manage)
+    confirm = app.shared.keyring.token(Purpose.CONFIRM, asked)
+    return {
+        "settings": f"{listening.public}/m/{fresh}?lang=en",
+        "settings-ru": f"{listening.public}/m/{fresh}?lang=ru",
+        "my-data": f"{listening.public}/m/{fresh}/data?lang=en",
+        "confirmed": f"{listening.public}/c/{confirm}?lang=en",
+    }
 
 
 async def _photograph(browser: Browser, address: str, out: Path, name: str) -> None:

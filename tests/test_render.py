@@ -187,6 +187,14 @@ def test_every_word_of_the_mails_is_translated(language: str) -> None:
     assert missing(catalogue, packaged("templates") / "mail", code / "digests", code / "subscriptions") == []
 
 
+@pytest.mark.parametrize("language", ["be", "he", "ru"])
+def test_a_catalogue_translates_each_word_once(language: str) -> None:
+    """Of two translations the later would win, whatever page its translator had in mind."""
+    lines = (packaged("templates") / "locales" / f"{language}.po").read_text("utf-8").splitlines()
+    words = [line for line in lines if line.startswith("msgid ")]
+    assert [word for word in set(words) if words.count(word) > 1] == []
+
+
 def test_every_word_of_the_pages_is_translated_into_russian() -> None:
     """Issue 5: English and Russian are complete; a page may never be half in one and half in the other."""
     with (packaged("templates") / "locales" / "ru.po").open("rb") as file:
