@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from publisher.mail.pace import (
@@ -52,6 +52,7 @@ def test_no_text_breaks_the_parser(text: str) -> None:
         assert Rate.parse(text).number > 0
 
 
+@settings(max_examples=40)
 @given(
     st.builds(Rate, st.integers(1, 120), st.sampled_from([SECOND, MINUTE, HOUR, DAY])),
     st.lists(st.just(0.0) | st.floats(0, 3), min_size=1, max_size=40),
@@ -70,6 +71,7 @@ def test_a_bucket_never_gives_more_than_its_rate_in_any_stretch_of_time(rate: Ra
         assert len(later) <= rate.number or later[-1] >= first + rate.period
 
 
+@settings(max_examples=20)
 @given(rates)
 def test_a_bucket_gives_nearly_its_rate_to_whom_waits(rate: Rate) -> None:
     """Two in a hundred less at most; a rate of one a day is one a day."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import pairwise
@@ -103,6 +104,33 @@ async def test_a_transport_keeps_to_its_rate_and_everybody_is_served(database: D
         check_ledgers(office, server.received)
     assert timedelta(seconds=11) <= times[-1] - NOW < timedelta(seconds=13)
     assert all(later - one >= timedelta(seconds=1) for one, later in pairwise(times))
+
+
+async def test_two_workers_share_a_rate(database: Database) -> None:
+    """Point 4: what one of them has used the other does not get, and neither waits for ever."""
+    office = Office(database)
+    office.fill(NAMES)
+    other = replace(office, epoch=database.write(lambda conn: deliveries.new_epoch(conn, NOW)))
+    limits = Paces(transports={"smtp": Limit(Rate.parse("1/s"))})
+    times: list[datetime] = []
+
+    async def nap(seconds: float) -> None:
+        office.clock.now += timedelta(seconds=max(0.01, seconds / 4))
+        await asyncio.sleep(0.002)
+
+    class Charging(Pacer):
+        def charge(self, conn: Connection, rows: Sequence[Claimed], now: datetime) -> Sequence[Claimed]:
+            granted = super().charge(conn, rows, now)
+            times.extend([now] * len(granted))
+            return granted
+
+    async with smtp_server() as server, asyncio.timeout(60):
+        reports = await asyncio.gather(
+            *(one.send(server, pacer=Charging("smtp", limits), over="smtp", pause=nap) for one in (office, other))
+        )
+        assert sum(report.sent for report in reports) == len(server.received) == 12
+        check_ledgers(office, server.received)
+    assert all(later - one >= timedelta(seconds=1) for one, later in pairwise(sorted(times)))
 
 
 async def test_a_limited_provider_holds_up_nobody_else(office: Office) -> None:

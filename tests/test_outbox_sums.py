@@ -41,7 +41,7 @@ answers = st.lists(
 )
 
 
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(answers, answers, st.booleans(), st.integers(1, 3))
 def test_the_sum_of_states_is_the_number_of_deliveries(
     sqlite_template: Path, tmp_path_factory: object, rcpt: list[Action], dot: list[Action], limited: bool, runs: int
