@@ -132,15 +132,14 @@ def record(conn: sa.Connection, outcomes: Iterable[Recorded], now: datetime) -> 
     by_id = {outcome.delivery_id: outcome for outcome in outcomes}
     if not by_id:
         return set()
-    unknown = [outcome.delivery_id for outcome in by_id.values() if outcome.ambiguous]
-    earlier: dict[int, int] = {}
-    if unknown or conn.dialect.name == "postgresql":
-        earlier = dict(st.run(conn, _held, ids=list(by_id)))
-    rows = [_given(outcome, earlier.get(outcome.delivery_id, 0), now) for outcome in by_id.values()]
-    written = st.run(conn, _record, rows=st.as_given(rows))
-    cursors.move(conn, (position for _, state, *position in written if state in _REACHED))
-    cancelled.close(conn, [id_ for id_, state, *_ in written if state in WAITING], now)
-    return {id_ for id_, *_ in written}
+    held = [row for row in st.run(conn, _held, ids=list(by_id)) if row[1] == by_id[row[0]].epoch]
+    changes = [_given(by_id[id_], ambiguous, now) for id_, _, ambiguous, *_ in held]
+    if changes:
+        st.run(conn, _record, rows=st.as_given(changes))
+    states = {id_: state for id_, state, *_ in changes}
+    cursors.move(conn, (position for id_, _, _, *position in held if states[id_] in _REACHED))
+    cancelled.close(conn, [id_ for id_, state in states.items() if state in WAITING], now)
+    return set(states)
 
 
 def recover(
@@ -290,15 +289,15 @@ def of_person(conn: sa.Connection, subscriber_id: int) -> list[dict[str, Any]]:
 
 def _given(outcome: Recorded, earlier: int, now: datetime) -> tuple[Any, ...]:
     """Return the new values of a row, in the order of `_outcome`; the second ambiguous attempt is uncertain anyway."""
+    ambiguous = earlier + int(outcome.ambiguous)
     waits = outcome.state in WAITING
-    worn_out = waits and outcome.ambiguous and earlier + 1 >= MOST_AMBIGUOUS
+    worn_out = waits and outcome.ambiguous and ambiguous >= MOST_AMBIGUOUS
     return (
         outcome.delivery_id,
-        outcome.epoch,
         DeliveryState.UNCERTAIN if worn_out else outcome.state,
         outcome.reason,
         outcome.next_at or now,
-        int(outcome.ambiguous),
+        ambiguous,
         outcome.attempt.code,
         outcome.attempt.text,
         None if waits and not worn_out else now,
@@ -306,20 +305,16 @@ def _given(outcome: Recorded, earlier: int, now: datetime) -> tuple[Any, ...]:
 
 
 # Made once, because they run for every message.
-_d = deliveries.c
 _held = (
-    sa.select(_d.id, _d.ambiguous)
-    .where(st.one_of(_d.id, "ids"), st.among(_d.state, [DeliveryState.SENDING]))
-    .order_by(_d.id)  # locked in one order, so that two workers never wait for each other
+    sa.select(*(deliveries.c[name] for name in ("id", "epoch", "ambiguous", "subscription_id", "to_seq")))
+    .where(st.one_of(deliveries.c.id, "ids"), st.among(deliveries.c.state, [DeliveryState.SENDING]))
+    .order_by(deliveries.c.id)  # locked in one order, so that two workers never wait for each other
     .with_for_update()
 )
-_CHANGED = ("state", "reason", "next_at", "reply_code", "reply_text", "finished_at")
-_outcome = st.given(
-    *(_d.id, _d.epoch, _d.state, _d.reason, _d.next_at, _d.ambiguous, _d.reply_code, _d.reply_text, _d.finished_at)
-)
+_OUTCOME = ("id", "state", "reason", "next_at", "ambiguous", "reply_code", "reply_text", "finished_at")
+_outcome = st.given(*(deliveries.c[name] for name in _OUTCOME))
 _record = (
     sa.update(deliveries)
-    .where(_d.id == _outcome["id"], st.among(_d.state, [DeliveryState.SENDING]), _d.epoch == _outcome["epoch"])
-    .values({name: _outcome[name] for name in _CHANGED} | {"ambiguous": _d.ambiguous + _outcome["ambiguous"]})
-    .returning(_d.id, _d.state, _d.subscription_id, _d.to_seq)
+    .where(deliveries.c.id == _outcome["id"])
+    .values({name: _outcome[name] for name in _OUTCOME[1:]})
 )
