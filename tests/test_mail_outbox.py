@@ -21,7 +21,7 @@ from publisher.model import (
     Format,
     IssueState,
 )
-from publisher.store import claims, deliveries, subscribers
+from publisher.store import claims, deliveries, issue_turns, issues, subscribers
 from publisher.store.database import Connection, Database
 from tests.office import KEYRING, NAMES, NOW, Office, S, check_ledgers
 from tests.smtp_server import Script, smtp_server
@@ -275,6 +275,37 @@ async def test_stop_finishes_what_is_under_way_and_claims_no_more(office: Office
         office.stop.clear()
         await office.send(server)
         assert len(server.received) == 12
+        check_ledgers(office, server.received)
+
+
+@pytest.mark.parametrize("change", ["pause", "cancel"])
+async def test_pausing_and_cancelling_act_within_one_mail_a_connection(office: Office, change: str) -> None:
+    """Issue 4, K18: what was claimed by then goes out, nothing else; resuming brings the rest, cancelling none."""
+    at: list[int] = []
+
+    def turn(label: str, done: int, total: int | None) -> None:
+        if done != 4 or at:
+            return
+        issue = office.db.read(partial(issues.get, id=1))
+        assert issue is not None
+        if change == "pause":
+            office.db.write(partial(issue_turns.pause, id=1))
+        else:
+            office.db.write(lambda conn: issue_turns.cancel(conn, issue, office.clock.now))
+        at.append(len(server.received))
+
+    office.tell = turn
+    async with smtp_server(Script(extensions=("PIPELINING",))) as server:
+        report = await office.send(server, connections=3)
+        assert at[0] <= report.sent == len(server.received) <= at[0] + 3
+        assert report.held == ""
+        left = 12 - report.sent
+        assert Counter(office.states().values()) == {
+            S.SENT: report.sent,
+            S.QUEUED if change == "pause" else S.SUPPRESSED: left,
+        }
+        assert office.db.write(partial(issue_turns.resume, id=1)) is (change == "pause")
+        assert (await office.send(server)).sent == (left if change == "pause" else 0)
         check_ledgers(office, server.received)
 
 

@@ -4,6 +4,8 @@
 moments unless told otherwise, several a second. No violation in n kills bounds their rate below 3/n (95 %).
 `uv run python -m tests.bench.kill_outbox --sweep`: every named point × {retry, hold} × {SQLite, PostgreSQL, two
 workers on PostgreSQL}, at its first, second and third passage.
+`uv run python -m tests.bench.kill_outbox --chaos 100000`: so many mails through a server that hangs up, defers and
+speaks out of turn: everybody gets their own, once (H29).
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from tests.conftest import emptied, run_postgresql
 from tests.crashes import PIPELINING, crash_at, kill_at_random, sweeps
 from tests.office import Office
 from tests.smtp_server import Script, smtp_server
+from tests.test_mail_hostile import Chaos, send_through_chaos
 
 KILLS = 10_000
 CONNECTIONS = 8
@@ -77,6 +80,18 @@ async def sweep(fresh: Fresh) -> None:
         print(f"{where}: {len(sweeps())} sweeps, {crashes} crashes, 0 violations, {time.monotonic() - began:.0f} s")
 
 
+async def chaos(readers: int) -> None:
+    """Send through chaos and compare."""
+    began = time.monotonic()
+    with _office("") as (office, _):
+        async with smtp_server(Chaos(extensions=PIPELINING)) as server:
+            await send_through_chaos(office, server, readers)
+            print(
+                f"{readers} mails over {server.connections} connections, {len(server.received)} final dots: "
+                f"0 lost, 0 repeated, 0 to somebody else, {time.monotonic() - began:.0f} s"
+            )
+
+
 def main() -> None:
     """Do what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -85,7 +100,11 @@ def main() -> None:
     parser.add_argument("--postgresql", action="store_true", help="instead of SQLite")
     parser.add_argument("--workers", type=int, default=1, help="work side by side (on PostgreSQL)")
     parser.add_argument("--sweep", action="store_true", help="crash at every named point instead")
+    parser.add_argument("--chaos", type=int, metavar="MAILS", help="send so many over connections that break instead")
     given = parser.parse_args()
+    if given.chaos:
+        asyncio.run(chaos(given.chaos))
+        return
     if given.workers > 1 and not given.postgresql:
         parser.error("several workers need --postgresql")
     with run_postgresql() if given.sweep or given.postgresql else nullcontext() as server:
