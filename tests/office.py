@@ -177,8 +177,13 @@ class Office:
             stop=self.stop,
             progress=self._note,
             policy=policy,
-            **options,
+            **({"pause": self._wait} | options),
         )
+
+    async def _wait(self, seconds: float) -> None:
+        """Let the time pass that sending waits for its pace."""
+        self.clock.now += timedelta(seconds=seconds)
+        await asyncio.sleep(0)
 
     def _note(self, label: str, done: int, total: int | None) -> None:
         self.steps.append((label, done, total))
