@@ -67,6 +67,8 @@ class Notice:
     new_address: str
     """Where the person is now."""
     name: str
+    languages: tuple[str, ...]
+    timezone: str
     format: Format
     to_seq: int | None
     message_id: str
@@ -125,7 +127,9 @@ def look(conn: sa.Connection, id: int, now: datetime) -> Notice | None:  # noqa:
         return None
     held = sa.select(subscriptions.c.id).where(subscriptions.c.subscriber_id == row["subscriber_id"])
     conn.execute(held.order_by(subscriptions.c.id).with_for_update(read=True)).all()
-    query = sa.select(p.address, p.address_key, p.name, p.format).where(p.id == row["subscriber_id"])
+    query = sa.select(p.address, p.address_key, p.name, p.languages, p.timezone, p.format).where(
+        p.id == row["subscriber_id"]
+    )
     person = conn.execute(query.with_for_update(read=True)).one()
     link = conn.execute(sa.select(links.c.used_at, links.c.address_key).where(links.c.id == row["link_id"])).first()
     key = link.address_key if link is not None and link.address_key else person.address_key
@@ -143,6 +147,8 @@ def look(conn: sa.Connection, id: int, now: datetime) -> Notice | None:  # noqa:
         address_key=key if mine else None,
         new_address=person.address,
         name=person.name,
+        languages=tuple(person.languages),
+        timezone=person.timezone,
         format=Format(person.format),
         to_seq=row["to_seq"],
         message_id=row["message_id"],

@@ -13,11 +13,12 @@ import structlog
 
 from publisher import links
 from publisher.config import in_language
+from publisher.digests.welcome import latest_issue
 from publisher.errors import RenderError
 from publisher.mail.dkim import Signer
-from publisher.mail.message import SegmentHeaders, encode_segment, own_lines
+from publisher.mail.message import SegmentHeaders, encode_segment, own_lines, personalise
 from publisher.mail.steps import USUAL, Policy, Step, next_step
-from publisher.model import Attempt, Claimed, DeliveryState, Format, SubscriptionState
+from publisher.model import Attempt, Claimed, DeliveryState, Format, Reader, SubscriptionState
 from publisher.store import links as link_rows
 from publisher.store import notices, sign_ups, subscribers, workers
 from publisher.store.database import Connection, Database
@@ -240,10 +241,44 @@ class _Run:
 
     def _compose(self, taken: _Taken) -> tuple[str, bytes]:
         """Return envelope sender and message; the same on every attempt while words and keys are the same."""
-        sender, message = compose(self._house, taken.notice, taken.kind)
+        found = latest(self._db, self._house, taken.notice) if taken.kind == "welcome" else None
+        sender, message = found or compose(self._house, taken.notice, taken.kind)
         if self._signer is not None:
             message = self._signer.signed(message, from_address=sender, date=taken.notice.date_at)
         return sender, message
+
+
+def latest(db: Database, house: House, notice: Notice) -> tuple[str, bytes] | None:
+    """Return sender and message of a welcome that is the latest issue; None when it is to be a letter."""
+    newsletter = newsletter_of(house.config, notice.newsletter or "")
+    mine = [item for item in notice.subscriptions if item.newsletter == notice.newsletter]
+    if newsletter is None or notice.to_seq is None or not mine:
+        return None
+    reader = Reader(
+        subscription_id=mine[0].id,
+        subscriber_id=notice.subscriber_id,
+        address=notice.address,
+        name=notice.name,
+        languages=notice.languages,
+        timezone=notice.timezone,
+        format=notice.format,
+        categories=mine[0].categories,
+        cursor=notice.to_seq,
+        content=mine[0].content,
+    )
+    segment = latest_issue(db, house.config, newsletter, reader, renderer=house.renderer)
+    if segment is None:
+        return None
+    message = personalise(
+        segment.head,
+        segment.body,
+        address=notice.address,
+        name=notice.name,
+        date=notice.date_at,
+        message_id=notice.message_id,
+        unsubscribe_url=unsubscribe_url(links.public_url(house.config), house.keyring.unsubscribe_token(mine[0].id)),
+    )
+    return newsletter.from_address, message
 
 
 def compose(house: House, notice: Notice, kind: str) -> tuple[str, bytes]:

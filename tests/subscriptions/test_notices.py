@@ -6,7 +6,7 @@ import asyncio
 import email
 import email.policy
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -17,9 +17,10 @@ from publisher.store import deliveries, subscribers
 from publisher.store.tables import notices as rows
 from publisher.subscriptions import notices
 from publisher.subscriptions.letters import letter, rendered
-from publisher.subscriptions.values import AnswerKind, LinkState
+from publisher.subscriptions.values import AnswerKind, Choice, LinkState
 from publisher.tokens import Purpose
 from tests.smtp_server import Script, SmtpServer, smtp_server
+from tests.store.make import draft, frozen, new, stored
 from tests.subscriptions.town import HOME, Town
 
 pytestmark = pytest.mark.anyio
@@ -190,6 +191,32 @@ async def test_moving_writes_to_the_new_address_and_then_to_the_old(post: Post) 
     ]
     assert await town.desk.preferences(fresh) is None
     assert town.states("ada@new.example") == {"weekly": "confirmed"}
+
+
+async def test_a_welcome_is_the_latest_issue_for_the_readers_choices(post: Post) -> None:
+    """Issue 5, 8: only the chosen category, the reader's own unsubscribe link; without any issue yet it is a letter."""
+    town = post.town
+    named = [new(draft(f"{name}.md", title=f"The {name}", categories=(name,))) for name in ("economy", "security")]
+    numbers = stored(town.database, *named)
+    weekly = next(one for one in town.config.newsletters if one.slug == "weekly")
+    others = tuple(one for one in town.config.newsletters if one.slug != "weekly")
+    weekly = weekly.model_copy(update={"welcome": "issue"})
+    config = town.config.model_copy(update={"newsletters": (weekly, *others)})
+    town.desk._house = town.house = replace(town.house, config=config)
+    await town.reader("first@x.example", choices={"weekly": Choice(categories=("economy",))})
+    await post.send()
+    assert [mail["Subject"] for mail in post.mails] == ["Welcome to The week"]
+    first = town.person("first@x.example")
+    mine = town.database.read(lambda conn: subscribers.subscriptions_of(conn, first))
+    frozen(town.database, [mine[0].id], newsletter="weekly", article_ids=numbers)
+    await town.reader("second@x.example", choices={"weekly": Choice(categories=("economy",))})
+    await post.send()
+    mail = post.mails[-1]
+    assert mail["To"] == "second@x.example"
+    assert town.mail_token("second@x.example") in mail["List-Unsubscribe"]
+    text = post.server.received[-1].content
+    assert b"The economy" in text
+    assert b"The security" not in text
 
 
 @pytest.mark.parametrize("language", ["en", "ru"])
