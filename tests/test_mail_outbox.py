@@ -13,6 +13,7 @@ import pytest
 
 from publisher.errors import StoreError
 from publisher.mail import outbox
+from publisher.mail.clerk import Clerk
 from publisher.mail.compose import Composer
 from publisher.mail.outbox import OutboxReport
 from publisher.mail.smtp import Timeouts
@@ -391,6 +392,15 @@ async def test_a_worker_that_lost_its_life_sign_claims_nothing_more(office: Offi
         assert 3 <= report.sent == len(server.received) <= 4  # the next had been claimed together with the outcome
         assert report.held.startswith("the database has lost sight of this worker")
         assert S.SENDING not in office.states().values()
+
+
+async def test_a_delivery_claimed_twice_in_one_transaction_is_sent_once(office: Office) -> None:
+    """V2: should a delivery be read twice, two connections that ask for it together do not both send it."""
+    found = await office.db.aread(partial(claims.upcoming, epoch=office.epoch, now=NOW, limit=1))
+    [claimed] = found.candidates
+    clerk = Clerk(office.db, clock=lambda: NOW, may_claim=lambda: True, backlog=[])
+    said = await asyncio.gather(clerk.turn(None, claimed), clerk.turn(None, claimed))
+    assert [each.stands for each in said] == [True, False]
 
 
 @pytest.mark.parametrize("repaired", [True, False], ids=["in this run", "before the next"])

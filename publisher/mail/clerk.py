@@ -140,7 +140,10 @@ class Clerk:
         for turn in turns:
             if not turn.said.done():
                 said = turn.done is None or turn.done.record.delivery_id in written
-                turn.said.set_result(Said(said, turn.following is not None and turn.following.id in taken))
+                stands = turn.following is not None and turn.following.id in taken
+                if turn.following is not None:
+                    taken.discard(turn.following.id)  # a claim is one connection's, should two ask for it at once
+                turn.said.set_result(Said(said, stands))
 
 
 def _record(conn: Connection, steps: Sequence[Step], now: datetime) -> set[int]:

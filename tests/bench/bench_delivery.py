@@ -211,6 +211,8 @@ def _sent(chosen: argparse.Namespace, folder: Path, port: int, *, kill: bool = F
     found: dict[str, float] = {}
     for line in process.stdout:
         name, _, value = line.strip().partition(" ")
+        if name not in ("recovered", "first", "memory"):
+            continue  # what the worker logs
         found[name] = float(value)
         if name == "first":
             found["first"] = time.perf_counter() - begin
