@@ -124,7 +124,14 @@ class App:
     ) -> dict[str, Any]:
         """Add readers from rows of a table, all of them or, when any row is wrong, none."""
         return await asyncio.to_thread(
-            subscriptions.add_readers, self.database, self.config, rows, method=method, now=now(), progress=progress
+            subscriptions.add_readers,
+            self.database,
+            self.config,
+            rows,
+            method=method,
+            now=now(),
+            progress=progress,
+            hash_of=self.readers.pepper.hash,
         )
 
     async def cycle(self, *, progress: Progress = silent) -> dict[str, Any]:

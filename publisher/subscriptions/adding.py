@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
 from publisher.config import Config
 from publisher.errors import RefusedError
 from publisher.model import SubscriptionState
-from publisher.store import subscribers
+from publisher.store import erasures, subscribers
 from publisher.store.database import Connection, Database
 from publisher.subscriptions.rows import CellError, Wish, understand
 
@@ -33,11 +33,13 @@ def add_readers(
     method: str,
     now: datetime,
     progress: Progress,
+    hash_of: Callable[[str], str],
 ) -> dict[str, Any]:
     """Subscribe the persons of `rows`, confirmed, or change nothing at all when any row is wrong.
 
     Whoever left, or may not be mailed, stays out and is counted (P3, G1). Of somebody known, `command` changes what the
-    row states and nothing else. Raises RefusedError with the numbers of the wrong rows; the first row is row 1.
+    row states and nothing else. `hash_of` makes the keyed hash by which erased people are known.
+    Raises RefusedError with the numbers of the wrong rows; the first row is row 1.
     """
     wishes, problems = [], []
     for number, row in enumerate(rows, start=1):
@@ -52,7 +54,10 @@ def add_readers(
     def work(conn: Connection) -> dict[str, Any]:
         counts = {"added": 0, "changed": 0, "unchanged": 0, "left": 0, "suppressed": 0}
         for number, wish in enumerate(wishes, start=1):
-            counts[_subscribe(conn, wish, method, now)] += 1
+            if erasures.erased(conn, [hash_of(wish.address_key)]):
+                counts["suppressed"] += 1
+            else:
+                counts[_subscribe(conn, wish, method, now)] += 1
             if number % 100 == 0:
                 progress("adding readers", number, len(wishes))
         return counts

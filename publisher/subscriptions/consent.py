@@ -32,7 +32,7 @@ def wording(config: Config, renderer: Renderer, language: str) -> Wording:
 
 def shown(conn: Connection, stated: str, current: Wording) -> str:
     """Return the hash of the text that a form showed: what it states if that was ever in use, else the current."""
-    if stated != current.hash and consents.wording(conn, stated) is not None:
+    if stated and stated != current.hash and consents.wording(conn, stated) is not None:
         return stated
     return current.hash
 

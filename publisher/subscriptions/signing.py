@@ -120,7 +120,7 @@ def sign_up(conn: Connection, house: House, wish: Wish, client: str | None, now:
     )
     preferences.hold(conn, person)  # of a thousand at once for one address, one asks for a mail (F3)
     before = subscribers.subscriptions_of(conn, person)
-    if all(item.state is SubscriptionState.PENDING for item in before):
+    if before and all(item.state is SubscriptionState.PENDING for item in before):
         preferences.describe(conn, person, languages=wish.languages, timezone=wish.timezone, format=wish.format)
     mailed = limits.may_mail(conn, buckets, rules_for(before), now)
     current = consent.wording(config, house.renderer, wish.language)
