@@ -393,6 +393,8 @@ class NewSegment:
     head: bytes
     body: bytes
     is_web: bool = False
+    article_ids: tuple[int, ...] = ()
+    """What its readers have received with it, also behind "n more"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -428,6 +430,8 @@ class NewIssue:
     """What carries it: `[smtp]`, or one of `[[transports]]` by name."""
     held: str = ""
     """Why nothing of it is sent before an operator approves it; "" when it may be."""
+    without_news: tuple[int, ...] = ()
+    """Subscriptions for which nothing in the window is meant: they have received all up to `to_seq`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,6 +61,7 @@ def draft(
     domain = domain_of(frame.newsletter.from_address)
     segments: dict[str, NewSegment] = {}
     deliveries: list[NewDelivery] = []
+    without_news: list[int] = []
     announced: set[int] = set()
     most = 0
     for group, readers in sorting.groups(material.readers).items():
@@ -68,6 +69,7 @@ def draft(
         segment = press.segment(picks, group.language, group.format, content=group.content)
         most = max(most, len(picks))
         if isinstance(segment, Skip):
+            without_news += [reader.subscription_id for reader in readers if not picks]
             continue
         segments[segment.key] = segment
         announced |= {pick.article.id for pick in picks}
@@ -104,6 +106,7 @@ def draft(
             article_ids=tuple(sorted(announced)),
             segments=tuple(segments.values()),
             deliveries=tuple(deliveries),
+            without_news=tuple(without_news),
             transport=frame.newsletter.transport or DEFAULT_TRANSPORT,
         ),
         articles=len(announced),

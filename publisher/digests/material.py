@@ -8,7 +8,7 @@ from datetime import datetime
 
 from publisher.config import Newsletter
 from publisher.model import Article, Format, Reader
-from publisher.store import articles, subscribers
+from publisher.store import articles, received, subscribers
 from publisher.store.database import Connection
 
 MANUAL = "manual"
@@ -24,9 +24,11 @@ class Material:
     window: tuple[Article, ...]
     """Published articles above the lowest cursor, up to `to_seq`, that the newsletter takes."""
     earlier: tuple[Article, ...] = ()
-    """Versions of these stories at or below the highest cursor: mailed before, to those who could be sent them."""
+    """Versions of these stories at or below the highest cursor, which count as received."""
     related: Mapping[str, Article] = field(default_factory=dict)
     """Visible articles that those of the window name as related, by guid."""
+    received: Mapping[int, frozenset[str]] = field(default_factory=dict)
+    """Stories of the window that a reader was sent in an earlier version, by subscription id."""
 
 
 def gather(conn: Connection, newsletter: Newsletter, frequency: str, now: datetime | None = None) -> Material:
@@ -55,7 +57,8 @@ def gather(conn: Connection, newsletter: Newsletter, frequency: str, now: dateti
         authors=newsletter.authors,
         sources=newsletter.sources,
     )
-    return Material(readers, to_seq, tuple(window), tuple(earlier), related_of(conn, window))
+    had = received.stories(conn, {article.story: article.seq or 0 for article in window})
+    return Material(readers, to_seq, tuple(window), tuple(earlier), related_of(conn, window), had)
 
 
 def related_of(conn: Connection, window: Iterable[Article]) -> dict[str, Article]:

@@ -11,7 +11,7 @@ from publisher import render
 from publisher.config import Config, Newsletter
 from publisher.digests.compose import Digest, Frame, Item, Limits, Skip, compose, make_item
 from publisher.digests.material import Material
-from publisher.digests.select import Choice, Pick, Rules, language_rank, select, sent_before
+from publisher.digests.select import Choice, Pick, Rules, language_rank, select
 from publisher.errors import RenderError
 from publisher.mail.message import SLOT_UNSUBSCRIBE, SegmentHeaders, encode_segment, feedback_id
 from publisher.model import Article, Content, Format, NewSegment, Reader
@@ -32,6 +32,8 @@ class Group:
     """How many of the material's articles, in order of `seq`, are at or below the reader's cursor."""
     content: Content | None = None
     """Summaries or full texts, where that is not the newsletter's own way."""
+    already: frozenset[str] = frozenset()
+    """Stories of the window that these readers were sent in an earlier version."""
 
 
 class Sorting:
@@ -48,13 +50,16 @@ class Sorting:
         self._articles = sorted(unique.values(), key=lambda article: article.seq or 0)
         self._seqs = [article.seq or 0 for article in self._articles]
         self._languages = {article.language for article in self._articles}
-        self._picks: dict[tuple[Choice, int], tuple[Pick, ...]] = {}
+        self._received = material.received
+        self._latest = {article.story: article.seq or 0 for article in self._articles}
+        self._picks: dict[tuple[Choice, int, frozenset[str]], tuple[Pick, ...]] = {}
 
     def groups(self, readers: Iterable[Reader]) -> dict[Group, list[Reader]]:
         """Return the readers of each group, in order of first appearance."""
         alike: dict[tuple[object, ...], list[Reader]] = {}
         for reader in readers:
-            key = (reader.languages, reader.categories, reader.format, reader.cursor, reader.content)
+            received = self._received.get(reader.subscription_id)
+            key = (reader.languages, reader.categories, reader.format, reader.cursor, reader.content, received)
             alike.setdefault(key, []).append(reader)
         found: dict[Group, list[Reader]] = {}
         for same in alike.values():  # what a group is, is thought about once for each choice, not for each reader
@@ -75,15 +80,19 @@ class Sorting:
             format=reader.format,
             received=bisect_right(self._seqs, reader.cursor),
             content=None if reader.content == self._newsletter.content else reader.content,
+            already=frozenset(
+                story
+                for story in self._received.get(reader.subscription_id, ())
+                if self._latest.get(story, 0) > reader.cursor
+            ),
         )
 
     def picks(self, group: Group) -> tuple[Pick, ...]:
         """Return what the readers of a group shall get, newest first."""
-        key = (group.choice, group.received)
+        key = (group.choice, group.received, group.already)
         if key not in self._picks:
-            before, after = self._articles[: group.received], self._articles[group.received :]
-            already = sent_before(before, group.choice, self._rules)
-            self._picks[key] = select(after, group.choice, self._rules, already)
+            after = self._seqs[group.received - 1] if group.received else -1
+            self._picks[key] = select(self._articles, group.choice, self._rules, after=after, already=group.already)
         return self._picks[key]
 
 
@@ -130,7 +139,10 @@ class Press:
             limits = Limits.of(self._frame.newsletter)
             limits = replace(limits, content=content) if content else limits
             showable = self._showable(picks, language, limits)
-            self._segments[key] = self._make(showable, language, format_, limits, is_web=is_web)
+            made = self._make(showable, language, format_, limits, is_web=is_web)
+            if isinstance(made, NewSegment):
+                made = _of(made, [pick.article.id for pick in picks])
+            self._segments[key] = made
         return self._segments[key]
 
     def _make(
@@ -252,6 +264,12 @@ def _smaller(limits: Limits, shown: int, size: int) -> Limits:
     if shown <= 1:
         raise RenderError(f"a mail with one article is {size} bytes, more than {HTML_LIMIT}: make the template smaller")
     return replace(limits, total=max(1, min(shown - 1, shown * HTML_LIMIT // size)))
+
+
+def _of(segment: NewSegment, article_ids: Sequence[int]) -> NewSegment:
+    """Note what its readers receive; what is behind "n more" makes another segment of the same bytes."""
+    known = hashlib.sha256(repr(sorted(article_ids)).encode()).hexdigest()[:8]
+    return replace(segment, key=f"{segment.key}{known}", article_ids=tuple(article_ids))
 
 
 def _key(digest: Digest, format_: Format, *, is_web: bool) -> str:

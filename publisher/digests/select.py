@@ -36,24 +36,25 @@ class Pick:
 
 
 def select(
-    articles: Iterable[Article], choice: Choice, rules: Rules, already: frozenset[str] = frozenset()
+    articles: Iterable[Article],
+    choice: Choice,
+    rules: Rules,
+    *,
+    after: int = 0,
+    already: frozenset[str] = frozenset(),
 ) -> tuple[Pick, ...]:
-    """Return the reader's articles, newest first; stories in `already` were sent to this reader before."""
+    """Return what is news to a reader, newest first: articles numbered above `after`, of stories not in `already`.
+
+    Versions of a story at or below `after` (the reader's cursor) count as received, so a translation that arrives later
+    is news only where it is the best version for this reader, and the story is not among those `already` sent.
+    """
     stories: dict[str, list[Pick]] = {}
     for article in articles:
         category = _section(article, choice, rules)
         if category is not None and article.story not in already:
             stories.setdefault(article.story, []).append(Pick(article, category))
     chosen = (_best(picks, choice, rules) for picks in stories.values())
-    return tuple(sorted((pick for pick in chosen if pick), key=_newest_first))
-
-
-def sent_before(earlier: Iterable[Article], choice: Choice, rules: Rules) -> frozenset[str]:
-    """Return the stories of which this reader was already sent a version, when `earlier` holds what was mailed then.
-
-    A translation that arrives in a later window is news only to those who could not be sent the story before.
-    """
-    return frozenset(pick.article.story for pick in select(earlier, choice, rules))
+    return tuple(sorted((pick for pick in chosen if pick and (pick.article.seq or 0) > after), key=_newest_first))
 
 
 def language_rank(language: str, languages: Sequence[str]) -> int | None:

@@ -179,6 +179,7 @@ def freeze(conn: sa.Connection, new: NewIssue, now: datetime) -> int | None:
     issue_id = _insert_issue(conn, new, now)
     st.insert_all(conn, issue_articles, [{"issue_id": issue_id, "article_id": id_} for id_ in new.article_ids])
     segment_ids = _insert_segments(conn, issue_id, new)
+    _catch_up(conn, new)
     ready = _ready(conn, new.deliveries)
     _supersede(conn, [delivery.subscription_id for delivery in ready], new.ref, now)
     st.insert_all(
@@ -364,11 +365,24 @@ def _insert_segments(conn: sa.Connection, issue_id: int, new: NewIssue) -> dict[
             "head": segment.head,
             "body": segment.body,
             "is_web": segment.is_web,
+            "article_ids": list(segment.article_ids),
         }
         for segment in new.segments
     ]
     st.insert_all(conn, segment_rows, rows)
     return dict(conn.execute(sa.select(c.key, c.id).where(c.issue_id == issue_id)).all())
+
+
+def _catch_up(conn: sa.Connection, new: NewIssue) -> None:
+    """Move the cursors of readers for whom there is nothing: what they choose later does not reach back behind today.
+
+    And the window, which begins at the lowest cursor, does not grow for ever because of one reader of a rare category.
+    Who has a mail waiting keeps the cursor: should that mail expire, its articles come again.
+    """
+    s, d = subscriptions.c, deliveries.c
+    waits = sa.exists().where(d.subscription_id == s.id, st.among(d.state, OPEN))
+    behind = sa.update(subscriptions).where(st.one_of(s.id, new.without_news), s.cursor < new.to_seq, ~waits)
+    conn.execute(behind.values(cursor=new.to_seq))
 
 
 def _ready(conn: sa.Connection, new: Sequence[NewDelivery]) -> list[NewDelivery]:

@@ -504,6 +504,7 @@ segments = _table(
     _text("text"),
     sa.Column("head", sa.LargeBinary, nullable=False),  # headers that all its readers share
     sa.Column("body", sa.LargeBinary, nullable=False),  # encoded parts, with slots
+    sa.Column("article_ids", Json, nullable=False),  # what its readers received, also behind "n more"
     sa.UniqueConstraint("issue_id", "key"),
 )
 

@@ -1,21 +1,36 @@
-"""How long an issue takes from the store's answer to all its deliveries, by distinct choices and readers."""
+"""How long an issue takes from its slot to all its deliveries queued in the store, by readers and distinct choices.
+
+uv run python -m tests.bench.bench_digests [--readers 1000000] [--choices 1000]
+"""
 
 from __future__ import annotations
 
 import argparse
+import cProfile
 import itertools
+import multiprocessing
+import pstats
 import resource
+import secrets
+import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
 
 from publisher.config import Category, Config, Frequency, Newsletter, Site, Web
-from publisher.digests.compose import Frame, Skip
-from publisher.digests.issue import Draft, draft
-from publisher.digests.material import Material, anybody
-from publisher.model import Article, ArticleState, Author, Format, Image, Reader, Status
+from publisher.digests import dispatch
+from publisher.model import Article, ArticleState, Author, Format, Image, Status, SubscriptionState
 from publisher.render import Renderer
+from publisher.slots import Slot
+from publisher.store.database import Connection, Database
+from publisher.store.tables import subscribers, subscriptions
+from tests.store import make
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 CATEGORIES = ("politics", "economy", "society", "culture", "security")
@@ -59,20 +74,48 @@ def news(stories: int) -> Iterator[Article]:
         )
 
 
-def audience(readers: int, choices: int, articles: int) -> Iterator[Reader]:
-    """Readers spread over distinct choices: languages, format, sets of categories, and cursors."""
+def choices(number: int) -> list[tuple[tuple[str, ...], Format, tuple[str, ...], int]]:
+    """Return distinct choices: languages, format, set of categories, and how many articles were there before."""
     subsets = [s for n in range(1, len(CATEGORIES) + 1) for s in itertools.combinations(CATEGORIES, n)]
-    kinds = itertools.product(range(0, articles, 2), (("en",), ("ru",), ("ru", "en")), list(Format), subsets)
-    distinct = list(itertools.islice(kinds, choices))
-    for number in range(readers):
-        cursor, languages, format_, categories = distinct[number % len(distinct)]
-        yield replace(
-            anybody(languages[0], cursor=cursor, address=f"r{number}@example.net", format_=format_),
-            subscription_id=number,
-            subscriber_id=number,
-            languages=languages,
-            categories=categories,
+    kinds = itertools.product(range(0, 50, 2), (("en",), ("ru",), ("ru", "en")), list(Format), subsets)
+    taken = itertools.islice(kinds, number)
+    return [(languages, format_, subset, cursor) for cursor, languages, format_, subset in taken]
+
+
+def fill(db: Database, readers: int, distinct: int, stories: int) -> None:
+    """Store articles and confirmed readers, spread evenly over the choices."""
+    drafts = [
+        make.new(
+            make.draft(
+                article.guid,
+                **{name: getattr(article, name) for name in ("title", "html", "summary", "slug", "language", "url")},
+                **{name: getattr(article, name) for name in ("authors", "categories", "status", "image")},
+                translation_of=None if article.language == "en" else f"{article.story}-en",
+            ),
+            guid=article.guid,
+            published_at=article.published_at,
         )
+        for article in news(stories)
+    ]
+    make.stored(db, *drafts, now=NOW)
+    wanted = choices(distinct)
+
+    def work(conn: Connection, first: int, last: int) -> None:
+        people, signed = [], []
+        for number in range(first, last):
+            languages, format_, categories, cursor = wanted[number % len(wanted)]
+            address = f"r{number}@example.net"
+            person = {"address": address, "address_key": address, "name": "", "languages": list(languages)}
+            people.append(person | {"id": number, "timezone": "Europe/Minsk", "format": format_, "created_at": NOW})
+            of = {"id": number, "subscriber_id": number, "newsletter": "week", "frequency": "weekly"}
+            state = {"state": SubscriptionState.CONFIRMED, "start_seq": 0, "cursor": cursor}
+            times = {"created_at": NOW, "confirmed_at": NOW}
+            signed.append(of | state | times | {"categories": list(categories)})
+        conn.execute(sa.insert(subscribers), people)
+        conn.execute(sa.insert(subscriptions), signed)
+
+    for first in range(1, readers + 1, 50_000):
+        db.write(partial(work, first=first, last=min(first + 50_000, readers + 1)))
 
 
 def main() -> None:
@@ -81,6 +124,7 @@ def main() -> None:
     parser.add_argument("--readers", type=int, default=100_000)
     parser.add_argument("--choices", type=int, default=1_000)
     parser.add_argument("--stories", type=int, default=25)
+    parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
     newsletter = Newsletter(
         slug="week",
@@ -96,33 +140,65 @@ def main() -> None:
         newsletters=(newsletter,),
         web=Web(public_url="https://letters.news.example"),
     )
-    window = tuple(news(options.stories))
-    material = Material(tuple(audience(options.readers, options.choices, len(window))), len(window), window)
-    frame = Frame(config, newsletter, "weekly", "0123456789ab", NOW, Renderer())
-    numbers = itertools.count()
+    with tempfile.TemporaryDirectory() as folder:
+        filling = multiprocessing.get_context("spawn").Process(target=_filled, args=(folder, options))
+        filling.start()  # in a process of its own, whose memory is not counted
+        filling.join()
+        with Database.open(data_dir=Path(folder)) as db:
+            measure(db, config, newsletter, profile=options.profile)
+
+
+def _filled(folder: str, options: argparse.Namespace) -> None:
+    with Database.open(data_dir=Path(folder)) as db:
+        fill(db, options.readers, options.choices, options.stories)
+
+
+def measure(db: Database, config: Config, newsletter: Newsletter, *, profile: bool) -> None:
+    """Dispatch the slot and say what it took in three lines."""
+    renderer = Renderer()
+    rendered: Counter[str] = Counter()
+    render = renderer.render
+
+    def counted(name: str, language: str, values: Mapping[str, Any]) -> str:
+        rendered[name] += 1
+        return render(name, language, values)
+
+    renderer.render = counted  # type: ignore[method-assign]  # counts, and does the same
+    held: list[float] = []
+    write = db.write
+
+    def timed(work: Callable[[Connection], Any]) -> Any:
+        began = time.perf_counter()
+        try:
+            return write(work)
+        finally:
+            held.append(time.perf_counter() - began)
+
+    db.write = timed  # type: ignore[method-assign]  # measures, and does the same
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    watcher = cProfile.Profile()
     started, cpu = time.perf_counter(), time.process_time()
-    made = draft(
-        material,
-        frame,
-        slot="2026-11-23T07:00",
-        slot_at=NOW,
-        period=timedelta(days=7),
+    if profile:
+        watcher.enable()
+    report = dispatch(
+        db,
+        config,
+        newsletter,
+        "weekly",
+        Slot(local="2026-11-23T07:00", at=NOW),
+        renderer=renderer,
         now=NOW,
-        ids=lambda: f"{next(numbers):032x}",
+        ids=lambda: secrets.token_hex(16),
     )
+    watcher.disable()
     seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
-    if isinstance(made, Skip):
-        raise SystemExit(made.reason)
-    report(made, options.choices, seconds, cpu)
-
-
-def report(made: Draft, choices: int, seconds: float, cpu: float) -> None:
-    """Say it in three lines."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    sizes = made.sizes.values()
-    print(f"{len(made.issue.deliveries)} deliveries, {choices} choices, {len(made.mailed)} segments")
-    print(f"{seconds:.2f} s ({cpu:.2f} s of processor), peak {peak:.0f} MB")
-    print(f"mails of {min(sizes) // 1024} to {max(sizes) // 1024} KB, {sum(sizes) / 1e6:.0f} MB in all")
+    print(f"{report.deliveries} deliveries queued, {report.segments} segments, {report.outcome}")
+    print(f"{seconds:.2f} s ({cpu:.2f} s of processor), the writer {sum(held):.2f} s; {before:.0f} to {peak:.0f} MB")
+    sizes = report.sizes.values()
+    print(f"mails of {min(sizes) // 1024} to {max(sizes) // 1024} KB; templates rendered: {dict(rendered)}")
+    if profile:
+        pstats.Stats(watcher).sort_stats("tottime").print_stats(25)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -245,6 +246,51 @@ def test_no_article_comes_twice_and_none_is_lost_from_issue_to_issue(
     assert (first.articles, second.articles, second.deliveries) == (3, 1, 2)
     third = go(sqlite_database, slot=Slot(local="2026-12-07T07:00", at=now + timedelta(days=14)))
     assert third.deliveries == 2  # the second was not sent yet: its article comes along in the third
+
+
+def test_who_was_sent_a_story_and_then_reads_another_language_is_not_sent_its_translation(
+    sqlite_database: Database, go: Dispatch, newsletter: Newsletter, make_article: Callable[..., Article], now: datetime
+) -> None:
+    """V8, DESIGN §4, Languages: never twice, whatever was chosen then and is chosen now; another reader gets it."""
+    db = sqlite_database
+    strict = newsletter.model_copy(update={"fallback_languages": False, "max_articles": 1})
+    moves, russian = (subscribe(db, f"{name}@example.net", now, languages=(name,)) for name in ("en", "ru"))
+    english = [make_article(f"story-{number}", story=f"story-{number}") for number in range(3)]
+    publish(db, english, now)
+    assert go(db, newsletter=strict).deliveries == 1
+    sent(db, now)
+    [person] = [one.subscriber.id for one in db.read(subscribers.listing) if one.subscription.id == moves]
+    describe = partial(preferences.describe, timezone="Europe/Minsk", format=Format.HTML)
+    db.write(lambda conn: describe(conn, person, languages=("ru",)))
+    # Two were behind "n more", which counts as received.
+    publish(db, [make_article(f"{one.guid}-ru", language="ru", story=one.story) for one in english], now)
+    later = Slot(local="2026-11-30T07:00", at=now + timedelta(days=7))
+    report = go(db, newsletter=strict, slot=later, now=later.at)
+    assert (report.deliveries, report.articles) == (1, 3)
+    rows = db.read(lambda conn: deliveries.listing(conn))
+    assert [row.subscription_id for row in rows] == [moves, russian]
+
+
+def test_a_category_chosen_later_begins_with_the_next_article(
+    sqlite_database: Database,
+    go: Dispatch,
+    news: tuple[Article, ...],
+    make_article: Callable[..., Article],
+    now: datetime,
+) -> None:
+    """DESIGN §4, Cursor: what came before counts as received, also for a reader who was never sent anything."""
+    db = sqlite_database
+    rare = subscribe(db, "rare@example.net", now, categories=("sport",))
+    subscribe(db, "all@example.net", now)
+    publish(db, news[:5], now)
+    assert go(db).deliveries == 1
+    sent(db, now)
+    choose = partial(preferences.choose, frequency="weekly", content=None, hour=None)
+    db.write(lambda conn: choose(conn, rare, categories=None))
+    publish(db, [make_article("another")], now)
+    later = Slot(local="2026-11-30T07:00", at=now + timedelta(days=7))
+    assert (report := go(db, slot=later, now=later.at)).deliveries == 2
+    assert (report.segments, report.articles) == (1, 1)
 
 
 def test_who_pauses_gets_nothing_and_misses_nothing(

@@ -468,6 +468,7 @@ def upgrade() -> None:
         sa.Column("text", Words, nullable=False),
         sa.Column("head", sa.LargeBinary(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("article_ids", Json, nullable=False),
         sa.ForeignKeyConstraint(["issue_id"], ["issues.id"], name=op.f("fk_segments_issue_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_segments")),
         sa.UniqueConstraint("issue_id", "key", name=op.f("uq_segments_issue_id_key")),
