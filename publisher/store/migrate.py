@@ -14,6 +14,13 @@ HEAD = "0001"
 """The revision that this program reads and writes; revisions are numbers, so an older program knows a newer one."""
 
 _version = sa.table("alembic_version", sa.column("version_num"))
+_COLUMNS = {(table.name, column.name) for table in metadata.tables.values() for column in table.columns}
+_COLUMNS_OF_SQLITE = "SELECT t.name, c.name FROM sqlite_master t, pragma_table_info(t.name) c WHERE t.type = 'table'"
+_COLUMNS_OF_POSTGRESQL = (
+    "SELECT c.relname, a.attname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid "
+    "WHERE pg_catalog.pg_table_is_visible(c.oid) AND a.attnum > 0 AND NOT a.attisdropped"
+)
+_NAMED = 3  # missing columns that a message names
 _ADVISORY_LOCK = 0x7075626C  # "publ"; any number, as long as every program of ours takes the same
 _alembic = threading.Lock()  # Alembic's context and op are global to the process
 
@@ -28,12 +35,17 @@ def current_revision(connection: sa.Connection) -> str | None:
                 "give Publisher a database of its own"
             )
         return None
-    return connection.scalar(sa.select(_version.c.version_num))
+    revision = connection.scalar(sa.select(_version.c.version_num))
+    if revision is None and tables & set(metadata.tables):
+        raise StoreError(f"{_where(connection)}: does not say which version wrote it; restore a backup")
+    return revision
 
 
 def check_revision(connection: sa.Connection) -> bool:
     """Tell whether the database is up to date (False: migrate it); StoreError when it is newer than we are (J11)."""
     revision = current_revision(connection)
+    if revision == HEAD:
+        _check_columns(connection)
     if revision is None or revision == HEAD:
         return revision == HEAD
     if not revision.isdigit():
@@ -44,6 +56,23 @@ def check_revision(connection: sa.Connection) -> bool:
             "install that version again, or restore the backup made before the upgrade"
         )
     return False
+
+
+def _check_columns(connection: sa.Connection) -> None:
+    """Refuse a database that claims our schema and has another: a development version made it, or somebody changed it.
+
+    Without this, statements would fail one by one, each with words for programmers.
+    """
+    sqlite = connection.dialect.name == "sqlite"
+    found = {tuple(row) for row in connection.exec_driver_sql(_COLUMNS_OF_SQLITE if sqlite else _COLUMNS_OF_POSTGRESQL)}
+    missing = sorted(_COLUMNS - found)
+    if missing:
+        names = ", ".join(f"{table}.{column}" for table, column in missing[:_NAMED])
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        raise StoreError(
+            f"{_where(connection)}: has the schema of another make of Publisher (it calls itself {HEAD}, but lacks "
+            f"{names}{more}); run the version that made it, restore a backup, or move it away to begin anew"
+        )
 
 
 def migrate(engine: sa.Engine) -> None:

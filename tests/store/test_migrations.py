@@ -191,3 +191,34 @@ def test_an_outdated_database_is_not_upgraded_unasked(tmp_path: Path) -> None:
     opened_in_turn(Database.open(data_dir=tmp_path), "", tmp_path, "0000")
     with pytest.raises(StoreError, match="publisher run"):
         Database.open(data_dir=tmp_path, upgrade=False)
+
+
+def test_a_database_of_another_make_is_refused(tmp_path: Path) -> None:
+    """J11: it calls its schema as we do and has another; the message says what is missing, and no statement is tried."""
+    database = Database.open(data_dir=tmp_path)
+    database.write(lambda conn: conn.exec_driver_sql("ALTER TABLE issues RENAME COLUMN transport TO carrier"))
+    database.close()
+    message = r"publisher\.db: has the schema of another make .* lacks issues\.transport\); run the version that made it"
+    for opening in (Database.open, Database.look):
+        with pytest.raises(StoreError, match=message):
+            opening(data_dir=tmp_path)
+
+
+def test_a_postgresql_database_of_another_make_is_refused(
+    postgresql_server: object, empty_postgresql_url: str, tmp_path: Path
+) -> None:
+    """J11 on PostgreSQL."""
+    database = Database.open(empty_postgresql_url, data_dir=tmp_path)
+    database.write(lambda conn: conn.exec_driver_sql("ALTER TABLE issues RENAME COLUMN transport TO carrier"))
+    database.close()
+    with pytest.raises(StoreError, match=r"another make .* lacks issues\.transport"):
+        Database.open(empty_postgresql_url, data_dir=tmp_path)
+
+
+def test_a_database_that_does_not_say_who_wrote_it_is_refused(tmp_path: Path) -> None:
+    """J11: nothing is made anew over tables that are there."""
+    database = Database.open(data_dir=tmp_path)
+    database.write(lambda conn: conn.exec_driver_sql("DELETE FROM alembic_version"))
+    database.close()
+    with pytest.raises(StoreError, match="does not say which version wrote it"):
+        Database.open(data_dir=tmp_path)
