@@ -57,10 +57,17 @@ class Fetcher:
             )
         return self._made
 
+    async def get(self, url: str, *, seconds: float) -> Answer:
+        """Get a page and return how it begins; after `seconds` in all there is none. Redirects are not followed."""
+        return await self._ask("GET", url, None, seconds)
+
     async def post_form(self, url: str, fields: Mapping[str, str], *, seconds: float) -> Answer:
         """Post a form and return the answer; after `seconds` in all there is none. Redirects are not followed."""
+        return await self._ask("POST", url, dict(fields), seconds)
+
+    async def _ask(self, method: str, url: str, fields: dict[str, str] | None, seconds: float) -> Answer:
         try:
-            async with asyncio.timeout(seconds), self._client.stream("POST", url, data=dict(fields)) as response:
+            async with asyncio.timeout(seconds), self._client.stream(method, url, data=fields) as response:
                 body = b""
                 async for chunk in response.aiter_bytes(_ANSWER_BYTES):
                     body = chunk

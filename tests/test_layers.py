@@ -30,6 +30,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "publisher.config",
         "publisher.scaffold",
         "publisher.links",
+        "publisher.doctor",
         "publisher.cron",
         "publisher.identity",
         "publisher.tokens",
@@ -40,6 +41,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "publisher.http",
+        "publisher.dns",
         "publisher.sources",
         "publisher.mail.smtp",
         "publisher.mail.inbox",
@@ -82,6 +84,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "starlette": ("publisher.web", "publisher.service", "publisher.control"),
     "uvicorn": ("publisher.service",),
     "httpx2": ("publisher.http", "publisher.control"),
+    "dns": ("publisher.dns",),
     "typer": ("publisher.cli",),
     "rich": ("publisher.cli",),
 }

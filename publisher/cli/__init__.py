@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 
 from publisher import __version__
-from publisher.cli import articles, deliveries, issues, keys, starting, subscribers, tables, working
+from publisher.cli import articles, deliveries, doctor, issues, keys, starting, subscribers, tables, working
 from publisher.cli.reach import options
 from publisher.cli.show import err, out
 from publisher.errors import ConfigurationError, PublisherError
@@ -27,6 +27,7 @@ cli = typer.Typer(
 )
 cli.add_typer(starting.cli)
 cli.add_typer(working.cli)
+cli.add_typer(doctor.cli)
 cli.add_typer(issues.cli)
 cli.add_typer(issues.issues_cli, name="issues")
 cli.add_typer(deliveries.deliveries_cli, name="deliveries")

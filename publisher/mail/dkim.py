@@ -57,6 +57,8 @@ class Key:
     selector: str
     algorithm: str
     """As `a=` writes it."""
+    record: str
+    """The TXT record that belongs into the DNS."""
     sign: Callable[[bytes], bytes]
     """From the SHA-256 of the headers to the signature; the same signature for the same digest."""
 
@@ -68,9 +70,9 @@ class Key:
     def of(cls, selector: str, private: PrivateKey) -> Key:
         """Return the key for a selector."""
         if isinstance(private, rsa.RSAPrivateKey):
-            return cls(selector, "rsa-sha256", lambda digest: private.sign(digest, _PKCS1, _SHA256))
+            return cls(selector, "rsa-sha256", record(private), lambda digest: private.sign(digest, _PKCS1, _SHA256))
         # RFC 8463 §3: Ed25519 signs the hash as if it were the message.
-        return cls(selector, "ed25519-sha256", private.sign)
+        return cls(selector, "ed25519-sha256", record(private), private.sign)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +127,11 @@ class Signer:
         if findings:
             raise ConfigurationError(config.places.problems(findings))
         return cls(current, former, domain=dkim.domain) if current else None
+
+    @property
+    def records(self) -> dict[str, str]:
+        """The TXT record of each key that signs, by selector."""
+        return {key.selector: key.record for key in self._known.values()}
 
     @property
     def keys(self) -> str:

@@ -140,6 +140,15 @@ class Transport:
             attempt = await self._send_once(envelope, message, behind)
         return attempt
 
+    async def try_out(self) -> Attempt | None:
+        """Connect, greet, secure and log in, then leave without sending; return what failed, None when nothing did."""
+        try:
+            self._dialogue = await self._connect()
+        except _NotConnectedError as fault:
+            return _attempt(fault.phase, fault.code, fault.text)
+        await self.close()
+        return None
+
     async def abandon(self) -> None:
         """Give up the envelope that rode ahead, if one did: the only way out of an open DATA is to hang up."""
         if self._ahead is not None:
