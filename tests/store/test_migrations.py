@@ -198,7 +198,7 @@ def test_a_database_of_another_make_is_refused(tmp_path: Path) -> None:
     database = Database.open(data_dir=tmp_path)
     database.write(lambda conn: conn.exec_driver_sql("ALTER TABLE issues RENAME COLUMN transport TO carrier"))
     database.close()
-    message = r"publisher\.db: has the schema of another make .* lacks issues\.transport\); run the version that made it"
+    message = r"publisher\.db: has the schema of another make .* lacks issues\.transport\); run the version"
     for opening in (Database.open, Database.look):
         with pytest.raises(StoreError, match=message):
             opening(data_dir=tmp_path)
