@@ -194,7 +194,7 @@ def test_an_outdated_database_is_not_upgraded_unasked(tmp_path: Path) -> None:
 
 
 def test_a_database_of_another_make_is_refused(tmp_path: Path) -> None:
-    """J11: it calls its schema as we do and has another; the message says what is missing, and no statement is tried."""
+    """J11: it calls its schema as we do and has another; the message says what is missing."""
     database = Database.open(data_dir=tmp_path)
     database.write(lambda conn: conn.exec_driver_sql("ALTER TABLE issues RENAME COLUMN transport TO carrier"))
     database.close()
