@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -12,7 +13,10 @@ import pytest
 from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]  # it ships no types
 from playwright.async_api import Browser, async_playwright
 
+from publisher import control, sample
+from publisher.app import now
 from tests.look import CHROMIUM, QUIET, WIDTHS, serving_demo
+from tests.publications import write_article
 
 pytestmark = [
     pytest.mark.anyio,
@@ -131,14 +135,42 @@ async def test_a_reader_signs_up_confirms_chooses_reads_and_leaves(tmp_path: Pat
             assert await page.get_by_label("Security").is_checked()
             assert not await page.get_by_label("Economy").is_checked()
 
+            for name, category in (("wall", "security"), ("barley", "economy")):
+                write_article(tmp_path / sample.PUBLICATION, f"{name}.md", ARTICLE.format(name, now(), category))
+            await control.call(tmp_path, "collect", {}, lambda *_: None)
+            with sqlite3.connect(tmp_path / "publisher.db") as database:
+                # The demo's own issue took the slot of this minute.
+                database.execute("UPDATE slots SET slot = '2020-01-01T00:00'")
+                database.execute("UPDATE issues SET slot = '2020-01-01T00:00'")
+            await control.call(tmp_path, "dispatch", {"newsletter": "weekly"}, lambda *_: None)
+            digest = await mail_to(tmp_path, "ada@reader.example", 3)
+            text = digest.get_body(("plain",))
+            assert text is not None
+            assert ("of the wall" in text.get_content(), "of the barley" in text.get_content()) == (True, False)
+            await page.goto(link_of(digest, "/preferences"))
+            assert "a***@r***.example" in await page.locator("main").inner_text()
+            await page.get_by_role("button", name="Send me a fresh link").click()
+            await page.goto(link_of(await mail_to(tmp_path, "ada@reader.example", 4), "/m/"))
+
             await page.get_by_role("button", name="1 month").click()
             assert "Paused until" in await page.locator(".paused").inner_text()
             await page.get_by_role("button", name="Send it again now").click()
             assert await page.locator(".paused").count() == 0
-            await page.get_by_role("button", name="Unsubscribe from").click()
-            assert "will not be sent to you any more" in await page.locator(".note").inner_text()
+            await page.goto(str(digest["List-Unsubscribe"]).strip("<>"))
+            await page.get_by_role("button", name="Unsubscribe", exact=True).click()
+            assert await page.locator("h1").inner_text() == "You have left"
         finally:
             await browser.close()
+
+
+ARTICLE = """\
+---
+title: News of the {0}
+date: {1:%Y-%m-%d %H:%M}
+category: {2}
+---
+What became of the {0}.
+"""
 
 
 async def mail_to(home: Path, address: str, number: int) -> EmailMessage:
