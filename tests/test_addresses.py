@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from email import headerregistry
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,3 +120,17 @@ def test_spellings_of_one_mailbox_share_a_key(local: str, domain: str) -> None:
     except ValueError:
         return
     assert {parse(f"{local.upper()}@{domain}").key, parse(f"{local.lower()}@{domain.lower()}").key} == {key}
+
+
+@given(
+    st.from_regex(r"[!-~ ]{1,24}@[!-~]{1,24}", fullmatch=True)
+    | st.from_regex(r"[a-z.+'%!\"(<]{1,9}@[a-z.-]{1,12}\.org")
+)
+def test_what_we_take_the_standard_library_reads_the_same(text: str) -> None:
+    """Differential (spec delivery §7.2): we may be stricter than `email.headerregistry`, never more lenient."""
+    try:
+        ours = parse(text).address
+    except ValueError:
+        return
+    theirs = headerregistry.Address(addr_spec=text)
+    assert f"{theirs.username}@{theirs.domain.lower()}" == ours
