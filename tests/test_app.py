@@ -50,7 +50,7 @@ async def test_articles_become_feeds_and_one_digest_per_reader(tmp_path: Path) -
     site = tmp_path / "data" / "site" / "feeds"
     assert {path.name for path in site.iterdir() if path.suffix in {".rss", ".atom", ".json"}} == {
         f"{feed}.{ending}"
-        for feed in ("all", "economy", "security", "language-en", "language-ru", "newsletter-weekly")
+        for feed in ("all", "author-ana-lind", "economy", "security", "language-en", "language-ru", "newsletter-weekly")
         for ending in ("rss", "atom", "json")
     }
     titles = [item["title"] for item in json.loads((site / "all.json").read_text())["items"]]
