@@ -295,7 +295,6 @@ class Chaos(Script):
             "mail": ["close", "451 4.3.0 later"],
             "rcpt": ["close", "450 4.2.0 greylisted"],
             "data": ["close", "451 4.3.0 later", "250 what"],
-            "body": ["close"],
             "dot": ["451 4.3.0 later"],
             "after_dot": ["close", "250 ok", "421 4.4.2 bye", "550 5.0.0 no", "354 go on"],
         }
