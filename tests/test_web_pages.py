@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import socket
 from collections.abc import AsyncIterator
 from html import unescape
 from pathlib import Path
 
 import httpx2
 import pytest
+import uvicorn
 from starlette.types import ASGIApp
 
 from publisher.app import App
@@ -233,3 +236,23 @@ async def test_a_page_announces_the_feeds_of_its_subject_after_the_site_s(client
             for name, ending in (("RSS", "rss"), ("Atom", "atom"), ("JSON", "json"))
         ]
         assert re.findall(r"<([^>]+)>", answer.headers["link"]) == [address for _, address in head]
+
+
+async def test_one_click_works_in_http_1_0(app: App, client: httpx2.AsyncClient) -> None:
+    """F14: the oldest of mail programs, over a real connection: no length, no body, no host."""
+    server = uvicorn.Server(
+        uvicorn.Config(pages.application(Service(app).parts), log_config=None, lifespan="off", port=0)
+    )
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        running = asyncio.create_task(server.serve(sockets=[listener]))
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(f"POST /u/{app.shared.keyring.unsubscribe_token(1)} HTTP/1.0\r\n\r\n".encode())
+        async with asyncio.timeout(20):
+            answer = await reader.read()
+        writer.close()
+        server.should_exit = True
+        await running
+    assert answer.split(b"\r\n")[0].split()[1] == b"200"
+    assert state(app, 1) is SubscriptionState.UNSUBSCRIBED
