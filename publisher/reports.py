@@ -189,6 +189,10 @@ def _delivery_value(row: deliveries.DeliveryRow, issue: str) -> dict[str, Any]:
     }
 
 
+CONFIGURATION = "configuration"
+"""Key of what is to be told of the configuration of the running service: why an edit has no effect."""
+
+
 def status(config: Config, conn: Connection, now: datetime) -> dict[str, Any]:
     """Return the state of the whole service. The sums of an issue's deliveries always match its readers (P1)."""
     waiting = deliveries.waiting(conn)
@@ -223,6 +227,7 @@ def status(config: Config, conn: Connection, now: datetime) -> dict[str, Any]:
             "reasons": [{"reason": reason, "deliveries": count} for reason, count in deliveries.reasons(conn)],
         },
         "clock": slots.clock_problem(last_seen(conn), now) or None,
+        "configuration": meta.get(conn, CONFIGURATION) or None,
     }
 
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import structlog
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from publisher import control
 from publisher.app import App, now
 from publisher.app.lanes import LONGEST_REST, Lane
-from publisher.config import DEFAULT_TRANSPORT, split_listen
+from publisher.config import DEFAULT_TRANSPORT, Source, split_listen
 from publisher.errors import BusyError, PublisherError, StoreError
 from publisher.schedule import Timer, Wake
 from publisher.store import deliveries, feed_pollers, notices
@@ -61,6 +61,17 @@ class _Server(uvicorn.Server):
         yield
 
 
+class Present:
+    """The application of this moment: each request is answered by the one that it came to."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the request on."""
+        await self.app(scope, receive, send)
+
+
 class Service:
     """Everything that runs while `publisher run` runs."""
 
@@ -68,6 +79,19 @@ class Service:
         self.app = app
         self.problems: dict[str, str] = {}
         self.timer = Timer(self._wake)
+        self.polls = Polls()
+        self._public, self._admin = Present(self._none), Present(self._none)
+        self._show()
+        app.reloading.adopted.append(self._adopt)
+        self._wakes: dict[str, Wake] = {}
+        self._sources: dict[str, Source] = {}
+        self._lanes_changed = asyncio.Event()
+        self._stories: set[asyncio.Task[None]] = set()
+        self._control = web_control.application(app.actions, self._stories)
+
+    def _show(self) -> None:
+        """Build pages and feeds of the present configuration; requests that are open end by the one before."""
+        app = self.app
         self.parts = Parts(
             config=app.config,
             database=app.database,
@@ -79,12 +103,34 @@ class Service:
             clock=now,
             readiness=self._readiness,
             routes=lambda: app.shared.announcer.routes,
-            polls=Polls(),
+            polls=self.polls,
         )
-        self._public = pages.application(self.parts)
-        self._admin = admin.application(self.parts)
-        self._stories: set[asyncio.Task[None]] = set()
-        self._control = web_control.application(app.actions, self._stories)
+        self._public.app, self._admin.app = pages.application(self.parts), admin.application(self.parts)
+
+    def _adopt(self) -> None:
+        """Go by the configuration that the app took up just now."""
+        self._show()
+        self._lanes_changed.set()
+        self.app.readers.noticed.set()
+        for what in [what for what in self.problems if self._is_gone(what)]:
+            self._note(what, None)
+        if self._wakes:
+            self._set_wakes()
+            self.timer.wake("look", at=now())
+
+    def _is_gone(self, what: str) -> bool:
+        """Whether a problem is one of a part that the configuration has no more."""
+        config = self.app.config
+        kind, _, name = what.partition(" ")
+        return (
+            (kind == "source" and name not in [source.name for source in config.sources])
+            or (kind == "newsletter" and name.partition(" ")[0] not in [one.slug for one in config.newsletters])
+            or (kind == "sending" and name != "" and name.removeprefix("over ") not in config.servers)
+        )
+
+    @staticmethod
+    async def _none(scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer nothing: nobody listens yet."""
 
     async def run(self, ready: Callable[[Listening], None]) -> None:
         """Serve until the app is told to stop, then finish what is open. `ready` is told the addresses once all listen.
@@ -105,6 +151,7 @@ class Service:
             sending = asyncio.create_task(self._keep_sending())
             telling = asyncio.create_task(self._keep_telling())
             noticing = asyncio.create_task(self._keep_noticing())
+            watching = asyncio.create_task(self.app.reloading.watch())
             stopping = asyncio.create_task(self.app.shared.stop.wait())
             try:
                 # uvicorn has a flag and no event; a server that fails to start ends its task instead.
@@ -114,7 +161,7 @@ class Service:
                 ready(Listening(_url(public), _url(private)))
                 log.info("listening", public=_url(public), admin=_url(private))
                 await asyncio.wait(
-                    {stopping, sending, telling, noticing, *serving}, return_when=asyncio.FIRST_COMPLETED
+                    {stopping, sending, telling, noticing, watching, *serving}, return_when=asyncio.FIRST_COMPLETED
                 )
             finally:
                 self.app.shared.stop.set()
@@ -124,7 +171,7 @@ class Service:
                 for server in servers:
                     server.should_exit = True
                 stopping.cancel()
-                results = await self._ended(sending, telling, noticing, *serving)
+                results = await self._ended(sending, telling, noticing, watching, *serving)
                 await self._save_polls()
             for result in results:
                 if isinstance(result, Exception):
@@ -141,14 +188,23 @@ class Service:
 
     def _set_timer(self) -> None:
         self.timer.start()
+        self._set_wakes()
+
+    def _set_wakes(self) -> None:
+        """Wake for what there is now; what stays as it was keeps its turn, a source that changed is collected."""
         moment = now()
         wakes: dict[str, Wake] = {
             "tick": Wake(at=moment, every=TICK),
             "polls": Wake(every=SAVING),
             "sweep": Wake(at=moment, every=SWEEPING),
         }
-        for source in self.app.config.sources:
-            wakes[f"collect {source.name}"] = Wake(at=moment, every=source.interval)
+        sources = {f"collect {source.name}": source for source in self.app.config.sources}
+        for name, source in sources.items():
+            wakes[name] = Wake(at=moment, every=source.interval)
+        for name, wake in self._wakes.items():
+            if name in wakes and wake.every == wakes[name].every and self._sources.get(name) == sources.get(name):
+                wakes[name] = wake
+        self._wakes, self._sources = wakes, sources
         self.timer.set(wakes)
         self._wake_at_next_slots()
 
@@ -182,6 +238,8 @@ class Service:
                 self._wake_at_next_slots()
 
     async def _collect(self, name: str) -> None:
+        if name not in [source.name for source in self.app.config.sources]:
+            return  # a reload took it away as its turn came
         done = await self.app.publishing.collect([name], wait=False)
         for source in done["sources"]:
             self._note(f"source {source['name']}", source.get("error") or source.get("alarm"))
@@ -199,7 +257,24 @@ class Service:
 
     async def _keep_sending(self) -> None:
         """Empty the outbox over each transport; one that is out of reach holds up no other."""
-        await asyncio.gather(*(self._keep_sending_over(lane) for lane in self.app.sending.lanes.values()))
+        tasks: dict[Lane, asyncio.Task[None]] = {}
+        changed = asyncio.create_task(self._lanes_changed.wait())
+        try:
+            while not self.app.shared.stop.is_set():
+                for lane in self.app.sending.lanes.values():
+                    if lane not in tasks:
+                        tasks[lane] = asyncio.create_task(self._keep_sending_over(lane))
+                await asyncio.wait({changed, *tasks.values()}, return_when=asyncio.FIRST_COMPLETED)
+                for lane in [lane for lane, task in tasks.items() if task.done()]:
+                    await tasks.pop(lane)
+                if changed.done():
+                    self._lanes_changed.clear()
+                    changed = asyncio.create_task(self._lanes_changed.wait())
+            await asyncio.gather(*tasks.values())
+        finally:
+            changed.cancel()
+            for task in tasks.values():
+                task.cancel()
 
     async def _keep_sending_over(self, lane: Lane) -> None:
         """Send whenever something may be due: after a dispatch, at a retry's time, at each tick.
@@ -207,7 +282,7 @@ class Service:
         A server that is out of reach is asked again after 30 s, then after twice as long each time.
         """
         what = "sending" if lane.name == DEFAULT_TRANSPORT else f"sending over {lane.name}"
-        while not self.app.shared.stop.is_set():
+        while not self.app.shared.stop.is_set() and self.app.sending.lanes.get(lane.name) is lane:
             self.app.shared.woken.clear()
             pause = TICK
             try:
@@ -266,7 +341,7 @@ class Service:
     async def _save_polls(self) -> None:
         """Store what pollers said of their readers since the last time."""
         moment = now()
-        pollers = self.parts.polls.take(moment)
+        pollers = self.polls.take(moment)
         if pollers:
             try:
                 await self.app.database.awrite(lambda conn: feed_pollers.put(conn, pollers, moment))
@@ -284,7 +359,8 @@ class Service:
             self.problems.pop(what, None)
 
     def _readiness(self) -> Mapping[str, Any]:
-        return self.problems
+        rejected = self.app.reloading.problem
+        return self.problems | ({"configuration": rejected} if rejected else {})
 
     @contextlib.contextmanager
     def _control_socket(self) -> Iterator[socket.socket]:

@@ -67,7 +67,7 @@ def test_the_commands_tell_the_main_job(publisher: Command, tmp_path: Path) -> N
     status = publisher.json("status")
     assert status["articles"]["published"] == 3
     assert status["issues"][0]["deliveries"] == {"sent": 1}
-    assert status["service"] == {"pid": None, "edited_since": False}
+    assert status["service"] == {"pid": None}
     assert len(list((tmp_path / "data" / "inbox" / "new").iterdir())) == 1
 
 
@@ -140,16 +140,10 @@ def test_a_test_mail_is_no_dry_run(publisher: Command) -> None:
     assert "choose one" in err
 
 
-def test_status_says_that_a_service_runs_by_an_older_configuration(publisher: Command) -> None:
-    assert publisher.json("status")["service"] == {"pid": None, "edited_since": False}
-    data = publisher.file.parent.parent / "data"
-    with DirectoryLock(data):
-        (data / "control.sock").touch()
-        os.utime(publisher.file, (1, 1))
-        assert "edited since" not in publisher("status")[1]
-        os.utime(data / "control.sock", (2, 2))
-        os.utime(publisher.file, (3, 3))
-        assert "edited since" in publisher("status")[1]
+def test_a_reload_needs_a_running_service(publisher: Command) -> None:
+    code, out, err = publisher("reload")
+    assert (code, out) == (4, "")
+    assert "no service runs here" in err
 
 
 def test_a_mistake_in_a_template_is_one_of_the_configuration(publisher: Command, tmp_path: Path) -> None:

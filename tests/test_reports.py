@@ -56,7 +56,7 @@ def test_status_shows_the_readers_of_each_feed_and_hubs_that_do_not_answer(
             }
         ],
     }
-    show.status(told | {"service": {"pid": None, "edited_since": False}})
+    show.status(told | {"service": {"pid": None}})
     said = capsys.readouterr().out.splitlines()
     assert "  all: 18 readers behind services that poll for them" in said
     slow = "2 feeds wait, 1 given up; again at 2026-11-23T09:00:30Z: status 503: [busy]"

@@ -163,7 +163,7 @@ async def test_status_tells_rate_and_what_is_slowed(tmp_path: Path, capsys: pyte
         ]
         issue = next(one for one in told["issues"] if one["newsletter"] == "bulletin")
         assert (issue["deliveries"], issue["per_second"]) == ({"queued": 2, "sent": 1}, 0.0167)
-        told["service"] = {"pid": None, "edited_since": False}
+        told["service"] = {"pid": None}
         show.status(told)
         words = capsys.readouterr().out
         assert "  bulk (127.0.0.1): 2 waiting; 60/h, 2 min left, at most 2/h\n" in words

@@ -14,8 +14,9 @@ from publisher.app.issuing import Issuing
 from publisher.app.looking import check_templates, plan_slots, preview_mail
 from publisher.app.publishing import Publishing
 from publisher.app.readers import Readers
+from publisher.app.reloading import Reloading
 from publisher.app.sending import RESENT_FOR, Sending
-from publisher.app.shared import Shared, silent
+from publisher.app.shared import Made, Shared, silent
 from publisher.config import Config
 from publisher.control import Progress
 from publisher.http import Fetcher
@@ -41,6 +42,7 @@ class App:
         self.readers = Readers(shared, self.sending)
         self.issuing = Issuing(shared, self.sending)
         self.importing = Importing(shared, self.readers)
+        self.reloading = Reloading(shared, self._adopt)
 
     @classmethod
     async def open(cls, config: Config, *, fetcher: Fetcher | None = None) -> App:
@@ -54,6 +56,7 @@ class App:
             database = await asyncio.to_thread(Database.open, config.database_url, data_dir=config.data_dir)
             try:
                 app = cls(lock, Shared(config, database, fetcher or Fetcher()))
+                await app.reloading.begin()
                 await app.sending.begin()
                 await app.shared.announcer.look()
             except BaseException:
@@ -82,8 +85,15 @@ class App:
 
     @property
     def config(self) -> Config:
-        """The configuration it was opened with."""
+        """The configuration that it goes by at this moment."""
         return self.shared.config
+
+    def _adopt(self, before: Made) -> None:
+        """Let every part go by what was made of another configuration; nothing in flight is dropped."""
+        self.shared.announcer.adopt(self.config)
+        self.publishing.adopt()
+        self.sending.adopt(before)
+        self.readers.adopt()
 
     @property
     def database(self) -> Database:
@@ -99,6 +109,7 @@ class App:
             "release": self.publishing.release,
             "withdraw": self.publishing.withdraw,
             "pin": self.publishing.pin,
+            "reload": self.reloading.reload,
             "dispatch": self.dispatching.dispatch,
             "test": self.dispatching.test,
             "approve": self.issuing.approve,

@@ -14,8 +14,8 @@ from publisher import addresses, digests, reports, slots
 from publisher.app.clock import hexadecimal, now
 from publisher.app.looking import planned_moment
 from publisher.app.sending import Sending
-from publisher.app.shared import Shared, Stories, silent
-from publisher.config import Newsletter
+from publisher.app.shared import Made, Shared, Stories, silent
+from publisher.config import Config, Newsletter
 from publisher.control import Progress
 from publisher.errors import BusyError, RefusedError, StoreError
 from publisher.model import SlotOutcome
@@ -50,14 +50,15 @@ class Dispatching(Stories):
 
         `dry_run` tells what would happen and writes nothing. `to` sends a marked test to that address alone (K17).
         """
-        chosen = digests.newsletter_named(self.config, newsletter)
         if to is not None:
             return await self.test(newsletter, to)
+        made = self.shared.made
+        chosen = digests.newsletter_named(made.config, newsletter)
         moment = now()
         progress(f"composing {chosen.slug}", 0, None)
         async with self._dispatching:
             report = await self._dispatch(
-                chosen, digests.MANUAL, digests.manual_slot(self.config, moment), moment, dry_run
+                made, chosen, digests.MANUAL, digests.manual_slot(made.config, moment), moment, dry_run
             )
         return _dispatch_value(report)
 
@@ -67,24 +68,29 @@ class Dispatching(Stories):
         A slot whose issue cannot be made is reported as `failed`, stays undecided and holds up no other. None is
         decided while the clock cannot be believed (`clock_problem`).
         """
-        done = []
+        done: list[dict[str, Any]] = []
         async with self._dispatching:
             moment = now()
             self.clock_problem = await self.database.awrite(partial(_look_at_clock, now=moment))
             if self.clock_problem:
                 log.error("scheduling is held", reason=self.clock_problem)
                 return []
-            for newsletter in self.config.newsletters:
+            made = self.shared.made
+            for newsletter in made.config.newsletters:
                 for name in newsletter.frequencies:
+                    if self.shared.made is not made:
+                        return done  # what was loaded meanwhile may have other schedules; it looks for itself
                     moment = now()
-                    due = await self.database.awrite(partial(self._due, newsletter, name, moment=moment))
+                    due = await self.database.awrite(partial(self._due, made.config, newsletter, name, moment=moment))
                     if due is not None:
-                        done.append(await self._dispatch_due(newsletter, name, due, moment))
+                        done.append(await self._dispatch_due(made, newsletter, name, due, moment))
         return done
 
-    async def _dispatch_due(self, newsletter: Newsletter, name: str, slot: Slot, moment: datetime) -> dict[str, Any]:
+    async def _dispatch_due(
+        self, made: Made, newsletter: Newsletter, name: str, slot: Slot, moment: datetime
+    ) -> dict[str, Any]:
         try:
-            return _dispatch_value(await self._dispatch(newsletter, name, slot, moment, dry_run=False))
+            return _dispatch_value(await self._dispatch(made, newsletter, name, slot, moment, dry_run=False))
         except (StoreError, BusyError):
             raise
         except Exception as error:  # whatever one newsletter's templates or articles do, the others go out
@@ -99,9 +105,11 @@ class Dispatching(Stories):
         moment = now()
         await self.database.awrite(lambda conn: meta.put(conn, reports.LAST_SEEN, moment.isoformat()))
 
-    def _due(self, newsletter: Newsletter, name: str, conn: Connection, *, moment: datetime) -> Slot | None:
+    def _due(
+        self, config: Config, newsletter: Newsletter, name: str, conn: Connection, *, moment: datetime
+    ) -> Slot | None:
         """Record the slots that will not run, and return the one that does."""
-        site_zone = self.config.site.timezone
+        site_zone = config.site.timezone
         frequency = newsletter.frequencies[name]
         schedule = frequency.schedule(site_zone)
         key = {"newsletter": newsletter.slug, "frequency": name}
@@ -127,16 +135,16 @@ class Dispatching(Stories):
         return due.run if due.run not in [slot for slot, _, _ in decided] else None
 
     async def _dispatch(
-        self, newsletter: Newsletter, frequency: str, slot: Slot, moment: datetime, dry_run: bool
+        self, made: Made, newsletter: Newsletter, frequency: str, slot: Slot, moment: datetime, dry_run: bool
     ) -> digests.DispatchReport:
         report = await asyncio.to_thread(
             digests.dispatch,
             self.database,
-            self.config,
+            made.config,
             newsletter,
             frequency,
             slot,
-            renderer=self.shared.renderers[newsletter.slug],
+            renderer=made.renderers[newsletter.slug],
             now=moment,
             ids=hexadecimal,
             dry_run=dry_run,
@@ -156,30 +164,31 @@ class Dispatching(Stories):
         self, newsletter: str, to: str, *, as_address: str = "", at: str = "", progress: Progress = silent
     ) -> dict[str, Any]:
         """Send one marked mail that counts for nothing to `to`: what `as_address` would get at a local time (K17)."""
-        chosen = digests.newsletter_named(self.config, newsletter)
+        made = self.shared.made
+        chosen = digests.newsletter_named(made.config, newsletter)
         try:
             address = addresses.parse(to).address
         except ValueError as error:
             raise RefusedError(f"{to!r}: {error}") from error
         moment = now()
-        when = planned_moment(self.config, chosen, at, moment) if at else moment
+        when = planned_moment(made.config, chosen, at, moment) if at else moment
         progress(f"composing {chosen.slug}", 0, None)
         await self.sending.prepare()
         mail = await asyncio.to_thread(
             digests.trial_mail,
             self.database,
-            self.config,
+            made.config,
             chosen,
             address,
-            renderer=self.shared.renderers[chosen.slug],
+            renderer=made.renderers[chosen.slug],
             now=moment,
             ids=hexadecimal,
             as_address=as_address,
             at=when,
         )
         message, sender = mail.message, chosen.from_address
-        if self.shared.signer is not None:
-            message = await asyncio.to_thread(self.shared.signer.signed, message, from_address=sender, date=moment)
+        if made.signer is not None:
+            message = await asyncio.to_thread(made.signer.signed, message, from_address=sender, date=moment)
         transport = self.sending.transport(chosen.transport)
         try:
             attempt = await transport.send(sender, address, message)

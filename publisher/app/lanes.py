@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 from publisher.config import Config, Server
 from publisher.control import Progress
@@ -46,11 +47,36 @@ class Health:
         return min(LONGEST_REST, FIRST_REST * (1 << min(self.failures - 1, 8)))
 
 
+class Halt(asyncio.Event):
+    """Set by itself, or when the whole service is told to stop."""
+
+    def __init__(self, stop: asyncio.Event) -> None:
+        super().__init__()
+        self._stop = stop
+
+    def is_set(self) -> bool:
+        """Whether to halt."""
+        return super().is_set() or self._stop.is_set()
+
+    async def wait(self) -> Literal[True]:
+        """Wait until one of the two is set."""
+        waiting = {asyncio.ensure_future(super().wait()), asyncio.ensure_future(self._stop.wait())}
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waiting:
+                one.cancel()
+        return True
+
+
 class Lane:
     """One transport: its connections' breaker and pace, what could not be written yet, and whether it rests."""
 
-    def __init__(self, name: str, server: Server, paces: Paces) -> None:
+    def __init__(self, name: str, server: Server, paces: Paces, stop: asyncio.Event) -> None:
         self.name, self.server = name, server
+        self._stop = stop
+        self.halt = Halt(stop)
+        """Ends the run that goes on, in order: what is on the wire is finished, nothing more is claimed."""
         self.pacer = Pacer(name, paces)
         self.breaker = Breaker(server.connections)
         self.backlog: list[Step] = []
@@ -61,6 +87,19 @@ class Lane:
         self.running = asyncio.Lock()
         self.tally: Counter[str] = Counter()
         """What became of deliveries in the run that goes on, by state."""
+
+    def change(self, server: Server, paces: Paces) -> None:
+        """Go by other settings from the next run on, which follows at once."""
+        if server.connections != self.server.connections:
+            self.breaker = Breaker(server.connections)
+        self.server, self.pacer = server, Pacer(self.name, paces)
+        self.health = Health()
+        self.halt.set()
+
+    def begin(self) -> Halt:
+        """Return the sign by which the run that begins now is to end."""
+        self.halt = Halt(self._stop)
+        return self.halt
 
     def wake(self) -> None:
         """Forget what made it rest: an operator wants it."""

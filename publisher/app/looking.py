@@ -7,7 +7,7 @@ from typing import Any
 
 from publisher import dates, digests, reports, slots
 from publisher.app.clock import hexadecimal, now
-from publisher.app.shared import renderer_of
+from publisher.app.shared import Made, renderer_of
 from publisher.config import Config, Newsletter
 from publisher.errors import RefusedError
 from publisher.model import Format
@@ -18,11 +18,14 @@ from publisher.subscriptions import letters
 
 def check_templates(config: Config) -> None:
     """Compile every template and try each newsletter's on made-up articles. Raises RenderError (E1, E5, E15)."""
-    usual = Renderer.for_newsletter(config)
-    for newsletter in config.newsletters:
-        renderer = renderer_of(config, newsletter, usual)
-        digests.check_templates(config, newsletter, renderer, now())
-    letters.check_templates(config, usual)
+    check_made(Made.of(config))
+
+
+def check_made(made: Made) -> None:
+    """Try the templates of each newsletter on made-up articles. Raises RenderError (E1, E5, E15)."""
+    for newsletter in made.config.newsletters:
+        digests.check_templates(made.config, newsletter, made.renderers[newsletter.slug], now())
+    letters.check_templates(made.config, made.renderer)
 
 
 def preview_mail(

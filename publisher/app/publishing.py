@@ -36,6 +36,10 @@ class Publishing(Stories):
         # Files may have been lost while nobody looked.
         self._archives_doubted = True
 
+    def adopt(self) -> None:
+        """Go by the new configuration: its feeds are built with the next look."""
+        self._feeds_due = self._archives_doubted = True
+
     async def collect(
         self, names: Sequence[str] = (), *, wait: bool = True, progress: Progress = silent
     ) -> dict[str, Any]:

@@ -37,9 +37,14 @@ class Readers(Stories):
         self.pepper = pepper_of(shared.config)
         self.noticed = asyncio.Event()
         """Set when there may be notices to send."""
-        self.house = House(shared.config, shared.renderer, shared.keyring, self.pepper, hexadecimal)
-        self.desk = Desk(shared.database, self.house, clock=now, woken=self.noticed.set, inbox=sending.inbox)
         self._notifying = asyncio.Lock()
+        self.adopt()
+
+    def adopt(self) -> None:
+        """Go by the configuration that is shared now: what is under way ends by the one that it began with."""
+        shared = self.shared
+        self.house = House(shared.config, shared.renderer, shared.keyring, self.pepper, hexadecimal)
+        self.desk = Desk(shared.database, self.house, clock=now, woken=self.noticed.set, inbox=self.sending.inbox)
 
     @property
     def actions(self) -> dict[str, Callable[..., Any]]:

@@ -18,7 +18,7 @@ from publisher import links, reports
 from publisher.app.clock import dice, now
 from publisher.app.lanes import Lane, Teller, paces
 from publisher.app.publishing import Publishing
-from publisher.app.shared import Shared, Stories, silent
+from publisher.app.shared import Made, Shared, Stories, silent
 from publisher.app.worker import Worker
 from publisher.config import DEFAULT_TRANSPORT, sending_problems
 from publisher.control import Progress
@@ -48,7 +48,9 @@ class Sending(Stories):
         self.inbox = Inbox(shared.config.data_dir / "inbox") if shared.config.smtp.embedded else None
         self.worker = Worker(shared.database, shared.config.smtp.on_uncertain)
         limits = paces(shared.config)
-        self.lanes = {name: Lane(name, server, limits) for name, server in shared.config.servers.items()}
+        self.lanes = {name: Lane(name, server, limits, shared.stop) for name, server in shared.config.servers.items()}
+        self._leaving: dict[Lane, asyncio.Task[None]] = {}
+        """Transports that the configuration has no more, until what they had on the wire is settled."""
         self._inbox_port = 0
         self._broken_off = False
         self._running = 0
@@ -58,7 +60,49 @@ class Sending(Stories):
         """Stop the inbox and end this worker."""
         if self.inbox is not None and self._inbox_port:
             await self.inbox.stop()
+        if self._leaving:
+            await asyncio.wait(self._leaving.values())
         await self.end()
+
+    def adopt(self, before: Made) -> None:
+        """Go by the configuration that is shared now: runs that it concerns end in order, and begin anew by it (D7)."""
+        old, new = before.config, self.config
+        self.worker.policy = new.smtp.on_uncertain
+        anew = paces(old) != paces(new) or before.signer is not self.shared.signer
+        anew = anew or (old.smtp.bounce_domain, old.smtp.on_uncertain) != (
+            new.smtp.bounce_domain,
+            new.smtp.on_uncertain,
+        )
+        limits = paces(new)
+        for name, server in new.servers.items():
+            if name not in self.lanes:
+                self.lanes[name] = Lane(name, server, limits, self.shared.stop)
+            elif anew or self.lanes[name].server != server:
+                self.lanes[name].change(server, limits)
+        for name in self.lanes.keys() - new.servers.keys():
+            lane = self.lanes.pop(name)
+            lane.halt.set()
+            self._leaving[lane] = asyncio.create_task(self._leave(lane))
+        self.shared.woken.set()
+
+    async def _leave(self, lane: Lane) -> None:
+        """Settle what a transport that is gone had on the wire, and let another one carry its issues."""
+        try:
+            async with lane.running:
+                await outbox.settle(self.database, lane.backlog, clock=now)
+            await self._hand_over()
+        except (StoreError, BusyError) as error:  # the next start hands its issues over
+            log.warning("a transport's issues wait for the next start", transport=lane.name, reason=str(error))
+        else:
+            del self._leaving[lane]
+
+    async def _hand_over(self) -> None:
+        adopted = await self.database.awrite(
+            lambda conn: issues.adopt(conn, list(self.lanes), DEFAULT_TRANSPORT, now())
+        )
+        for transport, number in adopted.items():
+            log.warning("the transport is gone, another one carries its issues", transport=transport, issues=number)
+        self.shared.woken.set()
 
     async def begin(self) -> None:
         """Start as a new worker, which recovers those proven dead, and take over what transports that are gone left."""
@@ -77,7 +121,7 @@ class Sending(Stories):
 
     async def end(self) -> None:
         """Write what is known and not written yet, and end this worker."""
-        for lane in self.lanes.values():
+        for lane in (*self.lanes.values(), *self._leaving):
             await outbox.settle(self.database, lane.backlog, clock=now)
         await self.worker.end()
 
@@ -90,7 +134,8 @@ class Sending(Stories):
 
     def transport(self, name: str = "") -> Transport:
         """Return a new connection to a server ("": that of [smtp]), or to the embedded inbox, over SMTP either way."""
-        server = self.config.servers[name or DEFAULT_TRANSPORT]
+        # One that a reload took away while somebody was about to use it is replaced by the usual one.
+        server = self.config.servers.get(name or DEFAULT_TRANSPORT, self.config.smtp)
         hello = server.hello_name or urlsplit(links.public_url(self.config)).hostname or "localhost"
         if self.inbox is not None:
             server = server.model_copy(
@@ -118,7 +163,9 @@ class Sending(Stories):
     async def send_over(self, name: str, *, by_hand: bool = False, progress: Progress = silent) -> OutboxReport:
         """Do as `send` does over one transport; the others neither wait for it nor fail with it."""
         await self.prepare()
-        lane = self.lanes[name]
+        lane = self.lanes.get(name)
+        if lane is None:  # a reload took it away, and its issues go over another one
+            return OutboxReport()
         async with lane.running:
             if by_hand:
                 await self.rest(lane, "")
@@ -139,6 +186,8 @@ class Sending(Stories):
         return report
 
     async def _run(self, lane: Lane, progress: Progress) -> OutboxReport:
+        if self.lanes.get(lane.name) is not lane:  # a reload took it away while this run waited for its turn
+            return OutboxReport()
         lane.tally = Counter()
         return await outbox.run(
             self.database,
@@ -150,7 +199,7 @@ class Sending(Stories):
             connections=lane.server.connections,
             clock=now,
             dice=dice,
-            stop=self.shared.stop,
+            stop=lane.begin(),
             progress=progress,
             policy=Policy(on_uncertain=self.config.smtp.on_uncertain),
             backlog=lane.backlog,

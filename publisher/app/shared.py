@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 from publisher.app.clock import key, now
+from publisher.app.prints import Prints, key_files, prints_of, template_folders
 from publisher.config import Config, Newsletter
 from publisher.errors import NotFoundError
 from publisher.feeds.announce import Announcer
@@ -21,21 +23,73 @@ def silent(label: str, done: int, total: int | None) -> None:
     """Report progress to nobody."""
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What is made of one configuration; a story of several steps keeps to the one that it began with."""
+
+    config: Config
+    renderer: Renderer
+    renderers: Mapping[str, Renderer]
+    """Of each newsletter, by slug."""
+    signer: Signer | None
+    templates: Prints
+    """The files that the renderers were compiled from."""
+    keys: Prints
+    """The files that the signer was read from."""
+
+    @classmethod
+    def of(cls, config: Config, before: Self | None = None) -> Self:
+        """Make the parts; what would be made of the same files as `before` is taken over. Blocking.
+
+        Raises RenderError and ConfigurationError when one cannot be made.
+        """
+        # Most newsletters have no templates of their own, and compiling all of them takes a quarter of a second.
+        templates = prints_of(template_folders(config))
+        kept = before if before is not None and before.templates == templates else None
+        same = kept is not None and kept.config.templates == config.templates
+        usual = kept.renderer if kept is not None and same else Renderer.for_newsletter(config)
+        own = {n.slug: n.templates for n in kept.config.newsletters} if kept is not None and same else {}
+        renderers = {
+            n.slug: kept.renderers[n.slug]
+            if kept is not None and n.templates and own.get(n.slug) == n.templates
+            else renderer_of(config, n, usual)
+            for n in config.newsletters
+        }
+        keys = prints_of(key_files(config))
+        signing = before is not None and (before.config.dkim, before.keys) == (config.dkim, keys)
+        signer = before.signer if before is not None and signing else Signer.load(config)
+        return cls(config, usual, renderers, signer, templates, keys)
+
+
 class Shared:
-    """The parts that are made once from a configuration. Raises RenderError and ConfigurationError when one cannot."""
+    """What lasts as long as the process, and what is made of the configuration that it has at present.
+
+    Raises RenderError and ConfigurationError when a part cannot be made.
+    """
 
     def __init__(self, config: Config, database: Database, fetcher: Fetcher) -> None:
-        self.config = config
+        self.made = Made.of(config)
         self.database = database
-        self.renderer = Renderer.for_newsletter(config)
-        # Most newsletters have no templates of their own, and compiling all of them takes a quarter of a second.
-        self.renderers = {n.slug: renderer_of(config, n, self.renderer) for n in config.newsletters}
         self.keyring = Keyring.load_or_create(config.data_dir / "secret.key", key())
         self.announcer = Announcer(database, config, fetcher, now)
-        self.signer = Signer.load(config)
         self.stop = asyncio.Event()
         self.woken = asyncio.Event()
         """Set when there may be deliveries to send."""
+
+    @property
+    def config(self) -> Config:
+        """The configuration at this moment: between two waits another one may have taken its place."""
+        return self.made.config
+
+    @property
+    def renderer(self) -> Renderer:
+        """The templates of pages and notices."""
+        return self.made.renderer
+
+    @property
+    def signer(self) -> Signer | None:
+        """What signs mail; None when nothing does."""
+        return self.made.signer
 
 
 class Stories:

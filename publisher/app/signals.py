@@ -10,12 +10,36 @@ import sys
 from collections.abc import AsyncIterator
 
 from publisher.app import App
+from publisher.errors import PublisherError
 
 
 @contextlib.asynccontextmanager
 async def signals(app: App) -> AsyncIterator[None]:
-    """Let SIGINT and SIGTERM stop the app in order, and a second one end the process at once: a crash loses nothing."""
+    """Let SIGINT and SIGTERM stop the app in order, and a second one end the process at once: a crash loses nothing.
+
+    SIGHUP reloads the configuration, however often it comes (K9).
+    """
     loop = asyncio.get_running_loop()
+    reloads: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        if not reloads:
+            task = loop.create_task(_reload(app))
+            reloads.add(task)
+            task.add_done_callback(reloads.discard)
+        else:
+            again.set()
+
+    again = asyncio.Event()
+
+    async def _reload(app: App) -> None:
+        """Reload, and once more when the signal came again meanwhile."""
+        while True:
+            again.clear()
+            with contextlib.suppress(PublisherError, OSError):  # told where it was found
+                await app.reloading.reload()
+            if not again.is_set():
+                return
 
     def stop() -> None:
         app.shared.stop.set()
@@ -25,11 +49,14 @@ async def signals(app: App) -> AsyncIterator[None]:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(signal.SIGHUP, reload)
     try:
         yield
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.remove_signal_handler(number)
+        if reloads:
+            await asyncio.wait(reloads)
 
 
 def _die(number: int) -> None:

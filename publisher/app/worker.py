@@ -37,7 +37,9 @@ class Worker:
         look_every: float = LOOK_EVERY,
         patience: timedelta = PATIENCE,
     ) -> None:
-        self._database, self._policy = database, policy
+        self._database = database
+        self.policy = policy
+        """What becomes of mails of which a dead worker left open whether they arrived."""
         self._clock, self._look_every, self._patience = clock, look_every, patience
         self._sign: LifeSign | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -70,7 +72,7 @@ class Worker:
             self._watching = None
         try:
             left = await self._database.awrite(
-                lambda conn: deliveries.recover(conn, [epoch], policy=self._policy, now=moment)
+                lambda conn: deliveries.recover(conn, [epoch], policy=self.policy, now=moment)
             )
         finally:
             self.alive = False
@@ -102,7 +104,7 @@ class Worker:
             gone = [epoch for epoch, since in missing.items() if moment - since >= patience]
             recovered = Recovered(deferred=0, uncertain=0)
             if gone:
-                recovered = deliveries.recover(conn, gone, policy=self._policy, now=moment)
+                recovered = deliveries.recover(conn, gone, policy=self.policy, now=moment)
             return missing, gone, recovered
 
         self._missing, gone, recovered = await self._database.awrite(work)

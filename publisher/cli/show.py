@@ -273,12 +273,29 @@ def _counted(number: int, word: str) -> str:
     return f"{number} {word}" + ("" if number == 1 else "s")
 
 
+def reloaded(done: Mapping[str, Any]) -> None:
+    """Say what a reload changed."""
+    for change in done["changes"]:
+        _line(change)
+    if done["templates"]:
+        _line("templates: changed")
+    if not done["changes"] and not done["templates"]:
+        _line("nothing changed")
+    if done["needs_restart"]:
+        _line(f"needs a restart: {', '.join(done['needs_restart'])}")
+
+
+def _service(pid: int | None, problem: str | None) -> None:
+    _line(f"service: {f'running, pid {pid}' if pid else 'not running'}")
+    if pid and problem:
+        _line("  ALARM an edit of the configuration has no effect yet:")
+        for line in problem.splitlines():
+            _line(f"    {line}")
+
+
 def status(done: Mapping[str, Any]) -> None:
     """Say how the service stands."""
-    pid = done["service"]["pid"]
-    _line(f"service: {f'running, pid {pid}' if pid else 'not running'}")
-    if done["service"]["edited_since"]:
-        _line("  the configuration was edited since it started; restart it, what follows is by the new one")
+    _service(done["service"]["pid"], done["configuration"])
     counts = ", ".join(f"{count} {state}" for state, count in done["articles"].items() if count)
     _line(f"articles: {counts or 'none yet'}")
     for source in done["sources"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,8 +12,8 @@ import typer
 from publisher import control, digests, reports
 from publisher.app import now, plan_slots, preview_mail
 from publisher.cli import show
-from publisher.cli.reach import Json, do, load, read, reading
-from publisher.config import Config
+from publisher.cli.reach import Json, do, load, progress, read, reading
+from publisher.errors import RefusedError
 from publisher.model import Format
 from publisher.store.lock import DirectoryLock
 
@@ -151,19 +152,20 @@ def _written(folder: Path, made: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @cli.command()
+def reload(as_json: Json = False) -> None:
+    """Let the running service go by the configuration and templates as they are now; it watches them by itself too."""
+    loaded = load()
+    if DirectoryLock.holder_of(loaded.data_dir) is None:
+        raise RefusedError("no service runs here; the next start reads the configuration")
+    with progress() as told:
+        done = asyncio.run(control.call(loaded.data_dir, "reload", {}, told))
+    show.value(done, as_json, show.reloaded)
+
+
+@cli.command()
 def status(as_json: Json = False) -> None:
     """Show what the service holds and does."""
     loaded = load()
     done = read(loaded, lambda conn: reports.status(loaded, conn, now()))
-    pid = DirectoryLock.holder_of(loaded.data_dir)
-    done["service"] = {"pid": pid, "edited_since": bool(pid) and _edited_since_start(loaded)}
+    done["service"] = {"pid": DirectoryLock.holder_of(loaded.data_dir)}
     show.value(done, as_json, show.status)
-
-
-def _edited_since_start(loaded: Config) -> bool:
-    """Whether the configuration was edited since the service began to listen: it read the old one."""
-    try:
-        started = (loaded.data_dir / control.SOCKET).stat().st_mtime
-        return any(file.stat().st_mtime > started for file in loaded.files)
-    except OSError:  # it just stopped, or is only starting
-        return False

@@ -183,6 +183,7 @@ class Frequency(Table):
     catch_up: Literal["latest", "skip"] = "latest"
     deliver_at: Literal["publisher", "reader"] = "publisher"
     """Whether mails go at the slot, or at each reader's own hour, in the reader's zone, within a day after it."""
+    former: tuple[Slug, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Frequency:

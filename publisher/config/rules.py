@@ -47,7 +47,13 @@ def _reserved(raw: Raw) -> Iterator[Finding]:
             if slug == ALL or slug.startswith(BUILT_IN_PREFIXES):
                 yield Finding((*at, "slug"), f"'{slug}' is the name of a built-in feed; choose another")
     for at, table in _tables(raw, "newsletters"):
-        if MANUAL in _table(table, "frequencies"):
+        frequencies = _table(table, "frequencies")
+        for name in frequencies:
+            for index, old in _texts(_table(frequencies, name), "former"):
+                if old in frequencies:
+                    path = (*at, "frequencies", name, "former", index)
+                    yield Finding(path, f"'{old}' is the name of another frequency of the newsletter")
+        if MANUAL in frequencies:
             path = (*at, "frequencies", MANUAL)
             yield Finding(path, f"'{MANUAL}' is the name of issues dispatched by hand; choose another")
 

@@ -28,7 +28,11 @@ class Announcer:
         self._config = config
         self._fetcher = fetcher
         self._clock = clock
-        self._planned = False
+        self._planned: Config | None = None
+
+    def adopt(self, config: Config) -> None:
+        """Go by another configuration from now on."""
+        self._config = config
 
     async def look(self) -> None:
         """Learn which feeds there are, were, and are called otherwise now."""
@@ -46,18 +50,20 @@ class Announcer:
         What each hub was last told is stored, so that a crash between the bytes and this loses nothing.
         """
         await self.look()
-        names = self.routes.topics.keys() if not self._planned else self.routes.topics.keys() & set(changed)
-        if await self._database.awrite(lambda conn: self._plan(conn, names)):
+        config = self._config
+        first = self._planned is not config
+        names = self.routes.topics.keys() if first else self.routes.topics.keys() & set(changed)
+        if await self._database.awrite(lambda conn: self._plan(conn, config, names, first)):
             self.woken.set()
-        self._planned = True
+        self._planned = config
 
-    def _plan(self, conn: Connection, names: Iterable[str]) -> bool:
-        if not self._planned:
-            hub_pings.forget(conn, but=self._config.web.hubs)
-        if not self._config.web.hubs:
+    def _plan(self, conn: Connection, config: Config, names: Iterable[str], first: bool) -> bool:
+        if first:
+            hub_pings.forget(conn, but=config.web.hubs)
+        if not config.web.hubs:
             return False
         topics = {self.routes.topics[name]: etag for name, etag in feed_files.etags(conn, names).items()}
-        hub_pings.plan(conn, self._config.web.hubs, topics, self._clock())
+        hub_pings.plan(conn, config.web.hubs, topics, self._clock())
         return bool(topics)
 
     async def tell(self) -> hub.PingReport:

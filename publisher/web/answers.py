@@ -65,9 +65,10 @@ def path_of(request: Request) -> str:
 def readiness(parts: Parts, *, reasons: bool) -> Response:
     """Return what does not work: names of parts, and the reasons too for eyes that may see paths and servers' words.
 
-    A source that fails is named, but hurts only itself (P9): the service is ready all the same.
+    A source that fails is named, but hurts only itself (P9), and of an edit that is rejected the configuration before
+    stays: the service is ready all the same.
     """
     problems = dict(parts.readiness())
-    ready = all(name.startswith("source ") for name in problems)
+    ready = all(name.startswith("source ") or name == "configuration" for name in problems)
     content = {"ready": ready, "problems": problems if reasons else sorted(problems)}
     return JSONResponse(content, 200 if ready else 503, {"Cache-Control": "no-store"})
