@@ -20,7 +20,7 @@ from publisher.model import (
     SlotOutcome,
 )
 from publisher.store import statements as st
-from publisher.store.tables import deliveries, issue_articles, schedules, subscriptions
+from publisher.store.tables import Instant, deliveries, issue_articles, schedules, subscriptions
 from publisher.store.tables import issues as issue_rows
 from publisher.store.tables import segments as segment_rows
 from publisher.store.tables import slots as slot_rows
@@ -182,29 +182,23 @@ def freeze(conn: sa.Connection, new: NewIssue, now: datetime) -> int | None:
     _catch_up(conn, new)
     ready = _ready(conn, new.deliveries)
     _supersede(conn, [delivery.subscription_id for delivery in ready], new.ref, now)
-    st.insert_all(
-        conn,
-        deliveries,
-        [
-            {
-                "issue_id": issue_id,
-                "subscription_id": delivery.subscription_id,
-                "subscriber_id": delivery.subscriber_id,
-                "segment_id": segment_ids[delivery.segment_key],
-                "state": DeliveryState.QUEUED,
-                "reason": "",
-                "to_seq": delivery.to_seq,
-                "due_at": delivery.due_at,
-                "expires_at": delivery.expires_at,
-                "next_at": delivery.due_at,
-                "attempt": 0,
-                "ambiguous": 0,
-                "message_id": delivery.message_id,
-            }
-            for delivery in ready
-        ],
-    )
+    for first in range(0, len(ready), _TOGETHER):
+        together = ready[first : first + _TOGETHER]
+        st.many(conn, _queue, [_queued(delivery, issue_id, segment_ids[delivery.segment_key]) for delivery in together])
     return issue_id
+
+
+def _queued(delivery: NewDelivery, issue_id: int, segment_id: int) -> dict[str, Any]:
+    return {
+        "issue_id": issue_id,
+        "subscription_id": delivery.subscription_id,
+        "subscriber_id": delivery.subscriber_id,
+        "segment_id": segment_id,
+        "to_seq": delivery.to_seq,
+        "due_at": delivery.due_at,
+        "expires_at": delivery.expires_at,
+        "message_id": delivery.message_id,
+    }
 
 
 def get(
@@ -448,3 +442,19 @@ def _counts(conn: sa.Connection, issue_ids: Iterable[int]) -> Mapping[int, dict[
     for issue_id, state, number in conn.execute(query.group_by(d.issue_id, d.state).order_by(d.issue_id, d.state)):
         found[issue_id][DeliveryState(state)] = number
     return found
+
+
+_TOGETHER = 5_000
+"""Deliveries written by one call of the driver: enough for its speed, and few enough to cost no memory."""
+
+# Made once, because it runs for every reader.
+_queue = sa.insert(deliveries).values(
+    {
+        name: st.parameter(name, deliveries.c[name].type)
+        for name in ("issue_id", "subscription_id", "subscriber_id", "segment_id", "to_seq")
+    }
+    | {name: st.parameter(name, deliveries.c[name].type) for name in ("due_at", "expires_at", "message_id")}
+    | {"next_at": st.parameter("due_at", Instant()), "reason": sa.literal_column("''")}
+    | {"state": sa.literal_column(f"'{DeliveryState.QUEUED}'")}
+    | {name: sa.literal_column("0") for name in ("attempt", "ambiguous")}
+)
