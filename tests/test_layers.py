@@ -31,6 +31,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "publisher.scaffold",
         "publisher.links",
         "publisher.doctor",
+        "publisher.logs",
         "publisher.cron",
         "publisher.identity",
         "publisher.tokens",

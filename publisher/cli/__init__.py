@@ -11,12 +11,15 @@ from typing import Annotated
 import structlog
 import typer
 from rich.markup import escape
+from structlog.typing import Processor
 
 from publisher import __version__
+from publisher.app.clock import key
 from publisher.cli import articles, deliveries, doctor, issues, keys, starting, subscribers, tables, working
 from publisher.cli.reach import options
 from publisher.cli.show import err, out
 from publisher.errors import ConfigurationError, PublisherError
+from publisher.logs import Mask
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -40,7 +43,7 @@ cli.add_typer(keys.dkim_cli, name="dkim-key")
 
 def main() -> None:
     """Run the command line; errors become one message and the exit code of their kind."""
-    _configure_logs()
+    configure_logs()
     try:
         cli()
     except PublisherError as error:
@@ -87,18 +90,35 @@ def _common(
     options.config = config_file
 
 
-def _configure_logs() -> None:
-    """Log to standard error: for eyes on a terminal, as JSON lines otherwise."""
-    terminal = sys.stderr.isatty()
+def configure_logs() -> None:
+    """Log to standard error: for eyes on a terminal, as JSON lines otherwise; nobody's address, no token (spec §8)."""
     level = logging.getLevelNamesMapping().get(os.environ.get("PUBLISHER_LOG", "").upper(), logging.WARNING)
-    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    steps: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        Mask(key()),
+    ]
+    terminal = sys.stderr.isatty()
+    last: Processor = (
+        structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(ensure_ascii=False)
+    )
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(ensure_ascii=False),
-        ],
+        processors=[*steps, last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    # Other libraries' words go the same way.
+    remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    formatter = structlog.stdlib.ProcessorFormatter(processors=[remove, last], foreign_pre_chain=steps)
+    handler = _StandardError()
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers = [other for other in root.handlers if not isinstance(other, _StandardError)] + [handler]
+
+
+class _StandardError(logging.Handler):
+    """Writes to what is standard error at the moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(self.format(record) + "\n")
