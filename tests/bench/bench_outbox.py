@@ -210,7 +210,9 @@ def fill(conn: Connection, count: int) -> None:
     issue = {"id": 1, "ref": "r", "newsletter": "n", "frequency": "w", "slot": "s", "state": IssueState.SENDING}
     conn.execute(sa.insert(issues).values(**issue, to_seq=0, transport="smtp", settings=settings, created_at=NOW))
     segment = {"id": 1, "issue_id": 1, "key": "en", "language": "en", "format": Format.HTML, "subject": "The week"}
-    conn.execute(sa.insert(segments).values(**segment, is_web=False, html=html, text=text, head=head, body=body))
+    conn.execute(
+        sa.insert(segments).values(**segment, is_web=False, article_ids=[], html=html, text=text, head=head, body=body)
+    )
     numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count)"
     now, until = sa.bindparam("now", NOW, Instant), sa.bindparam("until", NOW + timedelta(days=3650), Instant)
     if conn.dialect.name == "postgresql":
