@@ -193,7 +193,7 @@ def test_an_article_title_injects_no_header() -> None:
 
 @given(subject=HOSTILE, name=HOSTILE)
 def test_any_subject_and_name_come_back_as_one_clean_line(subject: str, name: str) -> None:
-    """H7, H8, A13: what the mail program shows is what we meant, on lines that travel."""
+    """H7, H8, A13, E12: what the mail program shows is what we meant, on lines that travel."""
     meant = truncate(unicodedata.normalize("NFC", one_line(subject)).strip(), 150)
     called = truncate(unicodedata.normalize("NFC", one_line(name)).strip(), 100)
     headers = dataclasses.replace(HEADERS, subject=subject, from_name=name, list_name=name)

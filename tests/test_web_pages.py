@@ -6,6 +6,7 @@ import asyncio
 import re
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -131,6 +132,34 @@ async def test_the_page_of_an_issue_holds_nobody_s_link_or_name(app: App, client
     assert "/u/" not in page
     for secret in ("anna", "boris", "reader.example", *(app.shared.keyring.unsubscribe_token(n) for n in (1, 2))):
         assert secret not in page
+
+
+@pytest.mark.parametrize(
+    ("condition", "status"),
+    [("planned", 404), ("held", 404), ("cancelled", 404), ("sending", 200), ("paused", 200), ("sent", 200)],
+)
+async def test_an_issue_has_a_page_from_when_it_is_sent_and_none_when_it_is_cancelled(
+    app: App, client: httpx2.AsyncClient, condition: str, status: int
+) -> None:
+    """L5."""
+    [ref] = app.database.read(lambda conn: conn.exec_driver_sql("SELECT ref FROM issues").scalars().all())
+    app.database.write(lambda conn: conn.exec_driver_sql("UPDATE issues SET state = ?", (condition,)))
+    assert (await client.get(f"/issues/{ref}")).status_code == status
+    listed = f"/issues/{ref}" in (await client.get("/newsletters/weekly?lang=en")).text
+    assert listed is (condition in ("sending", "sent"))
+
+
+async def test_search_engines_are_asked_to_leave_issues_out_where_a_newsletter_wants_it(
+    app: App, client: httpx2.AsyncClient
+) -> None:
+    [ref] = app.database.read(lambda conn: conn.exec_driver_sql("SELECT ref FROM issues").scalars().all())
+    assert "x-robots-tag" not in (await client.get(f"/issues/{ref}")).headers
+    private = [newsletter.model_copy(update={"noindex": True}) for newsletter in app.config.newsletters]
+    config = app.config.model_copy(update={"newsletters": tuple(private)})
+    parts = replace(Service(app).parts, config=config)
+    async with client_of(pages.application(parts)) as other:
+        assert (await other.get(f"/issues/{ref}")).headers["x-robots-tag"] == "noindex"
+        assert '<meta name="robots" content="noindex">' in (await other.get("/newsletters/weekly?lang=en")).text
 
 
 async def test_what_is_not_there_is_a_404_in_the_visitor_s_language(client: httpx2.AsyncClient) -> None:

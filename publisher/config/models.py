@@ -250,6 +250,8 @@ class Newsletter(Selection):
     """A folder of editor's notes, Markdown files named after the day of a slot: `2026-11-23.md`, `2026-11-23.ru.md`."""
     blackout: Blackout = ()
     """Days on which no issue of it appears; its articles come with the next."""
+    noindex: Flag = False
+    """Whether search engines are asked to leave its issues out."""
     approval: Flag = False
     """Whether each issue waits until an operator approves it."""
     editors: tuple[Address, ...] = ()

@@ -307,6 +307,7 @@ class Pages(Chrome):
             feeds=(f"newsletter-{slug}",),
             description=about["description"],
             canonical=links.newsletter(self.config, slug, words.language),
+            noindex=newsletter.noindex,
         )
         return self.html("web/archive.html.j2", words, page, newsletter=about, issues=about["issues"])
 
@@ -317,19 +318,24 @@ class Pages(Chrome):
 
         def read(conn: Any) -> Any:  # noqa: ANN401 - the store's connection
             issue = issues.get(conn, ref=ref)
-            if issue is None or issue.state not in (IssueState.SENDING, IssueState.SENT):
+            # Also while it is paused: who has it already can open it in a browser.
+            if issue is None or issue.state not in (IssueState.SENDING, IssueState.PAUSED, IssueState.SENT):
                 return None
-            return issues.web_segment(conn, issue.id, words.language)
+            segment = issues.web_segment(conn, issue.id, words.language)
+            return segment and (issue.newsletter, segment)
 
-        segment = await self.parts.database.aread(read)
-        if segment is None:
+        found = await self.parts.database.aread(read)
+        if found is None:
             raise HTTPException(404)
+        slug, segment = found
         headers = {
             "Content-Security-Policy": MAIL_POLICY,
             "Content-Language": segment.language,
             "Cache-Control": "public, max-age=300",
             "Vary": "Accept-Language, Accept-Encoding",
         }
+        if any(newsletter.noindex for newsletter in self.config.newsletters if newsletter.slug == slug):
+            headers["X-Robots-Tag"] = "noindex"
         return HTMLResponse(segment.html, headers=headers)
 
     async def feed_stylesheet(self, request: Request) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +13,7 @@ from publisher.digests.compose import Frame, Skip
 from publisher.digests.issue import Draft, draft
 from publisher.digests.material import Material
 from publisher.model import Article, Format, Reader
+from publisher.render import Renderer
 
 MakeArticle = Callable[..., Article]
 MakeReader = Callable[..., Reader]
@@ -53,6 +54,29 @@ def test_readers_of_one_choice_share_a_segment_and_differ_in_message_id(
     assert all(len(f"Message-ID: {identity}") <= 76 and "reader" not in identity for identity in identities)
     # The cursor goes along, so that a reader whose cursor moves before the freeze is left to the next issue.
     assert {(delivery.cursor, delivery.to_seq) for delivery in made.issue.deliveries} == {(0, 15)}
+
+
+def test_nothing_is_rendered_per_reader(
+    drafted: Callable[..., Draft | Skip], make_reader: MakeReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Segments: a hundred times the readers of the same choices are the same work for the templates."""
+    rendered: list[str] = []
+    render = Renderer.render
+
+    def counted(self: Renderer, name: str, language: str, values: Mapping[str, Any]) -> str:
+        rendered.append(name)
+        return render(self, name, language, values)
+
+    monkeypatch.setattr(Renderer, "render", counted)
+    numbers = []
+    for each in (1, 100):
+        rendered.clear()
+        choices: list[dict[str, Any]] = [{}, {"languages": ("ru",)}, {"format": Format.TEXT}]
+        made = drafted(*(make_reader(**choice) for choice in choices for _ in range(each)))
+        assert isinstance(made, Draft)
+        assert len(made.issue.deliveries) == 3 * each
+        numbers.append(list(rendered))
+    assert numbers[0] == numbers[1]
 
 
 def test_each_language_of_the_issue_has_one_page_for_the_web(
