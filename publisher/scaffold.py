@@ -8,6 +8,8 @@ from pathlib import Path
 from publisher.errors import RefusedError
 from publisher.files import packaged
 
+SCHEMA = "publisher.schema.json"
+
 
 def init(directory: Path) -> tuple[Path, ...]:
     """Write a new publication into `directory`, which need not exist, and return its files in order.
@@ -17,6 +19,9 @@ def init(directory: Path) -> tuple[Path, ...]:
     """
     home = packaged("config/init")
     files = {directory / path.relative_to(home): path for path in sorted(home.rglob("*")) if path.is_file()}
+    # The first line of the configuration names it, so that editors complete and check what is written.
+    files[directory / "config" / SCHEMA] = packaged(f"config/{SCHEMA}")
+    files = dict(sorted(files.items()))
     _refuse_overwriting(directory, tuple(files))
     for target, source in files.items():
         target.parent.mkdir(parents=True, exist_ok=True)

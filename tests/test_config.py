@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -47,6 +48,7 @@ from publisher.config.models import (
     Transport,
     Web,
 )
+from publisher.config.shown import shown
 from publisher.errors import ConfigurationError, Problem
 from publisher.files import packaged
 from publisher.mail.pace import Limit, Rate, WarmUp
@@ -944,6 +946,31 @@ def test_no_feed_and_no_newsletter_of_the_reference_names_a_source() -> None:
 def test_the_categories_of_the_reference_are_readable_on_white() -> None:
     config = load(packaged(REFERENCE), {})
     assert all(values.contrast_on_white(category.colour) >= 4.5 for category in config.categories)
+
+
+def test_the_committed_schema_is_that_of_the_models_and_named_on_the_first_line() -> None:
+    """`publisher config schema > config/publisher.schema.json` writes it anew."""
+    committed = packaged("config/publisher.schema.json").read_text(encoding="utf-8")
+    assert committed == json.dumps(schema(), ensure_ascii=False, indent=2) + "\n"
+    for name in (REFERENCE, "config/init/config/publisher.toml"):
+        assert packaged(name).read_text(encoding="utf-8").startswith("#:schema ./publisher.schema.json\n")
+
+
+def test_every_value_is_shown_with_its_origin_and_no_secret(tmp_path: Path) -> None:
+    """D10: file and line, variable, file of a secret, or default."""
+    file = write(tmp_path, MINIMAL + 'username = "me"\npassword_file = "secret"\n')
+    (file.parent / "secret").write_text("geheim")
+    (file.parent / "secret").chmod(0o600)
+    rows = {row.key: row for row in shown(load(file, {"PUBLISHER_WEB__LISTEN": "127.0.0.1:9"}))}
+    line = file.read_text(encoding="utf-8").splitlines().index('username = "me"') + 1
+    assert (rows["smtp.username"].value, rows["smtp.username"].origin) == ("me", f"{file}:{line}")
+    assert (rows["web.listen"].value, rows["web.listen"].origin) == (
+        "127.0.0.1:9",
+        "environment variable PUBLISHER_WEB__LISTEN",
+    )
+    assert (rows["smtp.password"].value, rows["smtp.password"].origin) == ("***", str(file.parent / "secret"))
+    assert (rows["smtp.port"].value, rows["smtp.port"].origin) == (587, "default")
+    assert "geheim" not in str(rows)
 
 
 def test_the_schema_accepts_the_reference_and_refuses_an_unknown_key() -> None:

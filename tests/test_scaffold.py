@@ -16,6 +16,7 @@ def test_a_new_publication_runs_as_it_is(tmp_path: Path) -> None:
     written = init(tmp_path / "new")
     assert [str(path.relative_to(tmp_path / "new")) for path in written] == [
         "articles/welcome.md",
+        "config/publisher.schema.json",
         "config/publisher.toml",
         "templates/README.md",
     ]
@@ -60,7 +61,7 @@ def test_a_dangling_link_is_not_followed(tmp_path: Path) -> None:
 def test_other_files_do_not_hinder(tmp_path: Path) -> None:
     (tmp_path / "articles").mkdir()
     (tmp_path / "articles/mine.md").write_text("mine")
-    assert len(init(tmp_path)) == 3
+    assert len(init(tmp_path)) == 4
 
 
 def test_a_file_that_is_not_packaged_is_named() -> None:

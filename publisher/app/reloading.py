@@ -25,7 +25,7 @@ from publisher.store.database import Connection
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-LOOK_EVERY = 0.2
+LOOK_EVERY = 0.1
 """Seconds between two looks at the files; a change is taken when two looks see the same."""
 MOST_LOOKS = 10
 """Files that never rest are read all the same after so many looks."""

@@ -15,7 +15,18 @@ from structlog.typing import Processor
 
 from publisher import __version__
 from publisher.app.clock import key
-from publisher.cli import articles, deliveries, doctor, issues, keys, starting, subscribers, tables, working
+from publisher.cli import (
+    articles,
+    configuring,
+    deliveries,
+    doctor,
+    issues,
+    keys,
+    starting,
+    subscribers,
+    tables,
+    working,
+)
 from publisher.cli.reach import options
 from publisher.cli.show import err, out
 from publisher.errors import ConfigurationError, PublisherError
@@ -39,6 +50,7 @@ subscribers.subscribers_cli.add_typer(tables.cli)
 cli.add_typer(articles.sources_cli, name="sources")
 cli.add_typer(articles.articles_cli, name="articles")
 cli.add_typer(keys.dkim_cli, name="dkim-key")
+cli.add_typer(configuring.config_cli, name="config")
 
 
 def main() -> None:

@@ -60,7 +60,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of the file, for editors."""
-    return Config.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
 
 
 class _Draft:
