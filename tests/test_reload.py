@@ -442,7 +442,7 @@ async def test_a_slot_that_comes_during_reloads_is_dispatched_once(app: App, mon
 
 async def test_sighup_reloads_and_stops_nothing(app: App) -> None:
     """K9: also many at once, and while the service starts."""
-    async with signals(app):
+    async with signals(app, serving=True):
         os.kill(os.getpid(), signal.SIGHUP)
         async with running(app):
             edit(app, 'at = "07:00"', 'at = "08:30"')

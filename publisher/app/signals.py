@@ -14,10 +14,11 @@ from publisher.errors import PublisherError
 
 
 @contextlib.asynccontextmanager
-async def signals(app: App) -> AsyncIterator[None]:
+async def signals(app: App, *, serving: bool = False) -> AsyncIterator[None]:
     """Let SIGINT and SIGTERM stop the app in order, and a second one end the process at once: a crash loses nothing.
 
-    SIGHUP reloads the configuration, however often it comes (K9).
+    SIGHUP lets a service reload its configuration, however often it comes (K9); it stops a command, whose terminal is
+    gone.
     """
     loop = asyncio.get_running_loop()
     reloads: set[asyncio.Task[None]] = set()
@@ -49,7 +50,7 @@ async def signals(app: App) -> AsyncIterator[None]:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    loop.add_signal_handler(signal.SIGHUP, reload if serving else stop)
     try:
         yield
     finally:

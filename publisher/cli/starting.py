@@ -138,5 +138,5 @@ async def _serve(app: App) -> None:
             err.print(f"Inbox:           {listening.admin}/inbox/", soft_wrap=True)
         err.print("Stop with Ctrl-C.")
 
-    async with signals(app):
+    async with signals(app, serving=True):
         await Service(app).run(ready)
