@@ -48,7 +48,7 @@ async def test_fifty_kills_at_random_moments_lose_nothing(sqlite_database: Datab
     """P1, P2: no copy is the third, no more are repeated than there were connections; all ends with its reason."""
     async with smtp_server(Script(extensions=PIPELINING)) as server:
         office = Office(sqlite_database)
-        office.fill([f"person{number:03d}" for number in range(400)])
+        office.fill([f"person{number:04d}" for number in range(1200)])
         total = await kill_at_random(office, tmp_path, server, kills=50, dice=random.Random(4), connections=8)
     assert total == 50
 

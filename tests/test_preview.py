@@ -13,27 +13,27 @@ from typing import Any
 import pytest
 from playwright.async_api import async_playwright
 
-from publisher import cli
+from publisher import cli, config
 from publisher.app import App
 from publisher.config import Config
 from publisher.service import Listening, Service
 from tests.look import CHROMIUM, QUIET
-from tests.publications import BORDER, load_publication, write_article
+from tests.publications import BORDER, CONFIGURATION, write_article, write_publication
 
 ANNA = {"email": "anna@reader.example", "name": "Anna", "languages": "en", "consent": "paper form"}
 BORIS = {"email": "boris@reader.example", "languages": "ru en", "consent": "paper form", "categories": "economy"}
 
 
-async def filled(home: Path) -> Config:
+async def filled(home: Path, *, configuration: str = CONFIGURATION) -> Config:
     """A publication with articles and two readers, and one article whose date is yet to come."""
-    config = load_publication(home)
+    loaded = config.load(write_publication(home, configuration=configuration), {})
     write_article(
         home, "later.md", BORDER.replace("The border is quiet", "Elections held").replace("2026-11-19", "2099-05-03")
     )
-    async with await App.open(config) as app:
+    async with await App.open(loaded) as app:
         await app.import_subscribers([ANNA, BORIS])
         await app.publishing.collect()
-    return config
+    return loaded
 
 
 def run(
@@ -140,11 +140,11 @@ def test_a_reader_s_mail_can_be_sent_to_an_editor_marked_as_a_test(
 )
 async def test_the_preview_in_a_browser_follows_edits_of_articles_and_templates(tmp_path: Path) -> None:
     """Issue 6, 6: desktop, phone and dark side by side; with live reload."""
-    config = await filled(tmp_path)
     own = tmp_path / "templates"
     (own / "mail").mkdir(parents=True)
-    config = config.model_copy(update={"templates": own})
-    async with await App.open(config) as app:
+    named = CONFIGURATION.replace("data_dir", 'templates = "../templates"\ndata_dir', 1)
+    loaded = await filled(tmp_path, configuration=named)
+    async with await App.open(loaded) as app:
         told: asyncio.Future[Listening] = asyncio.get_running_loop().create_future()
         running = asyncio.create_task(Service(app).run(told.set_result))
         listening = await told
