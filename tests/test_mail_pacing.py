@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -19,7 +20,7 @@ from publisher.mail.outbox import OutboxReport
 from publisher.mail.pace import PROVIDERS, Limit, Provider, Rate, by_domain
 from publisher.mail.pacing import Pacer, Paces
 from publisher.model import Claimed, Outcome
-from publisher.store import attempts, deliveries, issues, paces
+from publisher.store import attempts, claims, deliveries, issues, paces
 from publisher.store.database import Connection, Database
 from tests.office import NAMES, NOW, Office, S, check_ledgers
 from tests.smtp_server import Script, SmtpServer, smtp_server
@@ -131,6 +132,47 @@ async def test_two_workers_share_a_rate(database: Database) -> None:
         assert sum(report.sent for report in reports) == len(server.received) == 12
         check_ledgers(office, server.received)
     assert all(later - one >= timedelta(seconds=1) for one, later in pairwise(sorted(times)))
+
+
+async def test_what_a_pace_refused_is_read_once_more_and_not_twice(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """V4, at the source: of a delivery there is one copy at a time, also while its second claim is being written."""
+    office = Office(sqlite_database)
+    office.fill(NAMES[:1])
+    read: list[list[int]] = []
+    claiming, looked = threading.Event(), threading.Event()
+    upcoming = claims.upcoming
+
+    def slow(conn: Connection, **options: Any) -> claims.Upcoming:
+        if len(read) == 3:  # twice for the first time, the second of which found nothing new; twice after the refusal
+            assert claiming.wait(10)
+        return upcoming(conn, **options)
+
+    class Refusing(Pacer):
+        asked = 0
+
+        def sift(self, rows: Iterable[Claimed], now: datetime) -> list[Claimed]:
+            going = super().sift(rows, now)
+            read.append([row.id for row in going])
+            if len(read) == 4:
+                looked.set()
+            return going
+
+        def charge(self, conn: Connection, rows: Sequence[Claimed], now: datetime) -> Sequence[Claimed]:
+            self.asked += 1
+            if self.asked == 1:
+                return []  # as if another worker had used the pace up
+            claiming.set()
+            assert looked.wait(10)
+            return rows
+
+    monkeypatch.setattr(claims, "upcoming", slow)
+    async with smtp_server() as server:
+        limits = Paces(transports={"smtp": Limit(Rate.parse("1000/s"))})
+        pacer = Refusing("smtp", limits)
+        assert await office.send(server, pacer=pacer, over="smtp", connections=1) == OutboxReport(sent=1)
+    assert read[:4] == [[1], [], [1], []]
 
 
 async def test_a_limited_provider_holds_up_nobody_else(office: Office) -> None:

@@ -223,7 +223,9 @@ class _Run:
                 else:
                     await door.abandon()
                     if parcel and self._pacer.limited:
-                        ahead.settled(parcel.claimed)  # it may be what the next one waits for
+                        # It may be what the next one waits for, and come back as just that: so it is said once, here.
+                        ahead.settled(parcel.claimed)
+                        parcel = None
                     following = await ahead.next() if self._going else None
                 if parcel:
                     ahead.settled(parcel.claimed)
