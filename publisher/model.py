@@ -475,6 +475,8 @@ class Claimed:
     """Earlier attempts whose outcome nobody knows; two at most in a delivery's life."""
     dkim_keys: str | None = None
     """What signs it on every attempt, "" for nothing; None until its first claim decides."""
+    link_key: str | None = None
+    """The name of the key that signs its links on every attempt; None until its first claim decides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
 import hmac
 import os
@@ -52,6 +53,15 @@ class Keyring:
     def __len__(self) -> int:
         return len(self._keys)
 
+    def adopt(self, other: Keyring) -> None:
+        """Go by another ring's keys from now on, for everybody who holds this one."""
+        self._keys = other._keys  # one step: whoever signs at this moment uses the old ring or the new one
+
+    @property
+    def current(self) -> str:
+        """The name of the key that signs, 8 hexadecimal digits that tell nothing of the key itself."""
+        return _name(self._keys[0])
+
     def __repr__(self) -> str:
         """Show no key: representations end in logs."""
         return f"Keyring({len(self._keys)} keys)"
@@ -77,9 +87,16 @@ class Keyring:
         """Return the number, or None for anything that this ring did not sign for this purpose (F12)."""
         return self._verify(purpose, token)
 
-    def unsubscribe_token(self, subscription_id: int) -> str:
-        """Return the token, 23 to 32 characters of base64url, that ends one subscription and does nothing else."""
-        return self._sign("unsubscribe", subscription_id)
+    def unsubscribe_token(self, subscription_id: int, key: str = "") -> str:
+        """Return the token, 23 to 32 characters of base64url, that ends one subscription and does nothing else.
+
+        `key`: the name of the key that signs, so that a mail sent again after a rotation has the same bytes (P2);
+        without one, or for one that is gone, the ring's first.
+        """
+        chosen = self._keys[0]
+        if key:
+            chosen = next((own for own in self._keys if _name(own) == key), chosen)
+        return _base64(_signed(chosen, Purpose.UNSUBSCRIBE, subscription_id))
 
     def read_unsubscribe(self, token: str) -> int | None:
         """Return the subscription's id, or None for anything that this ring did not sign for this purpose (F12)."""
@@ -87,7 +104,7 @@ class Keyring:
 
     def bounce_token(self, delivery_id: int) -> str:
         """Return the token, 28 to 39 lower-case letters and digits, that says which delivery came back, and no more."""
-        return _base32(self._signed("bounce", delivery_id))
+        return _base32(_signed(self._keys[0], "bounce", delivery_id))
 
     def read_bounce(self, token: str) -> int | None:
         """Return the delivery's id, or None for anything that this ring did not sign for this purpose.
@@ -104,7 +121,7 @@ class Keyring:
         return number if number is not None and _base32(raw) == token.lower() else None
 
     def _sign(self, purpose: str, number: int) -> str:
-        return _base64(self._signed(purpose, number))
+        return _base64(_signed(self._keys[0], purpose, number))
 
     def _verify(self, purpose: str, token: str) -> int | None:
         if not _TOKEN.match(token):
@@ -116,10 +133,6 @@ class Keyring:
         number = self._read(purpose, raw)
         # One spelling only: base64 leaves spare bits.
         return number if number is not None and _base64(raw) == token else None
-
-    def _signed(self, purpose: str, number: int) -> bytes:
-        payload = number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big")
-        return payload + _mac(self._keys[0], purpose, payload)
 
     def _read(self, purpose: str, raw: bytes) -> int | None:
         payload, mac = raw[:-MAC_LENGTH], raw[-MAC_LENGTH:]
@@ -163,7 +176,7 @@ def rotate(path: Path, fresh: bytes) -> int:
 
     Links signed by the others work on: whoever holds a mail of three years ago can leave with it (F13).
     """
-    keys = [fresh, *_read_keys(path)]
+    keys = [fresh, *(key for key in _read_keys(path) if key != fresh)]
     ring = Keyring(keys)  # raises for a key that is too short
     _replace(path, _HEADER + "".join(f"{key.hex()}\n" for key in keys))
     return len(ring)
@@ -205,6 +218,16 @@ def _base64(raw: bytes) -> str:
 
 def _base32(raw: bytes) -> str:
     return base64.b32encode(raw).rstrip(b"=").decode("ascii").lower()
+
+
+@functools.lru_cache(maxsize=32)  # asked for every message, of the few keys of a ring
+def _name(key: bytes) -> str:
+    return hmac.digest(key, b"name", hashlib.sha256)[:4].hex()
+
+
+def _signed(key: bytes, purpose: str, number: int) -> bytes:
+    payload = number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big")
+    return payload + _mac(key, purpose, payload)
 
 
 def _mac(key: bytes, purpose: str, payload: bytes) -> bytes:

@@ -166,10 +166,10 @@ class Office:
         **options: Any,
     ) -> OutboxReport:
         """Run the outbox until nothing is due."""
+        usual: dict[str, Any] = {"pause": self._wait, "composer": Composer(KEYRING)}
         return await outbox.run(
             self.db,
             self.transport(server, timeouts),
-            composer=Composer(KEYRING),
             epoch=self.epoch,
             connections=connections,
             clock=self.clock,
@@ -177,7 +177,7 @@ class Office:
             stop=self.stop,
             progress=self._note,
             policy=policy,
-            **({"pause": self._wait} | options),
+            **(usual | options),
         )
 
     async def _wait(self, seconds: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
@@ -24,6 +25,7 @@ from publisher.model import (
 )
 from publisher.store import claims, deliveries, issue_turns, issues, subscribers
 from publisher.store.database import Connection, Database
+from publisher.tokens import Keyring
 from tests.office import KEYRING, NAMES, NOW, Office, S, check_ledgers
 from tests.smtp_server import Script, smtp_server
 
@@ -192,6 +194,25 @@ async def test_a_fault_before_the_dot_repeats_nothing(office: Office) -> None:
         assert first.deferred == second.sent > 0
         assert max(Counter(m.message_id for m in server.received).values()) == 1
         check_ledgers(office, server.received)
+
+
+async def test_a_mail_sent_again_after_a_rotation_of_keys_has_the_same_bytes(office: Office) -> None:
+    """P2, V5, F13: the server took it and did not say so; the second copy is the first one, link and all."""
+    before, ring = Keyring([b"k" * 32]), Keyring([b"k" * 32])
+    async with smtp_server(Script(dot=["close"])) as server:
+        await office.send(server, connections=1, composer=Composer(ring))
+        ring.adopt(Keyring([b"n" * 32, b"k" * 32]))
+        office.clock.now += timedelta(hours=1)
+        await office.send(server, connections=1, composer=Composer(ring))
+        office.freeze()
+        await office.send(server, connections=1, composer=Composer(ring))
+    copies = Counter(message.message_id for message in server.received)
+    [twice] = [id_ for id_, number in copies.items() if number == 2]
+    first, second = (message for message in server.received if message.message_id == twice)
+    assert first.content == second.content
+    links = [re.search(rb"List-Unsubscribe: <\S+/u/([\w-]+)>", message.content) for message in server.received]
+    old = {before.unsubscribe_token(id_).encode() for id_ in office.subscription.values()}
+    assert [found is not None and found[1] in old for found in links] == [True] * 13 + [False] * 12
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import stat
 from pathlib import Path
 
@@ -117,6 +118,20 @@ def test_links_in_old_mail_outlive_a_rotation_of_keys() -> None:
     assert rotated.read_unsubscribe(token) == 5
     assert rotated.unsubscribe_token(5) == Keyring([OTHER]).unsubscribe_token(5) != token
     assert Keyring([OTHER]).read_unsubscribe(token) is None
+
+
+def test_a_rotation_reaches_everybody_who_holds_the_ring_and_old_mail_stays_as_it_was() -> None:
+    """F13, P2: what was sent before is signed again by its own key, by name; a key that is gone leaves the first."""
+    ring = Keyring([KEY])
+    before, name = ring.unsubscribe_token(5), ring.current
+    held = ring
+    ring.adopt(Keyring([OTHER, KEY]))
+    assert held.unsubscribe_token(5) == Keyring([OTHER]).unsubscribe_token(5) != before
+    assert held.unsubscribe_token(5, name) == before
+    assert held.unsubscribe_token(5, "00000000") == held.unsubscribe_token(5, "") == held.unsubscribe_token(5)
+    assert (held.current, len(held)) == (Keyring([OTHER]).current, 2)
+    assert re.fullmatch("[0-9a-f]{8}", name)
+    assert name not in KEY.hex()
 
 
 def test_the_key_file_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import structlog
 from publisher import addresses
 from publisher.app.clock import dice, hexadecimal, key, now
 from publisher.app.sending import Sending
-from publisher.app.shared import Shared, Stories, silent
+from publisher.app.shared import Shared, Stories, key_file, silent
 from publisher.config import Config
 from publisher.control import Progress
 from publisher.errors import NotFoundError, RefusedError
@@ -23,7 +23,7 @@ from publisher.store.database import Connection
 from publisher.subscriptions import erasure, notices
 from publisher.subscriptions.desk import Desk
 from publisher.subscriptions.house import House
-from publisher.tokens import Pepper
+from publisher.tokens import Keyring, Pepper, rotate
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -49,7 +49,12 @@ class Readers(Stories):
     @property
     def actions(self) -> dict[str, Callable[..., Any]]:
         """What a command may ask of a running service."""
-        return {"erase_subscriber": self.erase, "suppress": self.suppress, "unsuppress": self.unsuppress}
+        return {
+            "erase_subscriber": self.erase,
+            "suppress": self.suppress,
+            "unsuppress": self.unsuppress,
+            "rotate_keys": self.rotate_keys,
+        }
 
     async def notify(self) -> dict[str, Any]:
         """Send the notices that are due."""
@@ -108,6 +113,18 @@ class Readers(Stories):
         if not await self.database.awrite(work):
             raise NotFoundError(f"{address} is not suppressed")
         return {"address": parsed.address, "suppressed": False}
+
+    async def rotate_keys(self, *, progress: Progress = silent) -> dict[str, Any]:
+        """Sign the links of new mail with a new key from now on; all links that were ever sent work on (F13).
+
+        Raises ConfigurationError when the key file cannot be read any more; then everything stays as it was.
+        """
+        progress("rotating", 0, None)
+        file, ring = key_file(self.config), self.shared.keyring
+        keys = await asyncio.to_thread(rotate, file, key())
+        ring.adopt(await asyncio.to_thread(Keyring.load, file))
+        log.info("keys rotated", keys=keys)
+        return {"file": str(file), "signs": ring.current, "keys": keys}
 
 
 def pepper_of(config: Config) -> Pepper:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from publisher.app.clock import key, now
@@ -70,7 +71,7 @@ class Shared:
     def __init__(self, config: Config, database: Database, fetcher: Fetcher) -> None:
         self.made = Made.of(config)
         self.database = database
-        self.keyring = Keyring.load_or_create(config.data_dir / "secret.key", key())
+        self.keyring = Keyring.load_or_create(key_file(config), key())
         self.announcer = Announcer(database, config, fetcher, now)
         self.stop = asyncio.Event()
         self.woken = asyncio.Event()
@@ -107,6 +108,11 @@ class Stories:
     def database(self) -> Database:
         """The open database."""
         return self.shared.database
+
+
+def key_file(config: Config) -> Path:
+    """Return the file with the keys that sign the links in mail."""
+    return config.data_dir / "secret.key"
 
 
 def renderer_of(config: Config, newsletter: Newsletter, usual: Renderer) -> Renderer:

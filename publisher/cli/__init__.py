@@ -50,6 +50,7 @@ subscribers.subscribers_cli.add_typer(tables.cli)
 cli.add_typer(articles.sources_cli, name="sources")
 cli.add_typer(articles.articles_cli, name="articles")
 cli.add_typer(keys.dkim_cli, name="dkim-key")
+cli.add_typer(keys.keys_cli, name="keys")
 cli.add_typer(configuring.config_cli, name="config")
 
 

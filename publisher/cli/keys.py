@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from publisher.app import now
 from publisher.cli import show as shown
-from publisher.cli.reach import Json, load
+from publisher.cli.reach import Json, do, load
 from publisher.cli.show import out
 from publisher.config import Config
 from publisher.config.values import selector as checked
@@ -21,7 +21,14 @@ from publisher.errors import PublisherError
 from publisher.mail import dkim
 from publisher.mail.dkim import Kind
 
+keys_cli = typer.Typer(no_args_is_help=True, help="Keys that sign the links in mail.")
 dkim_cli = typer.Typer(no_args_is_help=True, help="Keys that sign mail.")
+
+
+@keys_cli.command("rotate")
+def keys_rotate(as_json: Json = False) -> None:
+    """Sign the links of new mail with a new key; every link in mail that was sent before works on."""
+    shown.value(do("rotate_keys", {}), as_json, show_rotated)
 
 
 @dkim_cli.command("new")
@@ -77,6 +84,15 @@ def show(done: Mapping[str, Any]) -> None:
     line("[dkim]")
     for key, value in done["settings"].items():
         line(f'{key} = "{value}"')
+
+
+def show_rotated(done: Mapping[str, Any]) -> None:
+    """Say what signs now, and what still opens old links."""
+    older = done["keys"] - 1
+    others = "The key before it" if older == 1 else f"The {older} keys before it"
+    out.print(escape(f"New mail has links signed by a new key, {done['signs']}, from now on."), soft_wrap=True)
+    out.print(f"{others} still open{'s' if older == 1 else ''} the links in mail sent until now.", soft_wrap=True)
+    out.print(escape(f"Put {done['file']} into your backup: without it no link in sent mail works."), soft_wrap=True)
 
 
 def _domains(config: Config) -> list[str]:

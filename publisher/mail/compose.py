@@ -46,8 +46,9 @@ class Composer:
     def compose(self, claimed: Claimed, segment: SegmentBytes) -> Parcel:
         """Return the parcel of a delivery; one reader's data must not stop the others (E3)."""
         settings = segment.settings
-        if claimed.dkim_keys is None:
-            claimed = replace(claimed, dkim_keys=self._signer.keys if self._signer else "")
+        if claimed.dkim_keys is None or claimed.link_key is None:
+            signs = claimed.dkim_keys if claimed.dkim_keys is not None else self._signer.keys if self._signer else ""
+            claimed = replace(claimed, dkim_keys=signs, link_key=claimed.link_key or self._keyring.current)
         mail_from = settings["from_address"]
         if self._bounce_domain:
             mail_from = bounce_address(self._keyring.bounce_token(claimed.id), self._bounce_domain)
@@ -60,7 +61,8 @@ class Composer:
 
     def _message(self, claimed: Claimed, segment: SegmentBytes) -> bytes:
         leave = unsubscribe_url(
-            segment.settings["public_url"], self._keyring.unsubscribe_token(claimed.subscription_id)
+            segment.settings["public_url"],
+            self._keyring.unsubscribe_token(claimed.subscription_id, claimed.link_key or ""),
         )
         own = own_lines(
             address=claimed.address,

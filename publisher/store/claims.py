@@ -108,6 +108,7 @@ def _candidate(
     expires_at: str | datetime,
     ambiguous: int,
     dkim_keys: str | None,
+    link_key: str | None,
     next_at: str | datetime,  # noqa: ARG001 - for the position alone
     address: str,
     name: str,
@@ -130,6 +131,7 @@ def _candidate(
         expires_at=as_moment(expires_at),
         ambiguous=ambiguous,
         dkim_keys=dkim_keys,
+        link_key=link_key,
     )
 
 
@@ -243,7 +245,7 @@ _deciding = (
     .outerjoin(suppressions, suppressions.c.address_key == subscribers.c.address_key)
     .where(st.one_of(deliveries.c.id, "ids"))
 )
-_MARKED = ("id", "attempt", "epoch", "date_at", "address", "name", "dkim_keys")
+_MARKED = ("id", "attempt", "epoch", "date_at", "address", "name", "dkim_keys", "link_key")
 _marked = st.given(*(deliveries.c[name] for name in _MARKED))
 _mark_all = (
     sa.update(deliveries)

@@ -533,6 +533,7 @@ deliveries = _table(
     _text("address", nullable=True),  # likewise
     _text("name", nullable=True),
     _text("dkim_keys", nullable=True),  # likewise: what signs it; empty: nothing
+    _text("link_key", nullable=True),  # likewise: the key that signs its links
     _text("message_id"),
     sa.Column("reply_code", sa.Integer),
     _text("reply_text", nullable=True),

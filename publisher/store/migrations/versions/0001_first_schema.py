@@ -530,6 +530,7 @@ def upgrade() -> None:
         sa.Column("address", Words, nullable=True),
         sa.Column("name", Words, nullable=True),
         sa.Column("dkim_keys", Words, nullable=True),
+        sa.Column("link_key", Words, nullable=True),
         sa.Column("message_id", Words, nullable=False),
         sa.Column("reply_code", sa.Integer(), nullable=True),
         sa.Column("reply_text", Words, nullable=True),
