@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,11 +21,14 @@ from publisher import control
 from publisher.app import App, now
 from publisher.app.lanes import LONGEST_REST, Lane
 from publisher.config import DEFAULT_TRANSPORT, Source, split_listen
+from publisher.doctor import LITTLE_DISK
 from publisher.errors import BusyError, PublisherError, StoreError
+from publisher.metrics import Values
 from publisher.schedule import Timer, Wake
 from publisher.store import deliveries, feed_pollers, notices
 from publisher.web import Parts, admin, pages
 from publisher.web import control as web_control
+from publisher.web.health import is_ready
 from publisher.web.polls import Polls
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -40,6 +44,9 @@ SAVING = timedelta(minutes=1)
 
 SWEEPING = timedelta(hours=1)
 """How often sign-ups are looked for that nobody confirmed in time."""
+
+LONGEST_LOOK = 900.0
+"""Seconds that may pass between two looks at what is due: an issue for a million readers takes minutes to compose."""
 
 GRACE = 30
 """Seconds that open requests and open mails may take after the service was told to stop (spec delivery §5.2)."""
@@ -85,6 +92,8 @@ class Service:
         app.reloading.adopted.append(self._adopt)
         self._wakes: dict[str, Wake] = {}
         self._sources: dict[str, Source] = {}
+        self._looked_at: float | None = None
+        """When the last look at what is due was over, by the loop's clock; None before it serves."""
         self._lanes_changed = asyncio.Event()
         self._stories: set[asyncio.Task[None]] = set()
         self._control = web_control.application(app.actions, self._stories)
@@ -102,6 +111,7 @@ class Service:
             inbox=app.sending.inbox,
             clock=now,
             readiness=self._readiness,
+            metrics=self._metrics,
             routes=lambda: app.shared.announcer.routes,
             polls=self.polls,
         )
@@ -152,6 +162,8 @@ class Service:
             telling = asyncio.create_task(self._keep_telling())
             noticing = asyncio.create_task(self._keep_noticing())
             watching = asyncio.create_task(self.app.reloading.watch())
+            counting = asyncio.create_task(self.app.measuring.keep_counting())
+            looking = asyncio.create_task(self.app.measuring.keep_looking_at_the_loop())
             stopping = asyncio.create_task(self.app.shared.stop.wait())
             try:
                 # uvicorn has a flag and no event; a server that fails to start ends its task instead.
@@ -161,7 +173,8 @@ class Service:
                 ready(Listening(_url(public), _url(private)))
                 log.info("listening", public=_url(public), admin=_url(private))
                 await asyncio.wait(
-                    {stopping, sending, telling, noticing, watching, *serving}, return_when=asyncio.FIRST_COMPLETED
+                    {stopping, sending, telling, noticing, watching, counting, looking, *serving},
+                    return_when=asyncio.FIRST_COMPLETED,
                 )
             finally:
                 self.app.shared.stop.set()
@@ -171,7 +184,7 @@ class Service:
                 for server in servers:
                     server.should_exit = True
                 stopping.cancel()
-                results = await self._ended(sending, telling, noticing, watching, *serving)
+                results = await self._ended(sending, telling, noticing, watching, counting, looking, *serving)
                 await self._save_polls()
             for result in results:
                 if isinstance(result, Exception):
@@ -187,6 +200,7 @@ class Service:
         return await asyncio.gather(*ending, return_exceptions=True)
 
     def _set_timer(self) -> None:
+        self._looked_at = asyncio.get_running_loop().time()
         self.timer.start()
         self._set_wakes()
 
@@ -254,6 +268,7 @@ class Service:
             self._note(f"newsletter {done['newsletter']} {done['frequency']}", done["reason"] if failed else None)
         self._note("clock", self.app.dispatching.clock_problem)
         self._note("editors", "; ".join(await self.app.issuing.tell_editors()))
+        self._looked_at = asyncio.get_running_loop().time()
 
     async def _keep_sending(self) -> None:
         """Empty the outbox over each transport; one that is out of reach holds up no other."""
@@ -359,8 +374,19 @@ class Service:
             self.problems.pop(what, None)
 
     def _readiness(self) -> Mapping[str, Any]:
-        rejected = self.app.reloading.problem
-        return self.problems | ({"configuration": rejected} if rejected else {})
+        found = dict(self.problems)
+        if rejected := self.app.reloading.problem:
+            found["configuration"] = rejected
+        free = shutil.disk_usage(self.app.config.data_dir).free
+        if free < LITTLE_DISK:
+            found["disk"] = f"{free / 2**20:,.0f} MiB free; make room now: sending stops when the disk is full"
+        if self._looked_at is not None and asyncio.get_running_loop().time() - self._looked_at > LONGEST_LOOK:
+            found["scheduler"] = f"no slot was looked for during the last {LONGEST_LOOK / 60:.0f} minutes"
+        return found
+
+    def _metrics(self) -> Values:
+        found = self._readiness()
+        return self.app.measuring.values(found, ready=is_ready(found), polls=self.polls.answers)
 
     @contextlib.contextmanager
     def _control_socket(self) -> Iterator[socket.socket]:

@@ -32,6 +32,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "publisher.links",
         "publisher.doctor",
         "publisher.logs",
+        "publisher.metrics",
         "publisher.cron",
         "publisher.identity",
         "publisher.tokens",
@@ -86,6 +87,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "uvicorn": ("publisher.service",),
     "httpx2": ("publisher.http", "publisher.control"),
     "dns": ("publisher.dns",),
+    "prometheus_client": ("publisher.web",),
     "typer": ("publisher.cli",),
     "rich": ("publisher.cli",),
 }

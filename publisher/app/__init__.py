@@ -12,6 +12,7 @@ from publisher.app.dispatching import Dispatching
 from publisher.app.importing import Importing
 from publisher.app.issuing import Issuing
 from publisher.app.looking import check_templates, plan_slots, preview_mail
+from publisher.app.measuring import Measuring
 from publisher.app.publishing import Publishing
 from publisher.app.readers import Readers
 from publisher.app.reloading import Reloading
@@ -43,6 +44,14 @@ class App:
         self.issuing = Issuing(shared, self.sending)
         self.importing = Importing(shared, self.readers)
         self.reloading = Reloading(shared, self._adopt)
+        self.measuring = Measuring(
+            shared,
+            publishing=self.publishing,
+            sending=self.sending,
+            dispatching=self.dispatching,
+            readers=self.readers,
+            reloading=self.reloading,
+        )
 
     @classmethod
     async def open(cls, config: Config, *, fetcher: Fetcher | None = None) -> App:

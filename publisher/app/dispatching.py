@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import partial
@@ -35,6 +36,8 @@ class Dispatching(Stories):
         super().__init__(shared)
         self.sending = sending
         self._dispatching = asyncio.Lock()
+        self.counted: Counter[tuple[str, str, str]] = Counter()
+        """How many slots this process decided, by newsletter, frequency and outcome."""
         self.clock_problem = ""
         """Why no slot is decided at present; "" when they are."""
 
@@ -81,7 +84,10 @@ class Dispatching(Stories):
                     if self.shared.made is not made:
                         return done  # what was loaded meanwhile may have other schedules; it looks for itself
                     moment = now()
-                    due = await self.database.awrite(partial(self._due, made.config, newsletter, name, moment=moment))
+                    due, decided = await self.database.awrite(
+                        partial(self._due, made.config, newsletter, name, moment=moment)
+                    )
+                    self.counted.update((newsletter.slug, name, str(outcome)) for outcome in decided)
                     if due is not None:
                         done.append(await self._dispatch_due(made, newsletter, name, due, moment))
         return done
@@ -107,8 +113,8 @@ class Dispatching(Stories):
 
     def _due(
         self, config: Config, newsletter: Newsletter, name: str, conn: Connection, *, moment: datetime
-    ) -> Slot | None:
-        """Record the slots that will not run, and return the one that does."""
+    ) -> tuple[Slot | None, list[SlotOutcome]]:
+        """Record the slots that will not run; return the one that does, and what became of the others."""
         site_zone = config.site.timezone
         frequency = newsletter.frequencies[name]
         schedule = frequency.schedule(site_zone)
@@ -132,7 +138,8 @@ class Dispatching(Stories):
                 conn, **key, slot=slot.local, slot_at=slot.at, outcome=outcome, reason=reason, now=moment
             )
             log.warning("slot not run", **key, slot=slot.local, outcome=outcome, reason=reason)
-        return due.run if due.run not in [slot for slot, _, _ in decided] else None
+        run = due.run if due.run not in [slot for slot, _, _ in decided] else None
+        return run, [outcome for _, outcome, _ in decided]
 
     async def _dispatch(
         self, made: Made, newsletter: Newsletter, frequency: str, slot: Slot, moment: datetime, dry_run: bool
@@ -150,6 +157,7 @@ class Dispatching(Stories):
             dry_run=dry_run,
         )
         if not dry_run:
+            self.counted[newsletter.slug, frequency, str(report.outcome)] += 1
             log.info(
                 "slot decided",
                 newsletter=newsletter.slug,

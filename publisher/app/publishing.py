@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -28,6 +29,12 @@ class Publishing(Stories):
 
     def __init__(self, shared: Shared) -> None:
         super().__init__(shared)
+        self.collections: Counter[tuple[str, str]] = Counter()
+        """How many collections this process made, by source and outcome (ok, failed)."""
+        self.ingested: Counter[tuple[str, str]] = Counter()
+        """How many articles they brought, by source and change (new, changed, withdrawn)."""
+        self.builds: Counter[str] = Counter()
+        """How often feeds were built, by outcome (ok, failed)."""
         self._collecting = asyncio.Lock()
         self._building = asyncio.Lock()
         # What the last process stored may not have reached the files, and the configuration may be another one.
@@ -55,10 +62,17 @@ class Publishing(Stories):
                     break
                 progress(f"collecting {settings.name}", index, len(chosen))
                 reports.append(await self._collect_apart(settings, wait=wait))
+                self._count(reports[-1])
             released = await self.release_due()
             built = await self.refresh_feeds(progress=progress)
             progress("collected", len(chosen), len(chosen))
         return {"sources": reports, "released": released, "feeds": built}
+
+    def _count(self, report: Mapping[str, Any]) -> None:
+        name = report["name"]
+        self.collections[name, "failed" if "error" in report else "ok"] += 1
+        for change in ("new", "changed", "withdrawn"):
+            self.ingested[name, change] += report.get(change, 0)
 
     async def _collect_apart(self, settings: Any, *, wait: bool) -> dict[str, Any]:  # noqa: ANN401 - one of config.Source
         """Collect one source; whatever its files do to us, the other sources are collected (P9)."""
@@ -137,7 +151,9 @@ class Publishing(Stories):
                 await self.shared.announcer.published(report.changed)
             except BaseException:
                 self._feeds_due = due
+                self.builds["failed"] += 1
                 raise
+            self.builds["failed" if report.failed else "ok"] += 1
             self._feeds_due = self._feeds_due or (due and bool(names)) or bool(report.failed)
         for failure in (*report.failed, *report.left_out):
             log.error("feed problem", feed=failure.path, reason=failure.reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -35,6 +36,8 @@ class Readers(Stories):
         super().__init__(shared)
         self.sending = sending
         self.pepper = pepper_of(shared.config)
+        self.counted: Counter[str] = Counter()
+        """How many attempts to send notices came to what since this process began."""
         self.noticed = asyncio.Event()
         """Set when there may be notices to send."""
         self._notifying = asyncio.Lock()
@@ -73,7 +76,11 @@ class Readers(Stories):
                 stop=self.shared.stop,
                 policy=Policy(on_uncertain=self.config.smtp.on_uncertain),
             )
-        return asdict(report)
+        values = asdict(report)
+        self.counted.update(
+            {outcome: number for outcome, number in values.items() if isinstance(number, int) and number}
+        )
+        return values
 
     async def sweep(self) -> int:
         """Erase who never confirmed, and forget what has served; returns how many sign-ups were erased (F22)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +44,12 @@ class Reloading(Stories):
         self._next: asyncio.Task[dict[str, Any]] | None = None
         self.problem = ""
         """Why the files are not what the service goes by; "" when they are."""
+        self.counted: Counter[str] = Counter()
+        """How many reloads this process made, by outcome (ok, failed)."""
+        self.taken_at = now()
+        """When a configuration was last taken."""
+        self.last_taken = True
+        """Whether the last reload was."""
         self.adopted: list[Callable[[], None]] = []
         """Told after each change, for what stands on the app."""
         self._seen = self._look()
@@ -65,6 +72,8 @@ class Reloading(Stories):
             except (PublisherError, OSError) as error:
                 if self.shared.stop.is_set():
                     raise
+                self.last_taken = False
+                self.counted["failed"] += 1
                 await self._note(str(error))
                 reason = str(error)
                 log.error("the configuration is rejected, the one before stays", reason=reason)  # noqa: TRY400 - a typing error needs no traceback
@@ -88,6 +97,8 @@ class Reloading(Stories):
             self._adopt(before)
             for told in self.adopted:
                 told()
+        self.last_taken, self.taken_at = True, now()
+        self.counted["ok"] += 1
         restart = f"needs a restart: {', '.join(kept)}" if kept else ""
         await self._note(restart)
         for line in changes:

@@ -51,6 +51,8 @@ class Sending(Stories):
         self.lanes = {name: Lane(name, server, limits, shared.stop) for name, server in shared.config.servers.items()}
         self._leaving: dict[Lane, asyncio.Task[None]] = {}
         """Transports that the configuration has no more, until what they had on the wire is settled."""
+        self._counted: Counter[tuple[str, str]] = Counter()
+        """What became of deliveries in the runs that ended, by outcome and transport."""
         self._inbox_port = 0
         self._broken_off = False
         self._running = 0
@@ -94,6 +96,7 @@ class Sending(Stories):
         except (StoreError, BusyError) as error:  # the next start hands its issues over
             log.warning("a transport's issues wait for the next start", transport=lane.name, reason=str(error))
         else:
+            self._count(lane)
             del self._leaving[lane]
 
     async def _hand_over(self) -> None:
@@ -188,7 +191,7 @@ class Sending(Stories):
     async def _run(self, lane: Lane, progress: Progress) -> OutboxReport:
         if self.lanes.get(lane.name) is not lane:  # a reload took it away while this run waited for its turn
             return OutboxReport()
-        lane.tally = Counter()
+        self._count(lane)
         return await outbox.run(
             self.database,
             lambda: self.transport(lane.name),
@@ -209,6 +212,19 @@ class Sending(Stories):
             pacer=lane.pacer,
             tally=lane.tally,
         )
+
+    def _count(self, lane: Lane) -> None:
+        for outcome, number in lane.tally.items():
+            self._counted[outcome, lane.name] += number
+        lane.tally = Counter()
+
+    @property
+    def counted(self) -> Counter[tuple[str, str]]:
+        """How many attempts came to what since this process began, by outcome and transport."""
+        total = self._counted.copy()
+        for lane in (*self.lanes.values(), *self._leaving):
+            total.update({(outcome, lane.name): number for outcome, number in lane.tally.items()})
+        return total
 
     @contextlib.asynccontextmanager
     async def _as_worker(self) -> AsyncIterator[None]:

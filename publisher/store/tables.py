@@ -179,7 +179,7 @@ articles = _table(
     _text("html"),  # last, because SQLite walks through a long value to reach what comes after it
     sa.Index(None, "content_hash"),
     sa.Index(None, "story"),
-    sa.Index(None, "source"),
+    sa.Index(None, "source", "state"),  # with the state, so that counting reads no row
     sa.Index(None, "slug"),
     sa.Index(None, "translation_of"),
 )
@@ -544,7 +544,7 @@ deliveries = _table(
     # Partial: the ledger grows for years, what is open stays small.
     sa.Index("ix_deliveries_waiting", "next_at", "id", sqlite_where=_WAITING, postgresql_where=_WAITING),
     sa.Index("ix_deliveries_sending", "epoch", sqlite_where=_SENDING, postgresql_where=_SENDING),
-    sa.Index("ix_deliveries_open", "issue_id", sqlite_where=_OPEN, postgresql_where=_OPEN),
+    sa.Index("ix_deliveries_open", "issue_id", "state", sqlite_where=_OPEN, postgresql_where=_OPEN),
 )
 
 attempts = _table(

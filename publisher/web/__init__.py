@@ -11,6 +11,7 @@ from typing import Any
 from publisher.config import Config
 from publisher.feeds.routes import NOWHERE, Routes
 from publisher.mail.inbox import Inbox
+from publisher.metrics import Values
 from publisher.render import Renderer
 from publisher.store.database import Database
 from publisher.subscriptions.desk import Desk
@@ -34,6 +35,8 @@ class Parts:
     clock: Callable[[], datetime]
     readiness: Callable[[], Mapping[str, Any]]
     """Names of what is not ready, with the reason; empty when all is well."""
+    metrics: Callable[[], Values] = dict
+    """The numbers of this moment, by metric."""
     routes: Callable[[], Routes] = lambda: NOWHERE
     """Where feeds are, at this moment."""
     polls: Polls = field(default_factory=Polls)

@@ -17,9 +17,10 @@ from publisher.errors import NotFoundError, RenderError
 from publisher.mail.inbox import Inbox
 from publisher.model import Format
 from publisher.web import Parts, preview
-from publisher.web.answers import application_of, readiness, slashed
+from publisher.web.answers import application_of, slashed
 from publisher.web.chrome import Chrome
-from publisher.web.pages import icon, live
+from publisher.web.health import Metrics, live, readiness
+from publisher.web.pages import icon
 from publisher.web.security import LOOPBACK, MAIL_POLICY, Guard
 from publisher.web.values import Link, Page, Words, language_name, size
 
@@ -47,6 +48,7 @@ def application(parts: Parts) -> ASGIApp:
         Route("/favicon.ico", icon),  # what a browser asks for by itself, beside a mail for example
         Route("/livez", live),
         Route("/readyz", pages.ready),
+        Route("/metrics", Metrics(parts).answer),
     ]
     host, _ = split_listen(parts.config.web.admin_listen)
     # A page of another site can have its own name resolve to this machine, and read whatever answers to that name.
@@ -173,7 +175,7 @@ class Admin(Chrome):
 
     async def ready(self, request: Request) -> Response:
         """Say whether the service does its work, and what keeps it from it."""
-        return readiness(self.parts, reasons=True)
+        return await readiness(self.parts, reasons=True)
 
     async def missing(self, request: Request, error: Exception) -> Response:
         """Answer what is not there."""

@@ -1,4 +1,4 @@
-"""What both listeners answer alike: their routes' frame, and whether the service does its work."""
+"""What both listeners answer alike: the frame of their routes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
 from publisher.errors import BusyError, StoreError
-from publisher.web import Parts
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -60,15 +59,3 @@ async def slashed(request: Request) -> Response:
 def path_of(request: Request) -> str:
     """Return the path of a request as a link may hold it: on this host, whatever stands in it (L7)."""
     return quote("/" + request.url.path.lstrip("/\\"))
-
-
-def readiness(parts: Parts, *, reasons: bool) -> Response:
-    """Return what does not work: names of parts, and the reasons too for eyes that may see paths and servers' words.
-
-    A source that fails is named, but hurts only itself (P9), and of an edit that is rejected the configuration before
-    stays: the service is ready all the same.
-    """
-    problems = dict(parts.readiness())
-    ready = all(name.startswith("source ") or name == "configuration" for name in problems)
-    content = {"ready": ready, "problems": problems if reasons else sorted(problems)}
-    return JSONResponse(content, 200 if ready else 503, {"Cache-Control": "no-store"})

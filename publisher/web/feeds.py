@@ -110,7 +110,8 @@ class FeedsApp:
                     self._note(held, asked)
                 # What is remembered with 200 was asked for without a condition.
                 if status == 200 and (seconds := self._pause(scope["client"], held, asked, 1.0)):
-                    _, start, body = ready_of("GET", too_often(seconds))
+                    status, start, body = ready_of("GET", too_often(seconds))
+                held.answers[status] = held.answers.get(status, 0) + 1
                 await send(start)
                 await send(body)
                 return
@@ -139,9 +140,13 @@ class FeedsApp:
                 conditional = b"if-none-match" in asked or b"if-modified-since" in asked
                 if seconds := self._pause(scope["client"], found, asked, FREE_ANSWER if conditional else 1.0):
                     ready = ready_of(method, too_often(seconds))
+            answers = found.answers
         else:
             ready = ready_of(method, found if method in READING else not_allowed())
-        _, start, body = ready
+            # Names of feeds that are not there come from whoever asks: as labels they would grow without end.
+            answers = self._polls.answers_of()
+        status, start, body = ready
+        answers[status] = answers.get(status, 0) + 1
         await send(start)
         await send(body)
 
@@ -181,7 +186,8 @@ class FeedsApp:
             closed = match["month"] and name not in routes.unfinished
             cache_control = ARCHIVE_CACHE_CONTROL if closed else CACHE_CONTROL
             made = representation(file, CONTENT_TYPES[match["form"]], routes.links.get(name, ""), cache_control)
-            held = _Held(name, os.fspath(self._folder / name), file.identity, made)
+            answers = self._polls.answers_of(match["slug"], match["form"])
+            held = _Held(name, os.fspath(self._folder / name), file.identity, made, answers)
             if routes is self._routes():  # else its headers may be those of yesterday
                 self._kept.put(path, held)
             return self._seen(held)
@@ -206,6 +212,8 @@ class _Held:
     file: str
     identity: write.Identity
     made: Representation
+    answers: dict[int, int]
+    """How often it was answered, by status."""
     seen: float = 0.0
     """When the file was last looked at, in ticks."""
     fresh: bool = False

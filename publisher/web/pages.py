@@ -22,9 +22,10 @@ from publisher.model import Article, Issue, IssueState
 from publisher.store import articles, issues
 from publisher.text import excerpt
 from publisher.web import Parts, confirming, leaving, mydata, preferences, signup
-from publisher.web.answers import application_of, readiness, slashed
+from publisher.web.answers import application_of, slashed
 from publisher.web.chrome import Chrome
 from publisher.web.feeds import FeedsApp
+from publisher.web.health import live, readiness
 from publisher.web.polls import Clients, Limit
 from publisher.web.security import MAIL_POLICY, Guard
 from publisher.web.values import FORMAT_NAMES, MEDIA_TYPES, Words
@@ -118,11 +119,6 @@ def _of_persons(parts: Parts, clients: Clients) -> list[Route]:
         *(Route(path, act, methods=["GET"]) for path, act in shown.items()),
         *(Route(path, act, methods=["POST"]) for path, act in acts.items()),
     ]
-
-
-async def live(request: Request) -> Response:
-    """Say that the process answers."""
-    return PlainTextResponse("ok\n", headers={"Cache-Control": "no-store"})
 
 
 async def icon(request: Request) -> Response:
@@ -345,7 +341,7 @@ class Pages(Chrome):
 
     async def ready(self, request: Request) -> Response:
         """Say whether the service does its work, and what part does not; why is for the admin listener (L13)."""
-        return readiness(self.parts, reasons=False)
+        return await readiness(self.parts, reasons=False)
 
     async def _newsletter(self, words: Words, newsletter: Newsletter, shown: int = PAST) -> dict[str, Any]:
         def read(conn: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - the store's connection

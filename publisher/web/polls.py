@@ -47,6 +47,12 @@ class Polls:
 
     def __init__(self) -> None:
         self._agents: dict[tuple[str, bytes], None] = {}
+        self.answers: dict[tuple[str, str], dict[int, int]] = {}
+        """How many requests were answered with each status, by feed and format; both empty for what is no feed."""
+
+    def answers_of(self, feed: str = "", form: str = "") -> dict[int, int]:
+        """Return where to count the answers for a feed; the same for as long as this object lives."""
+        return self.answers.setdefault((feed, form), {})
 
     def count(self, name: str, user_agent: bytes) -> None:
         """Note a poll of a feed file; what the poller says is read later, not while it waits."""

@@ -61,7 +61,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_articles_changed"), "articles", ["changed"])
     op.create_index(op.f("ix_articles_content_hash"), "articles", ["content_hash"])
     op.create_index(op.f("ix_articles_slug"), "articles", ["slug"])
-    op.create_index(op.f("ix_articles_source"), "articles", ["source"])
+    op.create_index(op.f("ix_articles_source_state"), "articles", ["source", "state"])
     op.create_index(
         "ix_articles_held",
         "articles",
@@ -552,7 +552,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_deliveries_open",
         "deliveries",
-        ["issue_id"],
+        ["issue_id", "state"],
         sqlite_where=sa.text("state IN ('queued', 'deferred', 'sending')"),
         postgresql_where=sa.text("state IN ('queued', 'deferred', 'sending')"),
     )
