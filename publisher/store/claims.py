@@ -92,6 +92,7 @@ def upcoming(
     rank, workers = share
     if workers > 1:
         query = query.where(d.id / STRETCH % workers == rank)
+    st.by_index(conn)
     rows = conn.execute(query).all()
     last = (as_moment(rows[-1][-3]), rows[-1][0]) if rows else None
     return Upcoming(tuple(_candidate(*tuple(row), epoch=epoch, now=now) for row in rows), last)
@@ -175,15 +176,10 @@ def _facts(conn: sa.Connection, ids: Sequence[int], now: datetime) -> Mapping[in
     here, or gets an answer only after this claim. On SQLite the one writer needs no locks.
     """
     if conn.dialect.name == "postgresql":
-        d, s, p = deliveries.c, subscriptions.c, subscribers.c
-        query = sa.select(d.id, d.subscription_id, d.subscriber_id).where(st.one_of(d.id, ids)).order_by(d.id)
-        held = conn.execute(query.with_for_update(skip_locked=True)).all()
-        ids = [row.id for row in held]
-        for column, values in (
-            (s.id, [row.subscription_id for row in held if row.subscription_id is not None]),
-            (p.id, [row.subscriber_id for row in held if row.subscriber_id is not None]),
-        ):
-            conn.execute(sa.select(column).where(st.one_of(column, values)).order_by(column).with_for_update(read=True))
+        held = st.run(conn, _free, ids=list(ids))
+        ids = [id_ for id_, *_ in held]
+        st.run(conn, _kept_subscriptions, ids=[id_ for _, id_, _ in held if id_ is not None])
+        st.run(conn, _kept_subscribers, ids=[id_ for *_, id_ in held if id_ is not None])
     return {row[0]: _Facts(*row) for row in st.run(conn, _deciding, ids=list(ids), now=now)}
 
 
@@ -228,7 +224,17 @@ def _move_cursors(conn: sa.Connection, ids: Iterable[int]) -> None:
         conn.execute(sa.update(subscriptions).where(*behind).values(cursor=row.to_seq))
 
 
-# Made once, because they run for every message.
+# Made once, because they run for every message. Rows are locked in one order, so that workers never wait crosswise.
+_free = (
+    sa.select(deliveries.c.id, deliveries.c.subscription_id, deliveries.c.subscriber_id)
+    .where(st.one_of(deliveries.c.id, "ids"))
+    .order_by(deliveries.c.id)
+    .with_for_update(skip_locked=True)
+)
+_kept_subscriptions, _kept_subscribers = (
+    sa.select(id_).where(st.one_of(id_, "ids")).order_by(id_).with_for_update(read=True)
+    for id_ in (subscriptions.c.id, subscribers.c.id)
+)
 _deciding = (
     sa.select(
         *(deliveries.c[name] for name in ("id", "state", "attempt", "ambiguous", "subscriber_id")),

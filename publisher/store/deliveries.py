@@ -224,6 +224,7 @@ def waiting(conn: sa.Connection, *, transport: str | None = None) -> Waiting:
         sending &= issues.c.transport == transport
     opened = sa.select(sa.func.count()).select_from(joined).where(sending, st.among(d.state, OPEN))
     first = sa.select(d.next_at).select_from(joined).where(sending, st.among(d.state, WAITING))
+    st.by_index(conn)
     return Waiting(open=conn.scalar(opened) or 0, next_at=conn.scalar(first.order_by(d.next_at, d.id).limit(1)))
 
 

@@ -212,6 +212,16 @@ def upsert(conn: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any
         conn.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=changes), rows)
 
 
+def by_index(conn: sa.Connection) -> None:
+    """Let what is ordered in this transaction be read in the order of an index, whatever the planner believes.
+
+    PostgreSQL's statistics know nothing yet of a million rows just queued. Taken for a few, they are all read and
+    sorted for each block: five seconds instead of two milliseconds.
+    """
+    if conn.dialect.name == "postgresql":
+        conn.exec_driver_sql("SET LOCAL enable_sort = off")
+
+
 def delete_in(
     conn: sa.Connection, column: sa.Column[Any], values: Iterable[Any], *also: sa.ColumnElement[bool]
 ) -> None:

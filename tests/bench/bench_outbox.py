@@ -1,7 +1,6 @@
-"""How fast the outbox sends beside Postfix's own client, and how fast it claims with a million deliveries queued.
+"""How fast the outbox sends beside Postfix's own client; how fast it claims is measured by `bench_claims`.
 
-`uv run python -m tests.bench.bench_outbox send` needs `smtp-sink` and `smtp-source` (Debian: `apt install postfix`);
-`uv run python -m tests.bench.bench_outbox claims [--database postgresql://…]`.
+`uv run python -m tests.bench.bench_outbox send` needs `smtp-sink` and `smtp-source` (Debian: `apt install postfix`).
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from publisher.mail.dkim import Key, Signer
 from publisher.mail.message import SLOT_UNSUBSCRIBE, SegmentHeaders, encode_segment
 from publisher.mail.smtp import Transport
 from publisher.model import DeliveryState, Format, IssueState
-from publisher.store import claims, deliveries
+from publisher.store import deliveries
 from publisher.store.database import Connection, Database
 from publisher.store.tables import Instant, issues, segments
 from publisher.tokens import Keyring
@@ -44,9 +43,8 @@ KEYRING = Keyring([bytes(range(32))])
 def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["send", "claims"])
+    parser.add_argument("what", choices=["send"])
     parser.add_argument("--messages", type=int, default=5_000)
-    parser.add_argument("--queued", type=int, default=1_000_000)
     parser.add_argument("--connections", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--database", default="", help="an empty PostgreSQL database; else SQLite")
@@ -56,10 +54,7 @@ def main() -> None:
     parser.add_argument("--signed", action="store_true", help="sign each message, RSA of 2048 bits")
     parser.add_argument("--profile", action="store_true", help="print where the time of the first round goes")
     chosen = parser.parse_args()
-    if chosen.what == "claims":
-        measure_claims(chosen)
-    else:
-        measure_sending(chosen)
+    measure_sending(chosen)
 
 
 def measure_sending(chosen: argparse.Namespace) -> None:
@@ -145,37 +140,6 @@ def publisher(port: int, chosen: argparse.Namespace, *, profile: bool) -> tuple[
         assert report == outbox.OutboxReport(sent=chosen.messages), report
     processor = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
     return chosen.messages / seconds, processor / chosen.messages
-
-
-def measure_claims(chosen: argparse.Namespace) -> None:
-    """Claim and record everything in batches of as many as there are connections; print the rate of each tenth."""
-    with queue(chosen, chosen.queued) as database:
-        epoch = database.write(lambda conn: deliveries.new_epoch(conn, NOW))
-        after, moment, tenth = None, NOW + timedelta(hours=1), max(1, chosen.queued // 10)
-        done, begin = 0, time.perf_counter()
-        rates: list[float] = []
-        reading = 0.0
-        while True:
-            start = time.perf_counter()
-            found = database.read(
-                lambda conn, after=after: claims.upcoming(conn, epoch=epoch, now=moment, limit=256, after=after)  # type: ignore[misc]  # a default argument
-            )
-            reading += time.perf_counter() - start
-            if not found.candidates:
-                break
-            after = found.last
-            for first in range(0, len(found.candidates), 64):
-                batch = found.candidates[first : first + 64]
-                taken = database.write(lambda conn, batch=batch: claims.take(conn, batch, moment))  # type: ignore[misc]  # as above
-                assert len(taken) == len(batch)
-            done += len(found.candidates)
-            if done // tenth > len(rates):
-                now = time.perf_counter()
-                rates.append(tenth / (now - begin))
-                begin = now
-                print(
-                    f"{done:>9} claimed, {rates[-1]:.0f}/s in this tenth (reading {reading:.1f} s so far)", flush=True
-                )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from publisher.errors import NotFoundError
 from publisher.model import Claimed, DeliveryState, Recorded, SubscriptionState
-from publisher.store import deliveries, issue_turns, issues, preferences, subscribers
+from publisher.store import claims, deliveries, issue_turns, issues, preferences, subscribers
 from publisher.store.database import Connection, Database
 from publisher.store.tables import subscribers as people
 from tests.store import make
@@ -433,6 +433,35 @@ def test_the_ledger_is_searched_by_its_partial_indexes(database: Database) -> No
         assert used == [["waiting"], ["sending"], ["open"]]
     else:  # while the table is small, any of the partial ones does
         assert all(set(names) & {"waiting", "sending", "open"} for names in used)
+
+
+def test_a_block_is_read_in_the_order_of_the_queue_whatever_the_statistics_say(postgresql_database: Database) -> None:
+    """J17: a planner that takes thousands of rows just queued for a handful does not read and sort them all."""
+    plans: list[str] = []
+
+    def work(conn: Connection) -> None:
+        conn.exec_driver_sql("ANALYZE deliveries")  # as of before, and to be undone with this transaction
+        frozen_ids = [reader(conn, f"p{number}@x.org") for number in range(1200)]
+        issues.freeze(conn, make.issue(conn, frozen_ids), NOW)
+
+        @sa.event.listens_for(conn, "before_cursor_execute", retval=True)
+        def explain(
+            _conn: object, cursor: Any, statement: str, parameters: Any, _context: object, _many: bool
+        ) -> tuple[str, Any]:
+            if "ORDER BY deliveries.next_at" in statement:
+                cursor.execute(f"EXPLAIN (ANALYZE) {statement}", parameters)
+                plans.append("\n".join(row[0] for row in cursor.fetchall()))
+            return statement, parameters
+
+        claims.upcoming(conn, epoch=1, now=NOW, limit=10)
+        claims.upcoming(conn, epoch=1, now=NOW, limit=10, after=(NOW, 500))
+        deliveries.waiting(conn)
+
+    postgresql_database.write(work)
+    assert len(plans) == 3
+    for plan in plans:
+        assert "ix_deliveries_waiting" in plan
+        assert "Sort" not in plan
 
 
 def test_an_operator_may_send_what_is_uncertain_or_failed_once_more(database: Database, epoch: int) -> None:
