@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from calendar import monthrange
 from collections.abc import Iterator, Sequence
@@ -70,6 +71,12 @@ def parse_duration(text: str) -> timedelta:
     return duration
 
 
+@functools.cache  # found by walking folders, which strangers must not be able to ask for
+def zone_names() -> frozenset[str]:
+    """Return the names of all zones that `zone_named` knows."""
+    return frozenset(available_timezones() - _NO_PLACES)
+
+
 def zone_named(name: str) -> ZoneInfo:
     """Return the zone that the tz database calls `name`, for example `Europe/Minsk`; ValueError when there is none."""
     # The `right/` zones count leap seconds, so they are off by half a minute.
@@ -78,7 +85,7 @@ def zone_named(name: str) -> ZoneInfo:
             return ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, OSError):
             pass  # told below, with the nearest name
-    nearest = difflib.get_close_matches(name, sorted(available_timezones() - _NO_PLACES), n=1)
+    nearest = difflib.get_close_matches(name, sorted(zone_names()), n=1)
     hint = f"did you mean {nearest[0]!r}?" if nearest else "write a name of the tz database, for example 'Europe/Minsk'"
     raise ValueError(f"unknown time zone {name!r}: {hint}")
 

@@ -57,7 +57,7 @@ def record(
         "client": evidence.client,
         "recorded_at": now,
     }
-    conn.execute(sa.insert(consents).values(row))
+    st.run(conn, st.into(conn.dialect.name, consents), **row)
 
 
 def of(conn: sa.Connection, subscriber_id: int) -> list[Consent]:
@@ -79,9 +79,13 @@ def keep_wording(
 ) -> None:
     """Keep a text that people agree to, unless it is there already."""
     row = {"hash": hash, "version": version, "language": language, "text": text, "first_used_at": now}
-    conn.execute(st.insert(conn, wordings).values(row).on_conflict_do_nothing(index_elements=["hash"]))
+    st.run(conn, st.into(conn.dialect.name, wordings, "hash"), **row)
 
 
 def wording(conn: sa.Connection, hash: str) -> str | None:  # noqa: A002 - the column's name
     """Return the text of a hash, None for one that was never used."""
-    return conn.scalar(sa.select(wordings.c.text).where(wordings.c.hash == hash))
+    rows = st.run(conn, _text, hash=hash)
+    return str(rows[0][0]) if rows else None
+
+
+_text = sa.select(wordings.c.text).where(wordings.c.hash == st.parameter("hash", sa.Text()))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -22,6 +23,12 @@ __all__ = ["HEAD", "Connection", "Database", "check_revision", "current_revision
 
 T = TypeVar("T")
 _TRIES = 3  # of a transaction that PostgreSQL rolled back because of others
+_SHARED = 32  # works in one transaction at most: whoever writes next waits some 30 ms for them
+
+
+class _Asked(NamedTuple):
+    work: Callable[[Connection], Any]
+    answer: Future[Any]
 
 
 class Database:
@@ -40,6 +47,7 @@ class Database:
         one = self.dialect == "sqlite"
         self._reading = ThreadPoolExecutor(threads, thread_name_prefix="publisher-read")
         self._writing = ThreadPoolExecutor(1 if one else threads, thread_name_prefix="publisher-write")
+        self._asked: deque[_Asked] = deque()
         self._writer_thread: int | None = None
         self._writer: sa.Connection | None = None  # SQLite's one, while it works
 
@@ -119,6 +127,51 @@ class Database:
     async def awrite(self, work: Callable[[Connection], T]) -> T:
         """Do as `write` does without blocking the event loop; a transaction that has begun outlives cancellation."""
         return await asyncio.get_running_loop().run_in_executor(self._writing, self._write, work)
+
+    async def ashare(self, work: Callable[[Connection], T]) -> T:
+        """Do as `awrite` does, in one transaction with what others ask for at this moment: one sync for all of them.
+
+        `work` may run again by itself, because another one failed, so that it must do nothing but talk to the database.
+        On PostgreSQL, which lets commits share a sync by itself, each has its own transaction.
+        """
+        if self.dialect != "sqlite":
+            return await self.awrite(work)
+        answer: Future[T] = Future()
+        self._asked.append(_Asked(work, answer))
+        self._writing.submit(self._write_asked)
+        return await asyncio.wrap_future(answer)
+
+    def _write_asked(self) -> None:
+        """Do what was asked for until now; of as many calls as were asked for, the first ones do it all."""
+        batch: list[_Asked] = []
+        while self._asked and len(batch) < _SHARED:
+            one = self._asked.popleft()
+            if one.answer.set_running_or_notify_cancel():
+                batch.append(one)
+        if len(batch) > 1 and self._answer_together(batch):
+            return
+        for one in batch:
+            try:
+                done = self._write(one.work)
+            except BaseException as error:  # noqa: BLE001 - it is the answer of whoever asked
+                one.answer.set_exception(error)
+            else:
+                one.answer.set_result(done)
+
+    def _answer_together(self, batch: Sequence[_Asked]) -> bool:
+        """Do all in one transaction; False when that failed for one of them, and nothing was done."""
+        try:
+            done = self._write(lambda conn: [one.work(conn) for one in batch])
+        except (StoreError, BusyError) as error:
+            # The disk or another process is in the way of all; to wait for it once more for each would take minutes.
+            for one in batch:
+                one.answer.set_exception(error)
+        except Exception:  # noqa: BLE001 - each by itself, and who raised it gets it again
+            return False
+        else:
+            for one, result in zip(batch, done, strict=True):
+                one.answer.set_result(result)
+        return True
 
     def lasting_connection(self) -> Connection:
         """Return a writing connection outside the pool, for what lasts as long as it does; the caller closes it."""

@@ -56,9 +56,10 @@ def erase(conn: sa.Connection, address_key: str, address_hash: str, now: datetim
 
 def erased(conn: sa.Connection, hashes: Collection[str]) -> dict[str, str | None]:
     """Return those of these hashes that belong to erased persons, with the kind of their suppression, if any."""
-    e = erasures.c
-    rows = conn.execute(sa.select(e.address_hash, e.suppressed).where(st.one_of(e.address_hash, hashes)))
-    return {row.address_hash: row.suppressed for row in rows}
+    return {str(hash_): kind for hash_, kind in st.run(conn, _erased, hashes=list(hashes))}
+
+
+_erased = sa.select(erasures.c.address_hash, erasures.c.suppressed).where(st.one_of(erasures.c.address_hash, "hashes"))
 
 
 def welcome_back(conn: sa.Connection, address_hash: str) -> None:

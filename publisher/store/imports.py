@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from publisher.model import Content, Format, SubscriptionState
 from publisher.store import statements as st
@@ -121,7 +119,7 @@ def write(conn: sa.Connection, entries: Sequence[Entry], *, method: str, now: da
     by_place = {(people[e.address_key], e.newsletter): e for e in entries}
     st.many(
         conn,
-        _into(conn.dialect.name, consents, None),
+        st.into(conn.dialect.name, consents),
         [
             {
                 "subscriber_id": place[0],
@@ -182,17 +180,6 @@ def finish(conn: sa.Connection, id: int, *, counts: Mapping[str, int], now: date
     conn.execute(sa.update(imports).where(imports.c.id == id).values(counts=dict(counts), finished_at=now))
 
 
-@functools.cache
-def _into(dialect: str, table: sa.Table, unique: str | None) -> sa.Insert:
-    """Return an INSERT of all columns but the id, made once, that leaves a row alone whose `unique` is there."""
-    values = {column.name: sa.bindparam(column.name, type_=column.type) for column in table.c if column.name != "id"}
-    if unique is None:
-        return sa.insert(table).values(values)
-    if dialect == "postgresql":
-        return postgresql.insert(table).values(values).on_conflict_do_nothing(index_elements=[unique])
-    return sqlite.insert(table).values(values).on_conflict_do_nothing(index_elements=[unique])
-
-
 def _people(conn: sa.Connection, entries: Sequence[Entry], now: datetime) -> dict[str, int]:
     """Return the id of each person, adding the new ones; nobody known is changed."""
     ids = {e.address_key: e.subscriber_id for e in entries if e.subscriber_id is not None}
@@ -210,7 +197,7 @@ def _people(conn: sa.Connection, entries: Sequence[Entry], now: datetime) -> dic
             }
             for e in fresh.values()
         ]
-        st.many(conn, _into(conn.dialect.name, subscribers, "address_key"), rows)
+        st.many(conn, st.into(conn.dialect.name, subscribers, "address_key"), rows)
         ids |= _ids(conn, fresh)
     return ids
 

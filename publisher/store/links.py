@@ -7,6 +7,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from publisher.store import statements as st
 from publisher.store.tables import links
 
 
@@ -45,7 +46,8 @@ def make(
         "created_at": now,
         "expires_at": expires_at,
     }
-    return int(conn.execute(sa.insert(links).values(row).returning(links.c.id)).scalar_one())
+    [[id_]] = st.run(conn, st.into(conn.dialect.name, links, returning="id"), **row)
+    return int(id_)
 
 
 def get(conn: sa.Connection, id: int, purpose: str, *, lock: bool = False) -> Link | None:  # noqa: A002 - the column's name

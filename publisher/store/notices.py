@@ -102,10 +102,12 @@ def queue(conn: sa.Connection, new: Sequence[NewNotice], now: datetime) -> None:
             "next_at": one.due_at,
             "expires_at": one.expires_at,
             "finished_at": now if one.blocked else None,
+            "epoch": None,
+            "date_at": None,
         }
         for one in new
     ]
-    st.insert_all(conn, notices, rows)
+    st.many(conn, st.into(conn.dialect.name, notices), rows)
 
 
 def due(conn: sa.Connection, now: datetime, *, limit: int) -> list[int]:

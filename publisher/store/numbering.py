@@ -72,7 +72,11 @@ def forget_traces(conn: sa.Connection, to: int) -> None:
 
 
 def _value(conn: sa.Connection, key: str) -> int:
-    return int(conn.scalar(sa.select(meta.c.value).where(meta.c.key == key)) or 0)
+    rows = st.run(conn, _of_key, key=key)
+    return int(rows[0][0]) if rows else 0
+
+
+_of_key = sa.select(meta.c.value).where(meta.c.key == st.parameter("key", sa.Text()))
 
 
 def _advance(conn: sa.Connection, key: str, count: int) -> int:

@@ -8,13 +8,16 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from publisher.model import Content, Format
-from publisher.store.tables import subscribers, subscriptions
+from publisher.store import statements as st
+from publisher.store.tables import Id, subscribers, subscriptions
 
 
 def hold(conn: sa.Connection, subscriber_id: int) -> bool:
     """Keep everybody else from deciding about a person until the transaction ends; whether there is such a person."""
-    query = sa.select(subscribers.c.id).where(subscribers.c.id == subscriber_id)
-    return conn.execute(query.with_for_update()).first() is not None
+    return bool(st.run(conn, _held, id=subscriber_id))
+
+
+_held = sa.select(subscribers.c.id).where(subscribers.c.id == st.parameter("id", Id)).with_for_update()
 
 
 def choose(

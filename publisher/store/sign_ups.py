@@ -51,9 +51,8 @@ def request(
     }
     begin = {"start_seq": seq, "cursor": seq}
     fresh = {"subscriber_id": subscriber_id, "newsletter": newsletter, "state": _PENDING} | choice | begin
-    insert = st.insert(conn, subscriptions).values(fresh | {"created_at": now, "requested_at": now})
-    insert = insert.on_conflict_do_nothing(index_elements=["subscriber_id", "newsletter"])
-    new = conn.execute(insert.returning(s.id)).first() is not None
+    insert = st.into(conn.dialect.name, subscriptions, "subscriber_id", "newsletter", returning="id")
+    new = bool(st.run(conn, insert, **fresh, created_at=now, requested_at=now))
     if not new:
         query = sa.select(s.id, s.state, s.requested_at).where(
             s.subscriber_id == subscriber_id, s.newsletter == newsletter

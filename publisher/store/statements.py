@@ -76,6 +76,21 @@ def insert(conn: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.I
     return postgresql.insert(table) if conn.dialect.name == "postgresql" else sqlite.insert(table)
 
 
+@functools.cache
+def into(dialect: str, table: sa.Table, *unique: str, returning: str = "") -> sa.Insert:
+    """Return an INSERT of all columns but the id, made once, for `run` and `many`; a column that is not given is NULL.
+
+    A row whose `unique` columns are there already stays as it is, and nothing is returned of it.
+    """
+    values = {column.name: parameter(column.name, column.type) for column in table.c if column.name != "id"}
+    statement: postgresql.Insert | sqlite.Insert
+    statement = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    statement = statement.values(values)
+    if unique:
+        statement = statement.on_conflict_do_nothing(index_elements=list(unique))
+    return statement.returning(table.c[returning]) if returning else statement
+
+
 def insert_all(conn: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert `rows`, which all have the same columns; none is fine."""
     if rows:
@@ -146,7 +161,7 @@ class _Compiled(NamedTuple):
     """Whether its rows come as one."""
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=256)
 def _compiled(statement: sa.Executable, dialect: sa.Dialect) -> _Compiled:
     compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})  # type: ignore[attr-defined]  # Executable in name
     positional = compiled.positiontup is not None

@@ -16,7 +16,7 @@ from publisher.store import consents as record
 from publisher.store import statements as st
 from publisher.store.consents import Consent, Evidence
 from publisher.store.numbering import current_seq
-from publisher.store.tables import Instant, subscribers, subscriptions, suppressions
+from publisher.store.tables import Id, Instant, as_moment, subscribers, subscriptions, suppressions
 
 _PENDING, _CONFIRMED, _UNSUBSCRIBED = (
     SubscriptionState.PENDING,
@@ -56,11 +56,12 @@ def add(
         "format": format,
         "created_at": now,
     }
-    insert = st.insert(conn, subscribers).values(row).on_conflict_do_nothing(index_elements=["address_key"])
-    added = conn.execute(insert.returning(subscribers.c.id)).scalar_one_or_none()
-    if added is not None:
-        return int(added)
-    return int(conn.scalars(sa.select(subscribers.c.id).where(subscribers.c.address_key == address_key)).one())
+    added = st.run(conn, st.into(conn.dialect.name, subscribers, "address_key", returning="id"), **row)
+    [[id_]] = added or st.run(conn, _named, address_key=address_key)
+    return int(id_)
+
+
+_named = sa.select(subscribers.c.id).where(subscribers.c.address_key == st.parameter("address_key", sa.Text()))
 
 
 def describe(conn: sa.Connection, subscriber_id: int, changes: Mapping[str, Any]) -> None:
@@ -175,9 +176,41 @@ def subscription(conn: sa.Connection, id: int) -> Subscription | None:  # noqa: 
 
 def subscriptions_of(conn: sa.Connection, subscriber_id: int) -> list[Subscription]:
     """Return all subscriptions of a person, by newsletter."""
-    s = subscriptions.c
-    query = sa.select(subscriptions).where(s.subscriber_id == subscriber_id).order_by(s.newsletter)
-    return [subscription_of(row) for row in conn.execute(query).mappings()]
+    return [
+        Subscription(
+            id=id_,
+            subscriber_id=person,
+            newsletter=newsletter,
+            frequency=frequency,
+            state=SubscriptionState(state),
+            categories=_slugs(json.loads(categories) if isinstance(categories, str) else categories),
+            start_seq=start_seq,
+            content=content,
+            hour=hour,
+            paused_until=as_moment(paused_until) if paused_until else None,
+            requested_at=as_moment(requested_at) if requested_at else None,
+        )
+        for (
+            id_,
+            person,
+            newsletter,
+            frequency,
+            state,
+            categories,
+            start_seq,
+            content,
+            hour,
+            paused_until,
+            requested_at,
+        ) in st.run(conn, _mine, subscriber_id=subscriber_id)
+    ]
+
+
+_mine = (
+    sa.select(*(subscriptions.c[name] for name in Subscription.__dataclass_fields__))
+    .where(subscriptions.c.subscriber_id == st.parameter("subscriber_id", Id))
+    .order_by(subscriptions.c.newsletter)
+)
 
 
 def readers(conn: sa.Connection, newsletter: str, frequency: str, now: datetime | None = None) -> list[Reader]:

@@ -230,7 +230,7 @@ class Desk:
     async def _mailed(self, story: Callable[..., T]) -> T:
         """Tell a story that may queue a notice."""
         now = self._clock()
-        done = await self._db.awrite(lambda conn: story(conn, now=now))
+        done = await self._db.ashare(lambda conn: story(conn, now=now))
         self._woken()
         return done
 
@@ -238,7 +238,7 @@ class Desk:
         return await self._db.aread(partial(self._opened, token=token, story=story, rights=rights, now=self._clock()))
 
     async def _done(self, token: str, story: Callable[..., T | None], rights: Rights = Rights.LESS) -> T | None:
-        return await self._db.awrite(partial(self._opened, token=token, story=story, rights=rights, now=self._clock()))
+        return await self._db.ashare(partial(self._opened, token=token, story=story, rights=rights, now=self._clock()))
 
     def _opened(
         self, conn: Connection, *, token: str, story: Callable[..., T | None], rights: Rights, now: datetime

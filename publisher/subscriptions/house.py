@@ -46,7 +46,8 @@ class House:
 
     def blocked(self, conn: Connection, address_key: str) -> str:
         """Return why an erased address is not to be mailed even when asked; "" when it may be."""
-        kind = erasures.erased(conn, [self.pepper.hash(address_key)]).get(self.pepper.hash(address_key))
+        hash_ = self.pepper.hash(address_key)
+        kind = erasures.erased(conn, [hash_]).get(hash_)
         return f"suppressed before it was erased ({kind})" if kind else ""
 
     def notice(

@@ -57,8 +57,8 @@ def refused(conn: Connection, config: Config, buckets: Buckets, now: datetime) -
     rules = [(bucket, most) for bucket, most in asked if bucket]
     longest = timedelta()
     for bucket, most in rules:
-        times = requests.times(conn, bucket, now - HOUR, most=most)
-        longest = max(longest, wait(times, [(most, HOUR)], now))
+        if first := requests.nth(conn, bucket, now - HOUR, most):
+            longest = max(longest, first + HOUR - now)
     if longest:
         return ceil(longest.total_seconds())
     requests.note(conn, [bucket for bucket, _ in rules if bucket != ALL], now)

@@ -94,12 +94,8 @@ def known_languages(config: Config, stated: Sequence[str]) -> tuple[str, ...]:
 
 
 def known_zone(name: str) -> bool:
-    """Whether there is such a time zone."""
-    try:
-        slots.zone_named(name)
-    except ValueError:
-        return False
-    return True
+    """Whether there is such a time zone; costs the same whatever a stranger writes."""
+    return name in slots.zone_names()
 
 
 def sign_up(conn: Connection, house: House, wish: Wish, client: str | None, now: datetime) -> Answer:

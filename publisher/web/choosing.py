@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, cast
-from zoneinfo import available_timezones
 
 from babel.core import Locale, UnknownLocaleError
 from babel.dates import get_timezone_location
 
 from publisher.config import Config
 from publisher.model import Content
+from publisher.slots import zone_names
 from publisher.subscriptions.choices import asks_for_less, newsletter_of
 from publisher.subscriptions.values import Choice, FieldProblem, Offer
 from publisher.web.forms import Form
@@ -112,7 +112,7 @@ def zones(language: str) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
     except (UnknownLocaleError, ValueError):
         locale = Locale("en")
     groups: dict[str, list[tuple[str, str]]] = {region: [] for region in _REGIONS}
-    for name in sorted(available_timezones()):
+    for name in sorted(zone_names()):
         region = name.partition("/")[0]
         if region in groups:
             groups[region].append((name, get_timezone_location(name, locale=locale, return_city=True)))

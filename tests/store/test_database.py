@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,103 @@ def test_the_sqlite_file_belongs_to_its_owner_alone(tmp_path: Path) -> None:
 
 
 # Transactions.
+
+
+class Held:
+    """The writer of SQLite, busy until the block ends, with a count of commits."""
+
+    def __init__(self, database: Database) -> None:
+        self.database, self.free, self.commits = database, threading.Event(), 0
+        sa.event.listen(database._writers, "commit", self._count)
+
+    def _count(self, _: Connection) -> None:
+        self.commits += 1
+
+    async def __aenter__(self) -> Held:
+        self._busy = asyncio.create_task(self.database.awrite(lambda _: self.free.wait(60)))
+        await asyncio.sleep(0)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.free.set()
+        await self._busy
+
+
+def put(name: str) -> Callable[[Connection], str]:
+    """A work that writes one name."""
+
+    def work(conn: Connection) -> str:
+        meta.put(conn, name, "x")
+        return name
+
+    return work
+
+
+@pytest.mark.anyio
+async def test_what_is_asked_for_at_the_same_moment_shares_a_commit(sqlite_database: Database) -> None:
+    """P6: seventy works, three commits; each answer comes after the commit that holds its work."""
+    names = [f"{number:02d}" for number in range(70)]
+
+    async def one(name: str) -> bool:
+        assert await sqlite_database.ashare(put(name)) == name
+        return name in sqlite_database.read(keys)
+
+    async with Held(sqlite_database) as held:
+        asked = [asyncio.create_task(one(name)) for name in names]
+        await asyncio.sleep(0)
+    assert await asyncio.gather(*asked) == [True] * 70
+    assert sqlite_database.read(keys) == names
+    assert held.commits == 1 + 3
+
+
+@pytest.mark.anyio
+async def test_one_that_fails_takes_no_other_with_it(database: Database) -> None:
+    """The others are done, each by itself, and it alone hears what it raised."""
+
+    def wrong(conn: Connection) -> str:
+        meta.put(conn, "wrong", "x")
+        raise KeyError("mine")
+
+    works = [put("a"), wrong, put("b")]
+    asked = [asyncio.create_task(database.ashare(work)) for work in works]
+    first, second, third = await asyncio.gather(*asked, return_exceptions=True)
+    assert (first, repr(second), third) == ("a", "KeyError('mine')", "b")
+    assert database.read(keys) == ["a", "b"]
+
+
+@pytest.mark.anyio
+async def test_a_disk_in_the_way_of_all_is_asked_once(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F15, J9: thirty people would wait thirty times for a lock that nobody gives back."""
+    tries: list[int] = []
+
+    def busy(_: object) -> None:
+        tries.append(1)
+        raise BusyError("another process holds the database")
+
+    async with Held(sqlite_database):
+        asked = [asyncio.create_task(sqlite_database.ashare(put(str(number)))) for number in range(30)]
+        await asyncio.sleep(0)
+        monkeypatch.setattr(sqlite_database, "_write", busy)
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [BusyError] * 30
+    assert len(tries) == 1
+    monkeypatch.undo()
+    assert sqlite_database.read(keys) == []
+
+
+@pytest.mark.anyio
+async def test_who_goes_away_before_the_turn_comes_changes_nothing(sqlite_database: Database) -> None:
+    """A client that hung up while it waited."""
+    async with Held(sqlite_database):
+        asked = [asyncio.create_task(sqlite_database.ashare(put(name))) for name in ("a", "b")]
+        await asyncio.sleep(0)
+        asked[0].cancel()
+        await asyncio.sleep(0)
+    assert await asked[1] == "b"
+    assert asked[0].cancelled()
+    assert sqlite_database.read(keys) == ["b"]
 
 
 def test_what_raises_leaves_nothing(database: Database) -> None:

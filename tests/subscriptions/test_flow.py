@@ -259,7 +259,7 @@ async def test_nothing_is_acknowledged_that_the_database_did_not_take(town: Town
     async def busy(work: Any) -> Any:
         raise BusyError("the database is locked")
 
-    town.database.awrite = busy  # type: ignore[method-assign]  # stands for a disk that is full
+    town.database.ashare = busy  # type: ignore[method-assign]  # stands for a disk that is full
     with pytest.raises(BusyError):
         await town.desk.leave(town.mail_token())
 
