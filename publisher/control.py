@@ -25,6 +25,10 @@ class Progress(Protocol):
         """Note a step."""
 
 
+def silent(label: str, done: int, total: int | None) -> None:
+    """Report progress to nobody."""
+
+
 @contextlib.contextmanager
 def address(data_dir: Path) -> Iterator[str]:
     """Yield a path of the socket that fits a socket address however deep the data directory lies."""

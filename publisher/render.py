@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gettext
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ _ESCAPED = (".html.j2", ".xml.j2", ".html", ".xml")
 
 
 class Renderer:
-    """Templates of one configuration: every one compiled, every catalogue read, before the first is needed.
+    """Templates of one configuration: the operator's own compiled and every catalogue read before the first is needed.
 
     `folders` are searched in order, the packaged templates after them. Raises RenderError naming file and line.
     """
@@ -47,13 +47,22 @@ class Renderer:
         self._catalogues = _catalogues(places)
         self._environment = self._make_environment(places, home)
         self._sources: dict[str, jinja2.Template] = {}  # templates given as strings, compiled once
-        self._compile_all()
+        # An operator's mistake shows at once; the packaged ones have our tests, and compiling them takes half a second
+        # which a command that needs three of them is not to wait for.
+        self._compile(jinja2.FileSystemLoader(folders).list_templates() if folders else ())
 
     @classmethod
     def for_newsletter(cls, config: Config, newsletter: Newsletter | None = None) -> Renderer:
         """Return a newsletter's renderer: its own folder first, then the configuration's, then the packaged one."""
         own = newsletter.templates if newsletter else None
         return cls([folder for folder in (own, config.templates) if folder is not None])
+
+    def compile_all(self) -> None:
+        """Compile what is left, for a service that lasts: it shall not meet a later package half way. Blocking.
+
+        Raises RenderError naming file and line.
+        """
+        self._compile(self.names)
 
     def render(self, name: str, language: str, values: Mapping[str, Any]) -> str:
         """Return a template's text in a language. Raises RenderError, for example for an undefined variable (E1)."""
@@ -116,8 +125,10 @@ class Renderer:
         }
         return environment
 
-    def _compile_all(self) -> None:
-        for name in self.names:
+    def _compile(self, names: Iterable[str]) -> None:
+        for name in names:
+            if not name.endswith(".j2"):
+                continue
             try:
                 self._environment.get_template(name)
             except jinja2.TemplateError as error:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from publisher import links, slots, transports
 from publisher.config import DEFAULT_TRANSPORT, Config
-from publisher.digests import Planned
 from publisher.errors import NotFoundError
 from publisher.model import Article, ArticleState, DeliveryState, Issue, IssueState, Outcome, SubscriptionState
 from publisher.store import (
@@ -23,6 +22,9 @@ from publisher.store import (
     subscribers,
 )
 from publisher.store.database import Connection
+
+if TYPE_CHECKING:  # composing is not imported to tell how things stand
+    from publisher.digests import Planned
 
 LAST_SEEN = "last_seen_at"
 """Where the database keeps when the service was last alive."""

@@ -22,7 +22,7 @@ from publisher.app import App, now
 from publisher.app.lanes import LONGEST_REST, Lane
 from publisher.config import DEFAULT_TRANSPORT, Source, split_listen
 from publisher.doctor import LITTLE_DISK
-from publisher.errors import BusyError, PublisherError, StoreError
+from publisher.errors import BusyError, PublisherError, RenderError, StoreError
 from publisher.metrics import Values
 from publisher.schedule import Timer, Wake
 from publisher.store import deliveries, feed_pollers, notices
@@ -127,6 +127,7 @@ class Service:
         if self._wakes:
             self._set_wakes()
             self.timer.wake("look", at=now())
+            self._compile()
 
     def _is_gone(self, what: str) -> bool:
         """Whether a problem is one of a part that the configuration has no more."""
@@ -170,6 +171,7 @@ class Service:
                 while not all(server.started for server in servers) and not any(task.done() for task in serving):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
                 self._set_timer()
+                self._compile()
                 ready(Listening(_url(public), _url(private)))
                 log.info("listening", public=_url(public), admin=_url(private))
                 await asyncio.wait(
@@ -189,6 +191,20 @@ class Service:
             for result in results:
                 if isinstance(result, Exception):
                     raise result
+
+    def _compile(self) -> None:
+        """Compile every template aside: no reader is to wait for it, or to see that of a package upgraded later."""
+
+        async def compile_all() -> None:
+            try:
+                await asyncio.to_thread(self.app.shared.made.compile_all)
+                self._note("templates", None)
+            except RenderError as error:
+                self._note("templates", str(error))
+
+        task = asyncio.create_task(compile_all())
+        self._stories.add(task)
+        task.add_done_callback(self._stories.discard)
 
     async def _ended(self, *tasks: asyncio.Task[None]) -> list[BaseException | None]:
         """Wait until what is open has ended, but not for ever: what takes longer is broken off as by a crash."""

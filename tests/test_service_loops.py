@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from publisher import service as module
 from publisher.app import App
-from publisher.app.clock import now
+from publisher.clock import now
 from publisher.errors import StoreError
 from publisher.http import Fetcher
 from publisher.service import Listening, Service

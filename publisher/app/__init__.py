@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from publisher import subscriptions
-from publisher.app.clock import hexadecimal, now
 from publisher.app.dispatching import Dispatching
 from publisher.app.importing import Importing
 from publisher.app.issuing import Issuing
@@ -18,6 +17,7 @@ from publisher.app.readers import Readers
 from publisher.app.reloading import Reloading
 from publisher.app.sending import RESENT_FOR, Sending
 from publisher.app.shared import Made, Shared, silent
+from publisher.clock import hexadecimal, now
 from publisher.config import Config
 from publisher.control import Progress
 from publisher.http import Fetcher

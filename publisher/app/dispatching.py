@@ -12,10 +12,10 @@ from typing import Any
 import structlog
 
 from publisher import addresses, digests, reports, slots
-from publisher.app.clock import hexadecimal, now
 from publisher.app.looking import planned_moment
 from publisher.app.sending import Sending
 from publisher.app.shared import Made, Shared, Stories, silent
+from publisher.clock import hexadecimal, now
 from publisher.config import Config, Newsletter
 from publisher.control import Progress
 from publisher.errors import BusyError, RefusedError, StoreError

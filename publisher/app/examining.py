@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from publisher import config as configuration
 from publisher import doctor, links, reports
-from publisher.app.clock import now
 from publisher.app.looking import check_templates
+from publisher.clock import now
 from publisher.config import Config
 from publisher.dns import Resolver, System
 from publisher.doctor import Directory, Line, Records

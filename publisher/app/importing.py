@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from publisher.app.clock import now
 from publisher.app.readers import Readers
 from publisher.app.shared import Shared, Stories, silent
+from publisher.clock import now
 from publisher.control import Progress
 from publisher.subscriptions import imports
 

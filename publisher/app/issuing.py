@@ -11,9 +11,9 @@ from typing import Any
 import structlog
 
 from publisher import digests
-from publisher.app.clock import hexadecimal, now
 from publisher.app.sending import Sending
 from publisher.app.shared import Shared, Stories, silent
+from publisher.clock import hexadecimal, now
 from publisher.control import Progress
 from publisher.errors import NotFoundError, RefusedError
 from publisher.model import Issue

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from publisher import dates, digests, reports, slots
-from publisher.app.clock import hexadecimal, now
 from publisher.app.shared import Made, renderer_of
+from publisher.clock import hexadecimal, now
 from publisher.config import Config, Newsletter
 from publisher.errors import RefusedError
 from publisher.model import Format

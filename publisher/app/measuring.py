@@ -13,13 +13,13 @@ from typing import Any
 import structlog
 
 from publisher import __version__
-from publisher.app.clock import now
 from publisher.app.dispatching import Dispatching
 from publisher.app.publishing import Publishing
 from publisher.app.readers import Readers
 from publisher.app.reloading import Reloading
 from publisher.app.sending import Sending
 from publisher.app.shared import Shared, Stories
+from publisher.clock import now
 from publisher.errors import BusyError, StoreError
 from publisher.metrics import Distribution, Lag, Values
 from publisher.store import counted

@@ -13,8 +13,8 @@ from typing import Any
 import structlog
 
 from publisher import feeds, ingest, sources
-from publisher.app.clock import now
 from publisher.app.shared import Shared, Stories, named, silent
+from publisher.clock import now
 from publisher.control import Progress
 from publisher.errors import BusyError, NotFoundError, SourceError, StoreError
 from publisher.model import ArticleState

@@ -11,9 +11,9 @@ from typing import Any
 import structlog
 
 from publisher import addresses
-from publisher.app.clock import dice, hexadecimal, key, now
 from publisher.app.sending import Sending
 from publisher.app.shared import Shared, Stories, key_file, silent
+from publisher.clock import dice, hexadecimal, key, now
 from publisher.config import Config
 from publisher.control import Progress
 from publisher.errors import NotFoundError, RefusedError

@@ -12,10 +12,10 @@ import structlog
 
 from publisher import config as configuration
 from publisher import reports
-from publisher.app.clock import now
 from publisher.app.looking import check_made
 from publisher.app.prints import Prints, configuration_files, prints_of, template_folders
 from publisher.app.shared import Made, Shared, Stories, silent
+from publisher.clock import now
 from publisher.config import Config
 from publisher.config.changes import differences, within_a_run
 from publisher.config.names import renamed, stranded

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 import structlog
 
 from publisher import links, reports
-from publisher.app.clock import dice, now
 from publisher.app.lanes import Lane, Teller, paces
 from publisher.app.publishing import Publishing
 from publisher.app.shared import Made, Shared, Stories, silent
 from publisher.app.worker import Worker
+from publisher.clock import dice, now
 from publisher.config import DEFAULT_TRANSPORT, sending_problems
 from publisher.control import Progress
 from publisher.errors import BusyError, ConfigurationError, StoreError

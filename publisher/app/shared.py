@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from publisher.app.clock import key, now
 from publisher.app.prints import Prints, key_files, prints_of, template_folders
+from publisher.clock import key, now
 from publisher.config import Config, Newsletter
+from publisher.control import silent as silent  # where every story finds it
 from publisher.errors import NotFoundError
 from publisher.feeds.announce import Announcer
 from publisher.http import Fetcher
@@ -18,10 +19,6 @@ from publisher.mail.dkim import Signer
 from publisher.render import Renderer
 from publisher.store.database import Database
 from publisher.tokens import Keyring
-
-
-def silent(label: str, done: int, total: int | None) -> None:
-    """Report progress to nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +57,11 @@ class Made:
         signing = before is not None and (before.config.dkim, before.keys) == (config.dkim, keys)
         signer = before.signer if before is not None and signing else Signer.load(config)
         return cls(config, usual, renderers, signer, templates, keys)
+
+    def compile_all(self) -> None:
+        """Compile the templates that nobody has needed yet. Blocking. Raises RenderError."""
+        for renderer in {id(one): one for one in (self.renderer, *self.renderers.values())}.values():
+            renderer.compile_all()
 
 
 class Shared:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import structlog
 
-from publisher.app.clock import now
+from publisher.clock import now
 from publisher.errors import BusyError, StoreError
 from publisher.store import deliveries, workers
 from publisher.store.database import Connection, Database

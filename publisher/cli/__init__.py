@@ -14,44 +14,21 @@ from rich.markup import escape
 from structlog.typing import Processor
 
 from publisher import __version__
-from publisher.app.clock import key
-from publisher.cli import (
-    articles,
-    configuring,
-    deliveries,
-    doctor,
-    issues,
-    keys,
-    starting,
-    subscribers,
-    tables,
-    working,
-)
-from publisher.cli.reach import options
-from publisher.cli.show import err, out
+from publisher.cli.console import err, out
+from publisher.cli.later import Later
+from publisher.cli.options import options
+from publisher.clock import key
 from publisher.errors import ConfigurationError, PublisherError
 from publisher.logs import Mask
 
 cli = typer.Typer(
+    cls=Later,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Feeds and newsletters for a publication that already has articles.",
     epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 configuration invalid, 4 refused, 75 try later.",
 )
-cli.add_typer(starting.cli)
-cli.add_typer(working.cli)
-cli.add_typer(doctor.cli)
-cli.add_typer(issues.cli)
-cli.add_typer(issues.issues_cli, name="issues")
-cli.add_typer(deliveries.deliveries_cli, name="deliveries")
-cli.add_typer(subscribers.subscribers_cli, name="subscribers")
-subscribers.subscribers_cli.add_typer(tables.cli)
-cli.add_typer(articles.sources_cli, name="sources")
-cli.add_typer(articles.articles_cli, name="articles")
-cli.add_typer(keys.dkim_cli, name="dkim-key")
-cli.add_typer(keys.keys_cli, name="keys")
-cli.add_typer(configuring.config_cli, name="config")
 
 
 def main() -> None:

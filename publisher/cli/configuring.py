@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from publisher import config
 from publisher.cli import show
+from publisher.cli.console import out
 from publisher.cli.reach import Json, load
 from publisher.config.shown import shown
 
@@ -36,6 +37,4 @@ def show_(
     here = f"{os.getcwd()}/"  # noqa: PTH109 - a prefix to take away, not a path to use
     for row in rows:
         value = json.dumps(row.value, ensure_ascii=False)
-        show.out.print(
-            f"{escape(f'{row.key} = {value}')}  [dim]{escape(row.origin.removeprefix(here))}[/]", soft_wrap=True
-        )
+        out.print(f"{escape(f'{row.key} = {value}')}  [dim]{escape(row.origin.removeprefix(here))}[/]", soft_wrap=True)

@@ -12,8 +12,8 @@ from rich.markup import escape
 from publisher import doctor
 from publisher.app.examining import examine, examine_broken
 from publisher.cli import show as shown
+from publisher.cli.console import out
 from publisher.cli.reach import Json, load
-from publisher.cli.show import out
 from publisher.errors import ConfigurationError
 
 cli = typer.Typer()

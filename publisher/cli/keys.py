@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import typer
 from rich.markup import escape
 
-from publisher.app import now
 from publisher.cli import show as shown
+from publisher.cli.console import out
 from publisher.cli.reach import Json, do, load
-from publisher.cli.show import out
+from publisher.clock import now
 from publisher.config import Config
 from publisher.config.values import selector as checked
 from publisher.errors import PublisherError

@@ -17,9 +17,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from publisher import config, control
-from publisher.app import App, silent
-from publisher.app.signals import signals
-from publisher.cli.show import err
+from publisher.cli.console import err
+from publisher.cli.options import options
 from publisher.config import Config
 from publisher.control import Progress as Told
 from publisher.errors import BusyError
@@ -27,16 +26,6 @@ from publisher.store.database import Connection, Database
 
 T = TypeVar("T")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-@dataclass(slots=True)
-class Options:
-    """What stands before the command's name."""
-
-    config: Path | None = None
-
-
-options = Options()
 
 
 def find() -> Path:
@@ -60,6 +49,9 @@ class Session:
 
 def do(action: str, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a JSON value
     """Let the running service tell the story, or take its place for a moment: the same story either way."""
+    from publisher.app import App  # most commands only look, and wait for nothing that acts
+    from publisher.app.signals import signals
+
     loaded = load()
 
     async def story(told: Told) -> Any:  # noqa: ANN401 - a JSON value
@@ -78,6 +70,9 @@ def do(action: str, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a JS
 @asynccontextmanager
 async def session(loaded: Config, told: Told) -> AsyncIterator[Session]:
     """Reach the running service, or take its place, for a story that asks for many steps."""
+    from publisher.app import App  # as above
+    from publisher.app.signals import signals
+
     try:
         app = await App.open(loaded)
     except BusyError:
@@ -117,7 +112,7 @@ def read(loaded: Config, work: Callable[[Connection], T]) -> T:
 def progress() -> Iterator[Told]:
     """Draw a bar on a terminal; say nothing elsewhere."""
     if not err.is_terminal:
-        yield silent
+        yield control.silent
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=err, transient=True) as bars:

@@ -15,13 +15,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from publisher.cli.console import err, out
 from publisher.config import Config
 from publisher.errors import BusyError, Problem
 from publisher.mail.progress import duration_in_words, rate_in_words
-
-# What programs read goes to standard output alone; what is said to people beside it goes to standard error.
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
 
 
 def value(result: Any, json_wanted: bool, in_words: Callable[[Any], None]) -> None:  # noqa: ANN401 - a JSON value

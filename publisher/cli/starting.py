@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from publisher import config, sample, scaffold
-from publisher.app import App, check_templates, now
+from publisher.app import App
 from publisher.app.signals import signals
 from publisher.cli import show
-from publisher.cli.reach import Json, find, load, progress
-from publisher.cli.show import err, out
-from publisher.config import Config
-from publisher.errors import ConfigurationError, Problem, RenderError
-from publisher.mail.dkim import Signer
+from publisher.cli.checking import tried
+from publisher.cli.console import err, out
+from publisher.cli.reach import Json, load, progress
+from publisher.clock import now
 
 cli = typer.Typer()
 
@@ -30,39 +27,6 @@ def init(directory: Annotated[Path, typer.Argument(help="Folder to write the new
     for path in scaffold.init(directory):
         out.print(f"wrote {path}", soft_wrap=True)
     out.print(f"\nNext: publisher --config {directory / 'config' / 'publisher.toml'} run", soft_wrap=True)
-
-
-@cli.command()
-def check(as_json: Json = False) -> None:
-    """Check the configuration as a whole: problems stop the service, warnings are for you to weigh."""
-    path = find()
-    try:
-        loaded = config.load(path, os.environ)
-        _check_templates(loaded)
-        Signer.load(loaded)
-    except ConfigurationError as error:
-        if as_json:
-            show.as_json({"ok": False, "problems": [show.problem_value(p) for p in error.problems], "warnings": []})
-            raise typer.Exit(error.exit_code) from None
-        raise
-    warnings = (*config.check(loaded), *config.sending_problems(loaded))
-    if as_json:
-        show.as_json({"ok": True, "problems": [], "warnings": [show.problem_value(p) for p in warnings]})
-        return
-    for warning in warnings:
-        err.print(f"warning: {escape(str(warning))}", soft_wrap=True)
-    out.print(f"{path}: ok" + (f", {len(warnings)} warnings" if warnings else ""), soft_wrap=True)
-
-
-def _check_templates(loaded: Config) -> None:
-    """Try every template; a mistake in one is a problem of the configuration. Raises ConfigurationError."""
-    try:
-        check_templates(loaded)
-    except RenderError as error:
-        placed = re.fullmatch(r"(.+?):(\d+): (.*)", str(error), re.DOTALL)
-        file, line, message = placed.groups() if placed else (str(loaded.files[0]), "", str(error))
-        problem = Problem(file, int(line) if line else None, "", message)
-        raise ConfigurationError((problem,)) from error
 
 
 @cli.command()
@@ -102,7 +66,7 @@ def run(
 ) -> None:
     """Run the service: collect, publish feeds, send issues when due, serve pages."""
     loaded = load()
-    _check_templates(loaded)
+    tried(loaded)
 
     async def story() -> None:
         async with await App.open(loaded) as app:

@@ -8,12 +8,13 @@ import typer
 
 from publisher import addresses, reports
 from publisher.app.readers import pepper_of
-from publisher.cli import show
+from publisher.cli import show, tables
 from publisher.cli.reach import Json, do, load, read
 from publisher.errors import NotFoundError, RefusedError
 from publisher.subscriptions import erasure
 
 subscribers_cli = typer.Typer(no_args_is_help=True, help="Readers and what they chose.")
+subscribers_cli.add_typer(tables.cli)  # import and export
 
 
 @subscribers_cli.command("list")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,6 +23,9 @@ from publisher.config.places import Places
 from publisher.mail import pace
 from publisher.mail.pace import Limit, WarmUp
 from publisher.slots import Schedule, parse_duration
+
+# We use no plug-ins of pydantic, and looking for some reads the metadata of every package there is: 20 ms of a command.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 Line = Annotated[str, AfterValidator(values.line)]
 Slug = Annotated[str, AfterValidator(values.slug)]
@@ -48,7 +52,8 @@ _SHORTEST_DAY = timedelta(hours=23)  # the day on which the clock is put forward
 class Table(BaseModel):
     """A table of the file: unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    # Built when the first file is read: as a part of the whole, each once.
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, defer_build=True)
 
 
 class Site(Table):
