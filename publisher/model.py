@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -271,13 +271,9 @@ class Subscription:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reader:
-    """A confirmed subscription joined with its person, and the cursor: what an issue is composed for."""
+class Wishes:
+    """What a reader's mail depends on: what person and subscription chose, and how much was received already."""
 
-    subscription_id: int
-    subscriber_id: int
-    address: str
-    name: str
     languages: tuple[str, ...]
     timezone: str
     format: Format
@@ -288,6 +284,30 @@ class Reader:
     """Summaries or full texts; None: as the newsletter has it."""
     hour: int | None = None
     """Hour of the day, in the person's zone, at which mail is welcome; None: as the newsletter has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """One confirmed subscription with its person's name."""
+
+    subscription_id: int
+    name: str
+    wishes: Wishes
+
+
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """Confirmed subscriptions that an issue is composed for, by what they wish: a million of them take 16 MB."""
+
+    wishes: tuple[Wishes, ...]
+    """Those that occur, each once, in order of first appearance."""
+    ids: Sequence[int]
+    """Subscription ids."""
+    kinds: Sequence[int]
+    """Of each subscription the place of its wishes in `wishes`."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 # What ingest decides about a collection (ingest.decide), and what it needs to know for it.
@@ -402,7 +422,6 @@ class NewDelivery:
     """One reader's mail of an issue about to be frozen."""
 
     subscription_id: int
-    subscriber_id: int
     segment_key: str
     to_seq: int
     due_at: datetime
@@ -425,12 +444,13 @@ class NewIssue:
     settings: Mapping[str, Any]
     article_ids: tuple[int, ...]
     segments: tuple[NewSegment, ...]
-    deliveries: tuple[NewDelivery, ...]
+    deliveries: Sequence[NewDelivery]
+    """In the order of their subscriptions where there are many: then the store need not jump about."""
     transport: str = "smtp"
     """What carries it: `[smtp]`, or one of `[[transports]]` by name."""
     held: str = ""
     """Why nothing of it is sent before an operator approves it; "" when it may be."""
-    without_news: tuple[int, ...] = ()
+    without_news: Sequence[int] = ()
     """Subscriptions for which nothing in the window is meant: they have received all up to `to_seq`."""
 
 

@@ -32,6 +32,7 @@ from publisher.store.database import Connection, Database
 from publisher.tokens import Keyring
 from tests.ledgers import Ledger, Left, assert_invariants
 from tests.smtp_server import Received, SmtpServer
+from tests.store import make
 
 NOW = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
 KEYRING = Keyring([bytes(range(32))])
@@ -121,8 +122,7 @@ class Office:
     def _freeze(self, conn: Connection, also: Sequence[str]) -> int | None:
         ref, slot = f"{0x0A1B2C3D4E5F + self.issues:012x}", self.clock.now + timedelta(minutes=self.issues)
         to_seq = self.issues + 1
-        confirmed = subscribers.readers(conn, "weekly", "weekly")
-        cursors = {reader.subscription_id: reader.cursor for reader in confirmed}
+        cursors = {id_: wishes.cursor for id_, wishes in make.readers(conn, "weekly", "weekly").items()}
         cursors |= {self.subscription[name]: 0 for name in also}
         names = {id_: name for name, id_ in self.subscription.items()}
         new = NewIssue(
@@ -138,7 +138,6 @@ class Office:
             deliveries=tuple(
                 NewDelivery(
                     subscription_id=id_,
-                    subscriber_id=self.people[names[id_]],
                     segment_key=f"after {cursor}",
                     to_seq=to_seq,
                     due_at=self.clock.now,

@@ -20,7 +20,7 @@ from publisher.errors import NotFoundError
 from publisher.model import SlotOutcome
 from publisher.render import Renderer
 from publisher.slots import Schedule, Slot
-from publisher.store import issues, subscribers
+from publisher.store import issues, readers
 from publisher.store.database import Connection, Database
 
 DECIDED = "this slot was already decided"
@@ -151,7 +151,7 @@ def plan(
     found: list[Planned] = []
     for name, frequency in newsletter.frequencies.items():
         slots = _upcoming(frequency.schedule(config.site.timezone), now, count)
-        readers = len(db.read(partial(subscribers.readers, newsletter=newsletter.slug, frequency=name, now=now)))
+        reading = len(db.read(partial(readers.of, newsletter=newsletter.slug, frequencies=(name,), now=now)))
         for number, slot in enumerate(slots):
             report, dark = None, blackout(newsletter, slot)
             if number == 0:
@@ -161,7 +161,7 @@ def plan(
                     newsletter=newsletter.slug,
                     frequency=name,
                     slot=slot,
-                    readers=readers,
+                    readers=reading,
                     report=report,
                     blackout=dark,
                 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -11,11 +12,11 @@ from typing import Any
 from publisher import links
 from publisher.config import DEFAULT_TRANSPORT
 from publisher.digests.compose import Frame, Skip, too_few
+from publisher.digests.deliveries import Deliveries, Mail, identities
 from publisher.digests.material import Material, anybody
 from publisher.digests.segments import Press, Sorting, domain_of
 from publisher.digests.select import Pick
-from publisher.mail.message import message_id
-from publisher.model import Format, NewDelivery, NewIssue, NewSegment, Reader
+from publisher.model import Format, NewIssue, NewSegment, Readers, Wishes
 from publisher.slots import first_at, zone_named
 
 LONGEST_WAIT = timedelta(hours=36)
@@ -58,37 +59,32 @@ def draft(
     sorting, press = Sorting(material, frame.config, frame.newsletter), Press(frame)
     wait = min(LONGEST_WAIT, period)
     hours = _Hours(frame, slot, slot_at, now)
-    domain = domain_of(frame.newsletter.from_address)
     segments: dict[str, NewSegment] = {}
-    deliveries: list[NewDelivery] = []
-    without_news: list[int] = []
+    mails: list[Mail | None] = []
+    silent: set[int] = set()
     announced: set[int] = set()
     most = 0
-    for group, readers in sorting.groups(material.readers).items():
+    kinds, places = sorting.kinds(material.readers)
+    for place, (wishes, group) in enumerate(kinds):
         picks = sorting.picks(group)
         segment = press.segment(picks, group.language, group.format, content=group.content)
         most = max(most, len(picks))
         if isinstance(segment, Skip):
-            without_news += [reader.subscription_id for reader in readers if not picks]
+            mails.append(None)
+            silent |= set() if picks else {place}
             continue
         segments[segment.key] = segment
         announced |= {pick.article.id for pick in picks}
-        deliveries += (
-            NewDelivery(
-                subscription_id=reader.subscription_id,
-                subscriber_id=reader.subscriber_id,
-                segment_key=segment.key,
-                to_seq=material.to_seq,
-                due_at=(due_at := hours.due(reader)),
-                expires_at=due_at + wait,
-                message_id=message_id(frame.issue_ref, ids()[:16], domain),
-                cursor=reader.cursor,
-            )
-            for reader in readers
-        )
-    if not deliveries:
+        mails.append(Mail(segment.key, wishes.cursor, hours.due(wishes)))
+    if not segments:
         return Skip(too_few(most, frame.newsletter))
-    deliveries = _spread(deliveries, min(frame.newsletter.spread_over, period))
+    deliveries = Deliveries(
+        *_addressed(mails, material.readers.ids, places),
+        to_seq=material.to_seq,
+        wait=wait,
+        identity=identities(frame.issue_ref, ids(), domain_of(frame.newsletter.from_address)),
+        spread=min(frame.newsletter.spread_over, period),
+    )
     languages = dict.fromkeys(segment.language for segment in segments.values())
     usual: set[int] = set()
     for page, picks in _web_pages(material.readers, languages, sorting, press):
@@ -105,8 +101,8 @@ def draft(
             settings=_settings(frame) | {"wait_seconds": int(wait.total_seconds())},
             article_ids=tuple(sorted(announced)),
             segments=tuple(segments.values()),
-            deliveries=tuple(deliveries),
-            without_news=tuple(without_news),
+            deliveries=deliveries,
+            without_news=array("q", _where(material.readers.ids, places, silent)),
             transport=frame.newsletter.transport or DEFAULT_TRANSPORT,
         ),
         articles=len(announced),
@@ -126,34 +122,41 @@ class _Hours:
         self._now = now
         self._known: dict[tuple[int | None, str], datetime] = {}
 
-    def due(self, reader: Reader) -> datetime:
+    def due(self, wishes: Wishes) -> datetime:
         """Return the slot, or the first occurrence of the reader's hour after it; a late slot's mail goes now."""
         if not self._own:
             return max(self._slot_at, self._now)
-        key = (reader.hour, reader.timezone)
+        key = (wishes.hour, wishes.timezone)
         if key not in self._known:
-            at = self._usual if reader.hour is None else time(reader.hour)
-            self._known[key] = max(first_at(at, zone_named(reader.timezone), self._slot_at), self._now)
+            at = self._usual if wishes.hour is None else time(wishes.hour)
+            self._known[key] = max(first_at(at, zone_named(wishes.timezone), self._slot_at), self._now)
         return self._known[key]
 
 
-def _spread(deliveries: list[NewDelivery], over: timedelta) -> list[NewDelivery]:
-    """Let deliveries come due one after another, in the order of their ids, which is another one for each issue."""
-    if not over:
-        return deliveries
-    places = {one.message_id: place for place, one in enumerate(sorted(deliveries, key=lambda one: one.message_id))}
-    later = [over * places[one.message_id] / len(deliveries) for one in deliveries]
-    return [
-        replace(one, due_at=one.due_at + wait, expires_at=one.expires_at + wait)
-        for one, wait in zip(deliveries, later, strict=True)
-    ]
+def _addressed(
+    mails: Sequence[Mail | None], subscription_ids: Sequence[int], places: Sequence[int]
+) -> tuple[list[Mail], Sequence[int], Sequence[int]]:
+    """Return mails, subscription ids and the place of each one's mail, without those who get none."""
+    kept = {place: number for number, place in enumerate(place for place, mail in enumerate(mails) if mail)}
+    return (
+        [mail for mail in mails if mail],
+        array("q", _where(subscription_ids, places, kept)),
+        array("q", (kept[place] for place in places if place in kept)),
+    )
+
+
+def _where(subscription_ids: Iterable[int], places: Iterable[int], wanted: Container[int]) -> Iterator[int]:
+    return (id_ for id_, place in zip(subscription_ids, places, strict=True) if place in wanted)
 
 
 def _web_pages(
-    readers: Iterable[Reader], languages: Iterable[str], sorting: Sorting, press: Press
+    readers: Readers, languages: Iterable[str], sorting: Sorting, press: Press
 ) -> Iterable[tuple[NewSegment, tuple[Pick, ...]]]:
     """Yield the issue's page in each language with what it shows: all that most readers had not received yet."""
-    usual = Counter(reader.cursor for reader in readers).most_common(1)[0][0]
+    cursors: Counter[int] = Counter()
+    for place, number in Counter(readers.kinds).items():
+        cursors[readers.wishes[place].cursor] += number
+    usual = cursors.most_common(1)[0][0]
     for language in languages:
         group = sorting.group(anybody(language, cursor=usual))
         picks = sorting.picks(group)

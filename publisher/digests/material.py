@@ -7,19 +7,22 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from publisher.config import Newsletter
-from publisher.model import Article, Format, Reader
-from publisher.store import articles, received, subscribers
+from publisher.model import Article, Format, Readers, Wishes
+from publisher.store import articles, received
+from publisher.store import readers as reading
 from publisher.store.database import Connection
 
 MANUAL = "manual"
 """The frequency of an issue dispatched by hand, to readers of all frequencies; its slot is the minute."""
+
+NOBODY = Readers((), (), ())
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
     """What the store says when an issue is composed: consistent, because it is read at once."""
 
-    readers: tuple[Reader, ...]
+    readers: Readers
     to_seq: int
     window: tuple[Article, ...]
     """Published articles above the lowest cursor, up to `to_seq`, that the newsletter takes."""
@@ -34,13 +37,13 @@ class Material:
 def gather(conn: Connection, newsletter: Newsletter, frequency: str, now: datetime | None = None) -> Material:
     """Read the material of an issue, from one snapshot; without `now` readers who pause are among the readers."""
     names: Iterable[str] = newsletter.frequencies if frequency == MANUAL else (frequency,)
-    readers = tuple(reader for name in names for reader in subscribers.readers(conn, newsletter.slug, name, now))
+    readers = reading.of(conn, newsletter.slug, names, now)
     to_seq = articles.current_seq(conn)
     if not readers:
-        return Material((), to_seq, ())
+        return Material(NOBODY, to_seq, ())
     window = articles.window(
         conn,
-        after_seq=min(reader.cursor for reader in readers),
+        after_seq=min(wishes.cursor for wishes in readers.wishes),
         to_seq=to_seq,
         categories=newsletter.categories,
         languages=newsletter.languages,
@@ -50,7 +53,7 @@ def gather(conn: Connection, newsletter: Newsletter, frequency: str, now: dateti
     earlier = articles.window(
         conn,
         after_seq=0,
-        to_seq=max(reader.cursor for reader in readers),
+        to_seq=max(wishes.cursor for wishes in readers.wishes),
         stories={article.story for article in window},
         categories=newsletter.categories,
         languages=newsletter.languages,
@@ -81,16 +84,6 @@ def newest(conn: Connection, newsletter: Newsletter, limit: int) -> tuple[Articl
     )
 
 
-def anybody(language: str, *, cursor: int = 0, address: str = "", format_: Format = Format.HTML) -> Reader:
-    """Return a reader who is nobody in the store and wants everything in a language: for pages and trials."""
-    return Reader(
-        subscription_id=0,
-        subscriber_id=0,
-        address=address,
-        name="",
-        languages=(language,),
-        timezone="UTC",
-        format=format_,
-        categories=None,
-        cursor=cursor,
-    )
+def anybody(language: str, *, cursor: int = 0, format_: Format = Format.HTML) -> Wishes:
+    """Return the wishes of nobody in the store: everything in a language, for pages and trials."""
+    return Wishes(languages=(language,), timezone="UTC", format=format_, categories=None, cursor=cursor)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from publisher import render
@@ -14,10 +15,13 @@ from publisher.digests.material import Material
 from publisher.digests.select import Choice, Pick, Rules, language_rank, select
 from publisher.errors import RenderError
 from publisher.mail.message import SLOT_UNSUBSCRIBE, SegmentHeaders, encode_segment, feedback_id
-from publisher.model import Article, Content, Format, NewSegment, Reader
+from publisher.model import Article, Content, Format, NewSegment, Readers, Wishes
 
 HTML_LIMIT = 100 * 1024
 """Octets of the HTML part (M4): Gmail cuts what is longer than about 102 KB, and the unsubscribe link with it."""
+
+
+NOTHING: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,37 +58,40 @@ class Sorting:
         self._latest = {article.story: article.seq or 0 for article in self._articles}
         self._picks: dict[tuple[Choice, int, frozenset[str]], tuple[Pick, ...]] = {}
 
-    def groups(self, readers: Iterable[Reader]) -> dict[Group, list[Reader]]:
-        """Return the readers of each group, in order of first appearance."""
-        alike: dict[tuple[object, ...], list[Reader]] = {}
-        for reader in readers:
-            received = self._received.get(reader.subscription_id)
-            key = (reader.languages, reader.categories, reader.format, reader.cursor, reader.content, received)
-            alike.setdefault(key, []).append(reader)
-        found: dict[Group, list[Reader]] = {}
-        for same in alike.values():  # what a group is, is thought about once for each choice, not for each reader
-            found.setdefault(self.group(same[0]), []).extend(same)
-        return found
+    def kinds(self, readers: Readers) -> tuple[list[tuple[Wishes, Group]], Sequence[int]]:
+        """Return what readers wish and the group that makes them, each pair once; and each reader's place among them.
 
-    def group(self, reader: Reader) -> Group:
-        """Return the group of a reader. Languages in which there is nothing now make no difference."""
+        Readers of one kind get the same bytes at the same moment, and have received the same before.
+        """
+        if not self._received:  # as most often: nothing to look at reader by reader
+            return [(wishes, self.group(wishes)) for wishes in readers.wishes], readers.kinds
+        found: dict[tuple[int, frozenset[str]], int] = {}
+        places = array("q")
+        for place, subscription_id in zip(readers.kinds, readers.ids, strict=True):
+            key = (place, self._received.get(subscription_id, NOTHING))
+            places.append(found.setdefault(key, len(found)))
+        return [
+            (readers.wishes[place], self.group(readers.wishes[place], received)) for place, received in found
+        ], places
+
+    def group(self, wishes: Wishes, received: frozenset[str] = NOTHING) -> Group:
+        """Return the group of readers with these wishes, who were sent the stories `received` in an earlier version.
+
+        Languages in which there is nothing now make no difference.
+        """
         there = (
-            wanted for wanted in reader.languages if any(language_rank(x, (wanted,)) == 0 for x in self._languages)
+            wanted for wanted in wishes.languages if any(language_rank(x, (wanted,)) == 0 for x in self._languages)
         )
         return Group(
-            language=page_language(reader.languages, self._config, self._newsletter),
+            language=page_language(wishes.languages, self._config, self._newsletter),
             choice=Choice(
                 languages=tuple(there),
-                categories=None if reader.categories is None else frozenset(reader.categories),
+                categories=None if wishes.categories is None else frozenset(wishes.categories),
             ),
-            format=reader.format,
-            received=bisect_right(self._seqs, reader.cursor),
-            content=None if reader.content == self._newsletter.content else reader.content,
-            already=frozenset(
-                story
-                for story in self._received.get(reader.subscription_id, ())
-                if self._latest.get(story, 0) > reader.cursor
-            ),
+            format=wishes.format,
+            received=bisect_right(self._seqs, wishes.cursor),
+            content=None if wishes.content == self._newsletter.content else wishes.content,
+            already=frozenset(story for story in received if self._latest.get(story, 0) > wishes.cursor),
         )
 
     def picks(self, group: Group) -> tuple[Pick, ...]:

@@ -6,20 +6,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from publisher import links
+from publisher import addresses, links
 from publisher.config import Config, Newsletter
 from publisher.digests import notes
 from publisher.digests.compose import Frame, Skip
 from publisher.digests.issue import Ids
-from publisher.digests.material import MANUAL, Material, anybody, gather, newest
-from publisher.digests.segments import Press, Sorting, domain_of
+from publisher.digests.material import MANUAL, NOBODY, Material, anybody, gather, newest
+from publisher.digests.segments import NOTHING, Press, Sorting, domain_of
 from publisher.digests.select import language_rank
 from publisher.errors import NotFoundError, RenderError
 from publisher.mail.message import SLOT_UNSUBSCRIBE, message_id, personalise
-from publisher.model import UNCATEGORISED, Article, ArticleState, Author, Format, Image, NewSegment, Reader, Status
+from publisher.model import UNCATEGORISED, Article, ArticleState, Author, Format, Image, NewSegment, Status, Wishes
 from publisher.render import Renderer
 from publisher.slots import zone_named
-from publisher.store import articles
+from publisher.store import articles, readers
 from publisher.store.database import Connection, Database
 
 MARK = "[Test] "
@@ -71,17 +71,18 @@ def trial_mail(
         config, newsletter, MANUAL, ids()[:12], when, renderer, written, subject=mark + "%(subject)s", kept=False
     )
     material = db.read(lambda conn: _with_held(conn, gather(conn, newsletter, MANUAL), newsletter, when))
-    wanted = (as_address or address).casefold()
-    reader = next((reader for reader in material.readers if reader.address.casefold() == wanted), None)
+    reader = db.read(lambda conn: readers.one(conn, newsletter.slug, _key(as_address or address)))
     if reader is None and as_address:
         raise NotFoundError(f"{as_address} reads no {newsletter.slug}; `publisher subscribers list` shows who does")
     if reader is None:
-        usual = max((other.cursor for other in material.readers), default=material.to_seq)
-        reader = anybody(language or config.site.default_language, cursor=usual, address=address, format_=format_)
-    segment = _segment(frame, material, reader)
+        usual = max((other.cursor for other in material.readers.wishes), default=material.to_seq)
+        wishes = anybody(language or config.site.default_language, cursor=usual, format_=format_)
+    else:
+        wishes = reader.wishes
+    segment = _segment(frame, material, wishes, material.received.get(reader.subscription_id) if reader else None)
     if isinstance(segment, Skip):
-        latest = Material((), material.to_seq, db.read(lambda conn: newest(conn, newsletter, _SHOWN)))
-        segment = _segment(frame, latest, replace(reader, cursor=-1, categories=None))
+        latest = Material(NOBODY, material.to_seq, db.read(lambda conn: newest(conn, newsletter, _SHOWN)))
+        segment = _segment(frame, latest, replace(wishes, cursor=-1, categories=None))
     if isinstance(segment, Skip):
         raise NotFoundError(f"{newsletter.slug} has nothing to show: {segment.reason}; collect articles first")
     identity = message_id(frame.issue_ref, ids()[:16], domain_of(newsletter.from_address))
@@ -91,7 +92,7 @@ def trial_mail(
         segment.head,
         segment.body,
         address=address,
-        name=reader.name,
+        name=reader.name if reader else "",
         date=when,
         message_id=identity,
         unsubscribe_url=neutral,
@@ -131,25 +132,34 @@ def _keys(names: Iterable[str]) -> set[str]:
     return {name.casefold() for name in names}
 
 
+def _key(address: str) -> str:
+    try:
+        return addresses.parse(address).key
+    except ValueError:
+        return ""  # nobody in the store has it
+
+
 def check_templates(config: Config, newsletter: Newsletter, renderer: Renderer, now: datetime) -> None:
     """Render a digest of made-up articles in every language and format. Raises RenderError (E1, E5, E15)."""
     newsletter = newsletter.model_copy(update={"categories": (), "min_articles": 0})
     frame = Frame(config, newsletter, MANUAL, "0" * 12, now, renderer)
     window = tuple(_specimens(config, now))
-    material = Material((), len(window), window)
+    material = Material(NOBODY, len(window), window)
     for language in newsletter.languages or config.site.languages:
         for format_ in Format:
             press = Press(frame)
-            reader = anybody(language, cursor=-1, format_=format_)
+            wishes = anybody(language, cursor=-1, format_=format_)
             sorting = Sorting(material, config, newsletter)
-            press.segment(sorting.picks(sorting.group(reader)), language, format_)
+            press.segment(sorting.picks(sorting.group(wishes)), language, format_)
             if press.left_out:
                 raise RenderError(next(iter(press.left_out.values())))
 
 
-def _segment(frame: Frame, material: Material, reader: Reader) -> NewSegment | Skip:
+def _segment(
+    frame: Frame, material: Material, wishes: Wishes, received: frozenset[str] | None = None
+) -> NewSegment | Skip:
     sorting = Sorting(material, frame.config, frame.newsletter)
-    group = sorting.group(reader)
+    group = sorting.group(wishes, received or NOTHING)
     press = Press(replace(frame, related=material.related))
     return press.segment(sorting.picks(group), group.language, group.format, content=group.content)
 

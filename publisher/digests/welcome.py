@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from publisher.config import Config, Newsletter
 from publisher.digests.compose import Frame
-from publisher.digests.material import MANUAL, Material
+from publisher.digests.material import MANUAL, NOBODY, Material
 from publisher.digests.segments import Press, Sorting
-from publisher.model import ArticleState, IssueState, NewSegment, Reader
+from publisher.model import ArticleState, IssueState, NewSegment, Wishes
 from publisher.render import Renderer
 from publisher.store import articles, issues
 from publisher.store.database import Database
@@ -17,9 +17,9 @@ _SENT = (IssueState.SENT, IssueState.SENDING)
 
 
 def latest_issue(
-    db: Database, config: Config, newsletter: Newsletter, reader: Reader, *, renderer: Renderer
+    db: Database, config: Config, newsletter: Newsletter, wishes: Wishes, *, renderer: Renderer
 ) -> NewSegment | None:
-    """Return the newsletter's latest issue as this reader would have got it; None when there is nothing to show.
+    """Return the newsletter's latest issue as a reader with these wishes would have got it; None when there is nothing.
 
     Nothing above the reader's cursor is in it: that is for their first issue, so that nothing comes twice.
     Raises RenderError.
@@ -32,12 +32,12 @@ def latest_issue(
     window = tuple(
         article
         for article in named
-        if article is not None and article.state is ArticleState.PUBLISHED and (article.seq or 0) <= reader.cursor
+        if article is not None and article.state is ArticleState.PUBLISHED and (article.seq or 0) <= wishes.cursor
     )
     # Whatever is too little for an issue is enough for a first look.
     usual = newsletter.model_copy(update={"min_articles": 1, "skip_if_empty": True})
     frame = Frame(config, usual, MANUAL, issue.ref, issue.created_at, renderer)
-    sorting = Sorting(Material((), reader.cursor, window), config, usual)
-    group = sorting.group(replace(reader, cursor=-1))
+    sorting = Sorting(Material(NOBODY, wishes.cursor, window), config, usual)
+    group = sorting.group(replace(wishes, cursor=-1))
     segment = Press(frame).segment(sorting.picks(group), group.language, group.format, content=group.content)
     return segment if isinstance(segment, NewSegment) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import re
 from collections.abc import Iterator
 
@@ -12,7 +13,7 @@ LINE = 76
 """Octets of a line at most: of quoted-printable (RFC 2045 §6.7), and of a header with encoded-words (RFC 2047 §2)."""
 SOFT_BREAK = b"=\r\n"
 
-_BODY = {code: f"={code:02X}" for code in (*range(32), *range(127, 256), ord("="))} | {ord("\n"): "\n"}
+_BODY = {code: f"={code:02X}" for code in (*range(32), *range(127, 256), ord("="))}
 _WORD_SAFE = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!*+-/")
 _WORD = {code: chr(code) if code in _WORD_SAFE else f"={code:02X}" for code in range(256)} | {ord(" "): "_"}
 _GRAPHEME = regex.compile(r"\X")
@@ -25,17 +26,31 @@ def encode_body(text: str, slots: tuple[str, ...] = ()) -> bytes:
     no two spaces meet, so it is already what DKIM's relaxed form makes of it. Each slot stands alone on a line of its
     own, so that a value of any length fits in its place.
     """
+    lines = _newlines(text).removesuffix("\n").split("\n")
+    encoded = [_known_line(line, slots) if len(line) < _REMEMBERED else _encode_line(line, slots) for line in lines]
+    return ("\r\n".join(encoded) + "\r\n").encode("ascii")
+
+
+def _encode_line(line: str, slots: tuple[str, ...]) -> str:
     # Latin-1 is one character an octet, which lets `translate` work on octets at the speed of C.
-    quoted = _newlines(text).encode("utf-8", "replace").decode("latin-1").translate(_BODY).replace("  ", " =20")
-    splitter = re.compile("(" + "|".join(map(re.escape, slots)) + ")") if slots else None
-    lines: list[str] = []
-    for line in quoted.removesuffix("\n").split("\n"):
-        parts = [part for part in splitter.split(line) if part] if splitter else [line]
-        pieces = [piece for part in parts for piece in ([part] if part in slots else _pieces(part))]
-        if pieces and pieces[-1].endswith(" "):
-            pieces[-1:] = _pieces(pieces[-1][:-1] + "=20")
-        lines.append("=\r\n".join(pieces))
-    return ("\r\n".join(lines) + "\r\n").encode("ascii")
+    quoted = line.encode("utf-8", "replace").decode("latin-1").translate(_BODY).replace("  ", " =20")
+    parts = [part for part in _splitter(slots).split(quoted) if part] if slots else [quoted]
+    pieces = [piece for part in parts for piece in ([part] if part in slots else _pieces(part))]
+    if pieces and pieces[-1].endswith(" "):
+        pieces[-1:] = _pieces(pieces[-1][:-1] + "=20")
+    return "=\r\n".join(pieces)
+
+
+_REMEMBERED = 1_000
+"""Characters of a line that is worth remembering: longer ones would fill the memory, and hardly come again."""
+
+# The segments of an issue have most of their lines in common: the same articles in other company.
+_known_line = functools.lru_cache(maxsize=8_192)(_encode_line)
+
+
+@functools.lru_cache(maxsize=4)
+def _splitter(slots: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("(" + "|".join(map(re.escape, slots)) + ")")
 
 
 def encode_value(value: str) -> bytes:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -15,12 +16,11 @@ from publisher.model import (
     Format,
     Issue,
     IssueState,
-    NewDelivery,
     NewIssue,
     SlotOutcome,
 )
 from publisher.store import statements as st
-from publisher.store.tables import Instant, deliveries, issue_articles, schedules, subscriptions
+from publisher.store.tables import deliveries, issue_articles, schedules, subscriptions
 from publisher.store.tables import issues as issue_rows
 from publisher.store.tables import segments as segment_rows
 from publisher.store.tables import slots as slot_rows
@@ -180,25 +180,9 @@ def freeze(conn: sa.Connection, new: NewIssue, now: datetime) -> int | None:
     st.insert_all(conn, issue_articles, [{"issue_id": issue_id, "article_id": id_} for id_ in new.article_ids])
     segment_ids = _insert_segments(conn, issue_id, new)
     _catch_up(conn, new)
-    ready = _ready(conn, new.deliveries)
-    _supersede(conn, [delivery.subscription_id for delivery in ready], new.ref, now)
-    for first in range(0, len(ready), _TOGETHER):
-        together = ready[first : first + _TOGETHER]
-        st.many(conn, _queue, [_queued(delivery, issue_id, segment_ids[delivery.segment_key]) for delivery in together])
+    _queue(conn, issue_id, new, segment_ids)
+    _supersede(conn, issue_id, new.ref, now)
     return issue_id
-
-
-def _queued(delivery: NewDelivery, issue_id: int, segment_id: int) -> dict[str, Any]:
-    return {
-        "issue_id": issue_id,
-        "subscription_id": delivery.subscription_id,
-        "subscriber_id": delivery.subscriber_id,
-        "segment_id": segment_id,
-        "to_seq": delivery.to_seq,
-        "due_at": delivery.due_at,
-        "expires_at": delivery.expires_at,
-        "message_id": delivery.message_id,
-    }
 
 
 def get(
@@ -374,37 +358,41 @@ def _catch_up(conn: sa.Connection, new: NewIssue) -> None:
     Who has a mail waiting keeps the cursor: should that mail expire, its articles come again.
     """
     s, d = subscriptions.c, deliveries.c
-    waits = sa.exists().where(d.subscription_id == s.id, st.among(d.state, OPEN))
-    behind = sa.update(subscriptions).where(st.one_of(s.id, new.without_news), s.cursor < new.to_seq, ~waits)
+    waiting = sa.select(d.subscription_id).where(st.among(d.state, OPEN), d.subscription_id.is_not(None))
+    behind = sa.update(subscriptions).where(
+        st.one_of(s.id, new.without_news), s.cursor < new.to_seq, s.id.not_in(waiting)
+    )
     conn.execute(behind.values(cursor=new.to_seq))
 
 
-def _ready(conn: sa.Connection, new: Sequence[NewDelivery]) -> list[NewDelivery]:
-    """Keep the deliveries whose readers are still here, are sent nothing just now and have received nothing since."""
-    d, s = deliveries.c, subscriptions.c
-    ids = [delivery.subscription_id for delivery in new]
-    # Locked, so that a claim at the same moment has either happened and is seen, or finds these expired.
-    open_ones = sa.select(d.subscription_id, d.state, d.ambiguous).where(
-        st.one_of(d.subscription_id, ids), st.among(d.state, OPEN)
-    )
-    rows = conn.execute(open_ones.order_by(d.id).with_for_update()).all()
-    busy = {row.subscription_id for row in rows if row.state == DeliveryState.SENDING or row.ambiguous}
-    here = sa.select(s.id, s.cursor).where(st.one_of(s.id, ids)).order_by(s.id)
-    cursors = dict(conn.execute(here.with_for_update(read=True, key_share=True)).all())
-    return [
-        delivery
-        for delivery in new
-        if delivery.subscription_id in cursors
-        and delivery.subscription_id not in busy
-        and delivery.cursor in (None, cursors[delivery.subscription_id])
-    ]
+def _queue(conn: sa.Connection, issue_id: int, new: NewIssue, segment_ids: Mapping[str, int]) -> None:
+    """Queue the deliveries whose readers are still here, are sent nothing just now and have received nothing since."""
+    busy = {row.subscription_id for row in conn.execute(_doubtful, {"newsletter": new.newsletter})}
+    # Stored by subscription, which keeps the indices in order, but sent segment by segment, so that the outbox reads
+    # the bytes of each once: a segment stands a microsecond before the next, the last at the moment its mails are due.
+    ahead = {key: timedelta(microseconds=turn) for turn, key in enumerate(reversed(list(segment_ids)))}
+    waiting = (delivery for delivery in new.deliveries if delivery.subscription_id not in busy)
+    while together := list(islice(waiting, _TOGETHER)):
+        mails: dict[tuple[Any, ...], int] = {}
+        rows = []
+        for one in together:
+            mail = (one.segment_key, one.to_seq, one.cursor, one.due_at, one.expires_at)
+            rows.append((one.subscription_id, mails.setdefault(mail, len(mails)), one.message_id))
+        kinds = (
+            (number, segment_ids[key], to_seq, cursor, due_at, expires_at, due_at - ahead[key])
+            for (key, to_seq, cursor, due_at, expires_at), number in mails.items()
+        )
+        st.run(conn, _queued, issue=issue_id, rows=st.as_given(rows), mails=st.as_given(kinds))
 
 
-def _supersede(conn: sa.Connection, subscription_ids: Sequence[int], ref: str, now: datetime) -> None:
-    d = deliveries.c
-    statement = sa.update(deliveries).where(st.one_of(d.subscription_id, subscription_ids), st.among(d.state, WAITING))
+def _supersede(conn: sa.Connection, issue_id: int, ref: str, now: datetime) -> None:
+    """Expire what still waits for readers of this issue: its articles come along in it."""
+    d, mine = deliveries.c, deliveries.alias("mine")
+    again = sa.exists().where(mine.c.issue_id == issue_id, mine.c.subscriber_id == d.subscriber_id)
+    same = sa.exists().where(mine.c.issue_id == issue_id, mine.c.subscription_id == d.subscription_id)
+    older = sa.update(deliveries).where(st.among(d.state, WAITING), d.issue_id != issue_id, again, same)
     reason = f"superseded by issue {ref}"
-    conn.execute(statement.values(state=DeliveryState.EXPIRED, reason=reason, finished_at=now))
+    conn.execute(older.values(state=DeliveryState.EXPIRED, reason=reason, finished_at=now))
     # An issue that waits for approval and of which nothing is left: approving it would send nothing.
     i = issue_rows.c
     still = sa.exists().where(d.issue_id == i.id, st.among(d.state, OPEN))
@@ -445,16 +433,56 @@ def _counts(conn: sa.Connection, issue_ids: Iterable[int]) -> Mapping[int, dict[
 
 
 _TOGETHER = 5_000
-"""Deliveries written by one call of the driver: enough for its speed, and few enough to cost no memory."""
+"""Deliveries written by one statement: enough for its speed, and few enough to cost no memory."""
 
-# Made once, because it runs for every reader.
-_queue = sa.insert(deliveries).values(
-    {
-        name: st.parameter(name, deliveries.c[name].type)
-        for name in ("issue_id", "subscription_id", "subscriber_id", "segment_id", "to_seq")
+
+def _select_doubtful() -> sa.Select[Any]:
+    """Select the subscriptions of a newsletter of which a mail is under way, or may have been sent.
+
+    Their open deliveries are locked, so that a claim at the same moment has either happened and is seen here, or finds
+    them expired.
+    """
+    d, s = deliveries.c, subscriptions.c
+    of = st.parameter("newsletter", sa.Text())
+    mine = sa.exists().where(s.id == d.subscription_id, s.newsletter == of)
+    open_ones = sa.select(d.subscription_id, d.state, d.ambiguous).where(st.among(d.state, OPEN), mine)
+    held = open_ones.order_by(d.id).with_for_update(of=deliveries).cte("held")
+    return sa.select(held.c.subscription_id).where((held.c.state == DeliveryState.SENDING) | (held.c.ambiguous > 0))
+
+
+def _insert_queued() -> sa.Insert:
+    """Insert the deliveries of `rows`, each with what it shares with others in `mails`.
+
+    Readers are still here, with the cursor that their mail was composed for. They stay until this is committed.
+    """
+    d, s = deliveries.c, subscriptions.c
+    mail = st.given(
+        sa.column("number", sa.BigInteger()),
+        *(d.segment_id, d.to_seq, s.cursor, d.due_at, d.expires_at, d.next_at),
+        name="mails",
+    )
+    mails = sa.select(*(value.label(name) for name, value in mail.items())).cte("mails").prefix_with("MATERIALIZED")
+    own = st.given(s.id, sa.column("number", sa.BigInteger()), d.message_id)
+    m = mails.c
+    values = {
+        "issue_id": st.parameter("issue", sa.BigInteger()),
+        "subscription_id": s.id,
+        "subscriber_id": s.subscriber_id,
+        "message_id": own["message_id"],
+        **{name: m[name] for name in ("segment_id", "to_seq", "due_at", "expires_at", "next_at")},
+        "state": sa.literal_column(f"'{DeliveryState.QUEUED}'"),
+        "reason": sa.literal_column("''"),
+        **{name: sa.literal_column("0") for name in ("attempt", "ambiguous")},
     }
-    | {name: st.parameter(name, deliveries.c[name].type) for name in ("due_at", "expires_at", "message_id")}
-    | {"next_at": st.parameter("due_at", Instant()), "reason": sa.literal_column("''")}
-    | {"state": sa.literal_column(f"'{DeliveryState.QUEUED}'")}
-    | {name: sa.literal_column("0") for name in ("attempt", "ambiguous")}
-)
+    query = (
+        sa.select(*(value.label(name) for name, value in values.items()))
+        .where(s.id == own["id"], m.number == own["number"], sa.or_(m.cursor.is_(None), m.cursor == s.cursor))
+        .order_by(own["id"])
+        .with_for_update(read=True, key_share=True, of=subscriptions)
+    )
+    return sa.insert(deliveries).from_select(list(values), query)
+
+
+# Made once, because the second runs for every five thousand readers.
+_doubtful = _select_doubtful()
+_queued = _insert_queued()

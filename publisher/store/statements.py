@@ -134,7 +134,7 @@ def _json_field(element: _field, compiler: SQLCompiler, **options: Any) -> str: 
     return f"json_extract({value}, '$[{place}]')"
 
 
-def given(*columns: sa.Column[Any], name: str = "rows") -> Mapping[str, sa.ColumnElement[Any]]:
+def given(*columns: sa.ColumnClause[Any], name: str = "rows") -> Mapping[str, sa.ColumnElement[Any]]:
     """Return the columns, by name, of rows that come in one parameter called `name`; `as_given` makes its value.
 
     One statement changes any number of rows then, and the driver gives up the interpreter's lock once for all of them.

@@ -11,12 +11,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from publisher.errors import NotFoundError
-from publisher.model import Content, Format, Reader, Subscriber, Subscription, SubscriptionState
+from publisher.model import Content, Format, Subscriber, Subscription, SubscriptionState
 from publisher.store import consents as record
 from publisher.store import statements as st
 from publisher.store.consents import Consent, Evidence
 from publisher.store.numbering import current_seq
-from publisher.store.tables import Id, Instant, as_moment, subscribers, subscriptions, suppressions
+from publisher.store.tables import Id, as_moment, subscribers, subscriptions, suppressions
 
 _PENDING, _CONFIRMED, _UNSUBSCRIBED = (
     SubscriptionState.PENDING,
@@ -211,68 +211,6 @@ _mine = (
     .where(subscriptions.c.subscriber_id == st.parameter("subscriber_id", Id))
     .order_by(subscriptions.c.newsletter)
 )
-
-
-def readers(conn: sa.Connection, newsletter: str, frequency: str, now: datetime | None = None) -> list[Reader]:
-    """Return whom an issue is composed for: confirmed, not paused at `now`, address not suppressed; by subscription id.
-
-    Without `now` those who pause are among them.
-    """
-    query = _readers if now is None else _awake
-    values: dict[str, Any] = {"newsletter": newsletter, "frequency": frequency}
-    rows = st.run(conn, query, **values if now is None else values | {"now": now})
-    listed = _Lists()
-    return [
-        Reader(
-            subscription_id=id_,
-            subscriber_id=person,
-            address=address,
-            name=name,
-            languages=listed[languages] or (),
-            timezone=timezone,
-            format=_FORMATS[format_],
-            categories=listed[categories],
-            content=content,
-            hour=hour,
-            cursor=cursor,
-        )
-        for id_, person, address, name, languages, timezone, format_, categories, content, hour, cursor in rows
-    ]
-
-
-class _Lists:
-    """Lists as the driver gives them, as tuples: readers who choose alike share one, which is decoded once."""
-
-    def __init__(self) -> None:
-        self._known: dict[str | tuple[str, ...], tuple[str, ...]] = {}
-
-    def __getitem__(self, value: str | list[str] | None) -> tuple[str, ...] | None:
-        if value is None:
-            return None
-        key = value if isinstance(value, str) else tuple(value)
-        if key not in self._known:
-            self._known[key] = tuple(json.loads(value)) if isinstance(value, str) else tuple(value)
-        return self._known[key]
-
-
-_FORMATS = {str(format_): format_ for format_ in Format}
-_readers = (
-    sa.select(
-        *(subscriptions.c[name] for name in ("id", "subscriber_id")),
-        *(subscribers.c[name] for name in ("address", "name", "languages", "timezone", "format")),
-        *(subscriptions.c[name] for name in ("categories", "content", "hour", "cursor")),
-    )
-    .join_from(subscriptions, subscribers)
-    .where(
-        subscriptions.c.newsletter == st.parameter("newsletter", sa.Text()),
-        subscriptions.c.frequency == st.parameter("frequency", sa.Text()),
-        subscriptions.c.state == sa.literal_column(f"'{_CONFIRMED}'"),
-        ~sa.exists().where(suppressions.c.address_key == subscribers.c.address_key),
-    )
-    .order_by(subscriptions.c.id)
-)
-_now = st.parameter("now", Instant())
-_awake = _readers.where(sa.or_(subscriptions.c.paused_until.is_(None), subscriptions.c.paused_until <= _now))
 
 
 def listing(

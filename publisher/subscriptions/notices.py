@@ -18,7 +18,7 @@ from publisher.errors import RenderError
 from publisher.mail.dkim import Signer
 from publisher.mail.message import SegmentHeaders, encode_segment, own_lines, personalise
 from publisher.mail.steps import USUAL, Policy, Step, next_step
-from publisher.model import Attempt, Claimed, DeliveryState, Format, Reader, SubscriptionState
+from publisher.model import Attempt, Claimed, DeliveryState, Format, SubscriptionState, Wishes
 from publisher.store import links as link_rows
 from publisher.store import notices, sign_ups, subscribers, workers
 from publisher.store.database import Connection, Database
@@ -254,11 +254,7 @@ def latest(db: Database, house: House, notice: Notice) -> tuple[str, bytes] | No
     mine = [item for item in notice.subscriptions if item.newsletter == notice.newsletter]
     if newsletter is None or notice.to_seq is None or not mine:
         return None
-    reader = Reader(
-        subscription_id=mine[0].id,
-        subscriber_id=notice.subscriber_id,
-        address=notice.address,
-        name=notice.name,
+    wishes = Wishes(
         languages=notice.languages,
         timezone=notice.timezone,
         format=notice.format,
@@ -266,7 +262,7 @@ def latest(db: Database, house: House, notice: Notice) -> tuple[str, bytes] | No
         cursor=notice.to_seq,
         content=mine[0].content,
     )
-    segment = latest_issue(db, house.config, newsletter, reader, renderer=house.renderer)
+    segment = latest_issue(db, house.config, newsletter, wishes, renderer=house.renderer)
     if segment is None:
         return None
     message = personalise(

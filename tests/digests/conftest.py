@@ -13,13 +13,13 @@ import pytest
 
 from publisher.config import Category, Config, Frequency, Newsletter, Site, Web
 from publisher.digests.compose import Frame
-from publisher.model import Article, ArticleState, Author, Format, Image, Reader, Status
+from publisher.model import Article, ArticleState, Author, Format, Image, Readers, Status, Wishes
 from publisher.render import Renderer
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 
 MakeArticle = Callable[..., Article]
-MakeReader = Callable[..., Reader]
+MakeWishes = Callable[..., Wishes]
 MakeFrame = Callable[..., Frame]
 
 NEWS = Path(__file__).parent.parent / "data" / "digests" / "news.json"
@@ -112,26 +112,26 @@ def news(make_article: MakeArticle) -> tuple[Article, ...]:
 
 
 @pytest.fixture
-def make_reader() -> MakeReader:
-    """Make a reader of everything in English; anything may be given."""
-    numbers = count(1)
+def make_wishes() -> MakeWishes:
+    """Make the wishes of a reader of everything in English; anything may be given."""
 
-    def make(**given: Any) -> Reader:
-        number = next(numbers)
+    def make(**given: Any) -> Wishes:
         values: dict[str, Any] = {
-            "subscription_id": number,
-            "subscriber_id": number,
-            "address": f"reader{number}@example.net",
-            "name": "",
             "languages": ("en",),
             "timezone": "Europe/Minsk",
             "format": Format.HTML,
             "categories": None,
             "cursor": 0,
         }
-        return Reader(**(values | given))
+        return Wishes(**(values | given))
 
     return make
+
+
+def together(*wishes: Wishes) -> Readers:
+    """Return a reader for each of these, numbered from 1."""
+    kinds = list(dict.fromkeys(wishes))
+    return Readers(tuple(kinds), range(1, len(wishes) + 1), [kinds.index(one) for one in wishes])
 
 
 @pytest.fixture

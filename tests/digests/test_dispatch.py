@@ -354,7 +354,7 @@ def test_a_trial_goes_to_one_address_marked_and_counts_for_nothing(
     """K17."""
     subscribe(sqlite_database, "reader@example.net", now, languages=("ru",), categories=["economy"])
     publish(sqlite_database, news, now)
-    before = sqlite_database.read(lambda conn: subscribers.readers(conn, "week", "weekly"))
+    before = sqlite_database.read(lambda conn: make.readers(conn, "week", "weekly"))
 
     def trial(address: str, **given: Any) -> tuple[str, bytes]:
         mail = trial_mail(sqlite_database, config, newsletter, address, renderer=renderer, now=now, ids=ids, **given)
@@ -370,7 +370,7 @@ def test_a_trial_goes_to_one_address_marked_and_counts_for_nothing(
     text = trial("editor@news.example", language="he", format_=Format.TEXT)[1]
     assert b"Content-Type: text/plain" in text
     assert sqlite_database.read(lambda conn: (issues.slots(conn), issues.listing(conn))) == ([], [])
-    assert sqlite_database.read(lambda conn: subscribers.readers(conn, "week", "weekly")) == before
+    assert sqlite_database.read(lambda conn: make.readers(conn, "week", "weekly")) == before
 
 
 def test_a_trial_without_news_shows_the_newest_articles_and_without_any_says_so(

@@ -12,11 +12,12 @@ from publisher.config import Frequency
 from publisher.digests.compose import Frame, Skip
 from publisher.digests.issue import Draft, draft
 from publisher.digests.material import Material
-from publisher.model import Article, Format, Reader
+from publisher.model import Article, Format, Wishes
 from publisher.render import Renderer
+from tests.digests.conftest import together
 
 MakeArticle = Callable[..., Article]
-MakeReader = Callable[..., Reader]
+MakeWishes = Callable[..., Wishes]
 MakeFrame = Callable[..., Frame]
 Ids = Callable[[], str]
 
@@ -27,9 +28,9 @@ WEEK = timedelta(days=7)
 def drafted(make_frame: MakeFrame, news: tuple[Article, ...], ids: Ids) -> Callable[..., Draft | Skip]:
     """Draft the issue of these readers; keywords change keys of the newsletter."""
 
-    def make(*readers: Reader, late: timedelta = timedelta(), period: timedelta = WEEK, **changes: Any) -> Draft | Skip:
+    def make(*readers: Wishes, late: timedelta = timedelta(), period: timedelta = WEEK, **changes: Any) -> Draft | Skip:
         frame = make_frame(**changes)
-        material = Material(readers, 15, news)
+        material = Material(together(*readers), 15, news)
         now = frame.when + late
         return draft(material, frame, slot="2026-11-23T07:00", slot_at=frame.when, period=period, now=now, ids=ids)
 
@@ -37,9 +38,9 @@ def drafted(make_frame: MakeFrame, news: tuple[Article, ...], ids: Ids) -> Calla
 
 
 def test_readers_of_one_choice_share_a_segment_and_differ_in_message_id(
-    drafted: Callable[..., Draft | Skip], make_reader: MakeReader
+    drafted: Callable[..., Draft | Skip], make_wishes: MakeWishes
 ) -> None:
-    made = drafted(make_reader(), make_reader(), make_reader(languages=("ru",)), make_reader(format=Format.TEXT))
+    made = drafted(make_wishes(), make_wishes(), make_wishes(languages=("ru",)), make_wishes(format=Format.TEXT))
     assert isinstance(made, Draft)
     assert [delivery.segment_key.rpartition("-")[0] for delivery in made.issue.deliveries] == [
         "en-html",
@@ -56,8 +57,22 @@ def test_readers_of_one_choice_share_a_segment_and_differ_in_message_id(
     assert {(delivery.cursor, delivery.to_seq) for delivery in made.issue.deliveries} == {(0, 15)}
 
 
+def test_deliveries_are_the_same_whenever_they_are_looked_at_and_no_message_id_can_be_guessed(
+    drafted: Callable[..., Draft | Skip], make_wishes: MakeWishes
+) -> None:
+    """H4: the same subscription has another Message-ID in the next issue."""
+    readers = [make_wishes(), make_wishes(languages=("ru",))]
+    made, again = (drafted(*readers) for _ in range(2))
+    assert isinstance(made, Draft)
+    assert isinstance(again, Draft)
+    mails = made.issue.deliveries
+    assert (list(mails), mails[1], mails[-1:], len(mails)) == ([mails[0], mails[1]], mails[-1], [mails[1]], 2)
+    known = {delivery.message_id for delivery in mails}
+    assert known.isdisjoint(delivery.message_id for delivery in again.issue.deliveries)
+
+
 def test_nothing_is_rendered_per_reader(
-    drafted: Callable[..., Draft | Skip], make_reader: MakeReader, monkeypatch: pytest.MonkeyPatch
+    drafted: Callable[..., Draft | Skip], make_wishes: MakeWishes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Segments: a hundred times the readers of the same choices are the same work for the templates."""
     rendered: list[str] = []
@@ -72,7 +87,7 @@ def test_nothing_is_rendered_per_reader(
     for each in (1, 100):
         rendered.clear()
         choices: list[dict[str, Any]] = [{}, {"languages": ("ru",)}, {"format": Format.TEXT}]
-        made = drafted(*(make_reader(**choice) for choice in choices for _ in range(each)))
+        made = drafted(*(make_wishes(**choice) for choice in choices for _ in range(each)))
         assert isinstance(made, Draft)
         assert len(made.issue.deliveries) == 3 * each
         numbers.append(list(rendered))
@@ -80,19 +95,20 @@ def test_nothing_is_rendered_per_reader(
 
 
 def test_each_language_of_the_issue_has_one_page_for_the_web(
-    drafted: Callable[..., Draft | Skip], make_reader: MakeReader
+    drafted: Callable[..., Draft | Skip], make_wishes: MakeWishes
 ) -> None:
-    made = drafted(make_reader(categories=("economy",)), make_reader(languages=("ru",), categories=("culture",)))
+    made = drafted(make_wishes(categories=("economy",)), make_wishes(languages=("ru",), categories=("culture",)))
     assert isinstance(made, Draft)
     pages = [segment for segment in made.issue.segments if segment.is_web]
     assert [page.language for page in pages] == ["en", "ru"]
     assert "Ministers agree" in pages[0].html  # all categories, though no reader chose this one
 
 
-def test_a_reader_without_news_gets_no_delivery(drafted: Callable[..., Draft | Skip], make_reader: MakeReader) -> None:
-    made = drafted(make_reader(categories=("sport",)), make_reader())
+def test_a_reader_without_news_gets_no_delivery(drafted: Callable[..., Draft | Skip], make_wishes: MakeWishes) -> None:
+    made = drafted(make_wishes(categories=("sport",)), make_wishes())
     assert isinstance(made, Draft)
-    assert [delivery.subscriber_id for delivery in made.issue.deliveries] == [2]
+    assert [delivery.subscription_id for delivery in made.issue.deliveries] == [2]
+    assert list(made.issue.without_news) == [1]
 
 
 @pytest.mark.parametrize(
@@ -109,27 +125,27 @@ def test_a_reader_without_news_gets_no_delivery(drafted: Callable[..., Draft | S
 )
 def test_an_issue_for_nobody_says_why(
     drafted: Callable[..., Draft | Skip],
-    make_reader: MakeReader,
+    make_wishes: MakeWishes,
     readers: list[dict[str, Any]],
     changes: dict[str, Any],
     reason: str,
 ) -> None:
     """E13; of several readers, the one with the most articles gives the reason."""
-    assert drafted(*(make_reader(**given) for given in readers), **changes) == Skip(reason)
+    assert drafted(*(make_wishes(**given) for given in readers), **changes) == Skip(reason)
 
 
 def test_with_deliver_at_reader_each_mail_is_due_at_its_reader_s_hour_where_the_reader_lives(
-    drafted: Callable[..., Draft | Skip], make_reader: MakeReader
+    drafted: Callable[..., Draft | Skip], make_wishes: MakeWishes
 ) -> None:
     """DESIGN §4, Hours: the first occurrence at or after the slot, which is 07:00 in Minsk, 04:00 UTC."""
     weekly = Frequency(at="07:00", days=("mon",), deliver_at="reader")
     readers = (
-        make_reader(),
-        make_reader(timezone="America/New_York"),
-        make_reader(timezone="Pacific/Auckland"),
-        make_reader(hour=7),
-        make_reader(hour=6),
-        make_reader(hour=21, timezone="Asia/Kathmandu"),
+        make_wishes(),
+        make_wishes(timezone="America/New_York"),
+        make_wishes(timezone="Pacific/Auckland"),
+        make_wishes(hour=7),
+        make_wishes(hour=6),
+        make_wishes(hour=21, timezone="Asia/Kathmandu"),
     )
     made = drafted(*readers, frequencies={"weekly": weekly})
     assert isinstance(made, Draft)
@@ -154,22 +170,22 @@ def test_with_deliver_at_reader_each_mail_is_due_at_its_reader_s_hour_where_the_
 )
 def test_a_delivery_expires_after_36_hours_or_the_period(
     drafted: Callable[..., Draft | Skip],
-    make_reader: MakeReader,
+    make_wishes: MakeWishes,
     late: timedelta,
     period: timedelta,
     due: timedelta,
     expires: timedelta,
 ) -> None:
     """DESIGN §4, Hours: and a late issue's mail has its full time."""
-    made = drafted(make_reader(), late=late, period=period)
+    made = drafted(make_wishes(), late=late, period=period)
     assert isinstance(made, Draft)
     [delivery] = made.issue.deliveries
     assert (delivery.due_at - made.issue.slot_at, delivery.expires_at - made.issue.slot_at) == (due, expires)
 
 
-def test_an_issue_may_be_spread_over_hours(drafted: Callable[..., Draft | Skip], make_reader: MakeReader) -> None:
+def test_an_issue_may_be_spread_over_hours(drafted: Callable[..., Draft | Skip], make_wishes: MakeWishes) -> None:
     """Issue 4, point 4: evenly, each with its full time, in an order that has nothing to do with that of sign-up."""
-    readers = [make_reader() for _ in range(8)]
+    readers = [make_wishes() for _ in range(8)]
     made = drafted(*readers, spread="4h", transport="bulk")
     assert isinstance(made, Draft)
     begin = made.issue.slot_at
@@ -182,10 +198,10 @@ def test_an_issue_may_be_spread_over_hours(drafted: Callable[..., Draft | Skip],
 
 
 def test_the_settings_that_sending_needs_are_frozen_with_the_issue(
-    drafted: Callable[..., Draft | Skip], make_reader: MakeReader
+    drafted: Callable[..., Draft | Skip], make_wishes: MakeWishes
 ) -> None:
     """D4: a reload changes nothing in flight."""
-    made = drafted(make_reader())
+    made = drafted(make_wishes())
     assert isinstance(made, Draft)
     assert made.issue.settings == {
         "from_name": "The Week in Review",

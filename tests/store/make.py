@@ -24,9 +24,11 @@ from publisher.model import (
     Outcome,
     Recorded,
     SubscriptionState,
+    Wishes,
     WithdrawnArticle,
 )
 from publisher.store import articles, claims, issues, subscribers
+from publisher.store import readers as reading
 from publisher.store.database import Connection, Database
 
 NOW = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
@@ -194,7 +196,6 @@ def issue(
         deliveries=tuple(
             NewDelivery(
                 subscription_id=item.id,
-                subscriber_id=item.subscriber_id,
                 segment_key=segments[0].key,
                 to_seq=to_seq,
                 due_at=due_at,
@@ -206,6 +207,12 @@ def issue(
             if item
         ),
     )
+
+
+def readers(conn: Connection, newsletter: str, *frequencies: str, now: datetime | None = None) -> dict[int, Wishes]:
+    """What each reader wishes, by subscription id."""
+    found = reading.of(conn, newsletter, frequencies, now)
+    return {id_: found.wishes[kind] for id_, kind in zip(found.ids, found.kinds, strict=True)}
 
 
 def frozen(database: Database, subscription_ids: Iterable[int], *, now: datetime = NOW, **fields: Any) -> int:

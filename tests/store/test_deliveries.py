@@ -50,8 +50,8 @@ def ledger(database: Database) -> list[tuple[DeliveryState, str]]:
 
 
 def cursors(database: Database) -> dict[int, int]:
-    found = database.read(lambda conn: subscribers.readers(conn, "digest", "weekly"))
-    return {item.subscription_id: item.cursor for item in found}
+    found = database.read(lambda conn: make.readers(conn, "digest", "weekly"))
+    return {id_: wishes.cursor for id_, wishes in found.items()}
 
 
 def cancel(conn: Connection) -> bool:

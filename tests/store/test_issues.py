@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -251,6 +252,37 @@ def test_a_reader_who_received_more_since_composing_is_left_to_the_next_issue(da
     second = frozen(database, [ada, bob], ref="r2", slot="2026-11-30T07:00", to_seq=6, cursor=0)
     found = database.read(lambda conn: deliveries.listing(conn))
     assert [(row.issue_id, row.subscription_id) for row in found] == [(first, ada), (second, bob)]
+
+
+def test_mails_are_sent_segment_by_segment_in_whatever_order_readers_signed_up(database: Database) -> None:
+    """So that a sender reads each segment's bytes once; all are due at the slot, none a moment later."""
+    people = readers(database, "ada", "bob", "eve", "kim")
+    segments = (segment("en"), segment("ru"))
+
+    def work(conn: Connection) -> None:
+        whole = issue(conn, people, segments=segments)
+        mixed = [
+            replace(delivery, segment_key="ru" if number % 2 == 0 else "en")
+            for number, delivery in enumerate(whole.deliveries)
+        ]
+        issues.freeze(conn, replace(whole, deliveries=mixed), NOW)
+
+    database.write(work)
+    ada, bob, eve, kim = people
+    assert [claimed.subscription_id for claimed in claim(database, now=NOW)] == [bob, kim, ada, eve]
+
+
+def test_who_left_the_database_before_the_freeze_gets_no_delivery(database: Database) -> None:
+    """The others of the same batch do."""
+    ada, bob = readers(database, "ada", "bob")
+
+    def work(conn: Connection) -> int | None:
+        whole = issue(conn, [ada, bob])
+        erased = replace(whole.deliveries[0], subscription_id=bob + 1, message_id="<gone@example.org>")
+        return issues.freeze(conn, replace(whole, deliveries=[erased, *whole.deliveries]), NOW)
+
+    assert database.write(work) is not None
+    assert [row.subscription_id for row in database.read(lambda conn: deliveries.listing(conn))] == [ada, bob]
 
 
 def test_an_issue_without_any_reader_is_over_at_once(database: Database) -> None:

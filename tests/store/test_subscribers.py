@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from publisher.model import Format, Reader, Subscriber, Subscription, SubscriptionState
-from publisher.store import subscribers
+from publisher.model import Format, Reader, Subscriber, Subscription, SubscriptionState, Wishes
+from publisher.store import readers, subscribers
 from publisher.store.consents import Consent
 from publisher.store.database import Connection, Database
 from tests.store import make
@@ -83,19 +83,12 @@ def test_a_subscription_begins_with_the_next_article(database: Database) -> None
     )
     assert database.read(lambda conn: subscribers.subscription(conn, made.id)) == made
     assert database.read(lambda conn: subscribers.subscription(conn, made.id + 1)) is None
-    assert database.read(lambda conn: subscribers.readers(conn, "digest", "weekly")) == [
-        Reader(
-            subscription_id=made.id,
-            subscriber_id=made.subscriber_id,
-            address="Ada@Example.org",
-            name="Ada",
-            languages=("be", "ru"),
-            timezone="Europe/Minsk",
-            format=Format.TEXT,
-            categories=("politics",),
-            cursor=2,
-        )
-    ]
+    wishes = Wishes(
+        languages=("be", "ru"), timezone="Europe/Minsk", format=Format.TEXT, categories=("politics",), cursor=2
+    )
+    assert database.read(lambda conn: make.readers(conn, "digest", "weekly")) == {made.id: wishes}
+    me = Reader(subscription_id=made.id, name="Ada", wishes=wishes)
+    assert database.read(lambda conn: readers.one(conn, "digest", "ada@example.org")) == me
 
 
 def test_no_category_chosen_is_not_all_categories(database: Database) -> None:
@@ -125,7 +118,7 @@ def test_an_unsubscribed_reader_does_not_come_back_by_others(
 
     made, after = database.write(work)
     assert after == replace(made, state=UNSUBSCRIBED)
-    assert database.read(lambda conn: subscribers.readers(conn, "digest", "daily")) == []
+    assert database.read(lambda conn: make.readers(conn, "digest", "daily")) == {}
 
 
 def test_a_reader_who_comes_back_by_link_begins_anew(database: Database) -> None:
@@ -135,14 +128,14 @@ def test_a_reader_who_comes_back_by_link_begins_anew(database: Database) -> None
     stored(database, new(draft("a.md")))
     back = database.write(lambda conn: subscribe(conn, made.subscriber_id, method="link", frequency="daily"))
     assert back == replace(made, frequency="daily", start_seq=1)
-    [found] = database.read(lambda conn: subscribers.readers(conn, "digest", "daily"))
+    [found] = database.read(lambda conn: make.readers(conn, "digest", "daily")).values()
     assert found.cursor == 1
 
 
 def test_a_pending_reader_gets_nothing_until_confirmed(database: Database) -> None:
     """P4: without consent there is no mail; the sign-up is where the articles begin."""
     made = database.write(lambda conn: subscribe(conn, person(conn), PENDING, method="link"))
-    assert database.read(lambda conn: subscribers.readers(conn, "digest", "weekly")) == []
+    assert database.read(lambda conn: make.readers(conn, "digest", "weekly")) == {}
     stored(database, new(draft("a.md")))
     confirmed = database.write(lambda conn: subscribe(conn, made.subscriber_id, method="link"))
     assert confirmed == replace(made, state=CONFIRMED, requested_at=None)
@@ -159,7 +152,7 @@ def test_a_confirmed_readers_choice_is_not_an_imports_to_change(
     stored(database, new(draft("a.md")))
     after = database.write(lambda conn: subscribe(conn, made.subscriber_id, method=method, frequency="daily"))
     assert after == replace(made, frequency=frequency)
-    [found] = database.read(lambda conn: subscribers.readers(conn, "digest", frequency))
+    [found] = database.read(lambda conn: make.readers(conn, "digest", frequency)).values()
     assert found.cursor == 0
 
 
@@ -207,7 +200,7 @@ def test_a_suppressed_address_is_nobodys_reader(database: Database) -> None:
     assert database.write(lambda conn: subscribers.suppress(conn, key, reason="complaint", now=NOW))
     assert not database.write(lambda conn: subscribers.suppress(conn, key, reason="bounce", now=NOW))
     assert database.write(lambda conn: subscribers.suppress(conn, "un@known.org", reason="bounce", now=NOW))
-    assert database.read(lambda conn: subscribers.readers(conn, "digest", "weekly")) == []
+    assert database.read(lambda conn: make.readers(conn, "digest", "weekly")) == {}
     found = database.read(lambda conn: [subscribers.suppressed(conn, name) for name in (key, "other@example.org")])
     assert found == ["complaint", None]
     [listed] = database.read(lambda conn: subscribers.listing(conn))
@@ -246,7 +239,7 @@ def test_readers_come_in_the_order_of_their_subscriptions(database: Database) ->
         return chosen
 
     chosen = database.write(work)
-    assert [r.subscription_id for r in database.read(lambda c: subscribers.readers(c, "digest", "weekly"))] == chosen
+    assert list(database.read(lambda conn: make.readers(conn, "digest", "weekly"))) == chosen
 
 
 def test_changing_the_frequency_neither_loses_nor_repeats(database: Database) -> None:
@@ -261,5 +254,5 @@ def test_changing_the_frequency_neither_loses_nor_repeats(database: Database) ->
     [claimed] = database.write(lambda conn: make.claim(conn, epoch=epoch, limit=9, now=NOW))
     database.write(lambda conn: deliveries.record(conn, [outcome(claimed)], NOW))
     database.write(lambda conn: reader(conn, "a@x.org", frequency="daily", method="command"))
-    [found] = database.read(lambda conn: subscribers.readers(conn, "digest", "daily"))
+    [found] = database.read(lambda conn: make.readers(conn, "digest", "daily")).values()
     assert found.cursor == 2
