@@ -13,9 +13,9 @@ from publisher import faults
 from publisher.mail.compose import Parcel
 from publisher.mail.pacing import Pacer
 from publisher.model import Claimed
-from publisher.store import claims, deliveries
-from publisher.store.claims import Position
-from publisher.store.database import Database
+from publisher.store import claims, deliveries, workers
+from publisher.store.claims import ALL, Position, Share, Upcoming
+from publisher.store.database import Connection, Database
 from publisher.store.deliveries import SegmentBytes
 
 BLOCK = 256
@@ -35,6 +35,10 @@ PATIENCE = timedelta(minutes=1)
 
 NAP = 5.0
 """Seconds after which it looks whether something else has come due while it waits."""
+
+HELP = 16
+"""Blocks of the whole queue that are read once a worker's own share has come to its end, before it is looked at again:
+looking for what is its own means passing over all that is not."""
 
 KEPT_SEGMENTS = 64
 """Segments kept in memory: an issue has few, and their readers come in any order."""
@@ -56,13 +60,12 @@ class Ahead:
         clock: Callable[[], datetime],
         threads: Executor,
         want: int,
-        share: tuple[int, int] = (0, 1),
         transport: str | None = None,
         gate: Pacer | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._db, self._compose, self._clock = db, compose, clock
-        self._epoch, self._threads, self._want, self._share = epoch, threads, want, share
+        self._epoch, self._threads, self._want = epoch, threads, want
         self._transport, self._gate, self._pause = transport, gate, pause
         self.later_at: datetime | None = None
         """When what waits for its pace may go on, if that was too long to wait for."""
@@ -71,6 +74,7 @@ class Ahead:
         self._known: set[int] = set()  # read, and not yet settled: reading from the start meets them again
         self._after: Position | None = None
         self._found = False  # something new since reading began at the start
+        self._helping = 0  # blocks still to be read of what other workers have before them
         self._segments: dict[int, SegmentBytes] = {}
         self._exhausted = False
         self._failure: Exception | None = None
@@ -168,10 +172,11 @@ class Ahead:
     async def _read_on(self, gate: Pacer | None) -> bool:
         """Read a block; False when it ends a round from the start to the end of the queue in which nothing was new."""
         now = self._clock()
-        find = partial(claims.upcoming, epoch=self._epoch, now=now, limit=BLOCK, after=self._after, share=self._share)
+        find = partial(claims.upcoming, epoch=self._epoch, now=now, limit=BLOCK, after=self._after)
         if gate is not None:
             find = partial(find, without_domains=gate.full_domains, without_newsletters=gate.full_newsletters)
-        found = await self._db.aread(partial(find, transport=self._transport))
+        find = partial(find, transport=self._transport)
+        found, share = await self._db.aread(partial(self._all if self._helping else self._own, find))
         faults.point("ahead.read")
         fresh = [candidate for candidate in found.candidates if candidate.id not in self._known]
         self._known.update(candidate.id for candidate in fresh)
@@ -182,6 +187,25 @@ class Ahead:
         # What came due meanwhile stands at the start, so a round that found something is followed by another.
         goes_on = not ended or self._found
         self._found = self._found and not ended
+        return self._turn(share, goes_on=goes_on)
+
+    def _own(self, find: Callable[..., Upcoming], conn: Connection) -> tuple[Upcoming, Share]:
+        share = workers.share(conn, self._epoch)
+        return find(conn, share=share), share
+
+    def _all(self, find: Callable[..., Upcoming], conn: Connection) -> tuple[Upcoming, Share]:
+        return find(conn, backwards=True), ALL
+
+    def _turn(self, share: Share, *, goes_on: bool) -> bool:
+        """Help the others at the end of our own share, from the end of the queue, and look at our own now and then."""
+        if self._helping:
+            self._helping -= 1
+            if not goes_on:
+                self._helping = 0
+            elif not self._helping:
+                self._after, self._found = None, False
+        elif share.workers > 1 and not goes_on:
+            self._helping, goes_on = HELP, True
         return goes_on
 
     async def _wait(self, gate: Pacer) -> bool:

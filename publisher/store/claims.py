@@ -15,10 +15,20 @@ from publisher.store.issues import WAITING
 from publisher.store.tables import Instant, as_moment, deliveries, issues, subscribers, subscriptions, suppressions
 
 Position = tuple[datetime, int]
-"""Where a reader of the queue stands: (next_at, id) of the last row seen."""
+"""Where a reader of the queue stands: (next_at, id) of the last row seen, whichever way it reads."""
 
 STRETCH = 256
 """Neighbouring deliveries that belong to the same worker, when several share the queue."""
+
+
+class Share(NamedTuple):
+    """The part of the queue that one of several workers reads, so that they do not all claim the same."""
+
+    rank: int
+    workers: int
+
+
+ALL = Share(0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +63,8 @@ def upcoming(
     now: datetime,
     limit: int,
     after: Position | None = None,
-    share: tuple[int, int] = (0, 1),
+    backwards: bool = False,
+    share: Share = ALL,
     transport: str | None = None,
     without_domains: Collection[str] = (),
     without_newsletters: Collection[str] = (),
@@ -63,7 +74,8 @@ def upcoming(
     Each comes as its claim by `epoch` at this moment would make it: an earlier claim's date, address and name stay, so
     that every attempt has the same bytes. Reading on behind the last row instead of from the start keeps the cost of a
     row constant however many were taken before (PostgreSQL's index remembers those until it is vacuumed).
-    `share`: (rank, number of workers); each reads its own stretches of the queue. `transport`: only what it carries.
+    `share`: only the stretches of the queue that are this worker's own. `backwards`: from the end of the queue, where a
+    worker that helps others meets them last. `transport`: only what it carries.
     `without_…`: what has to wait for its pace is passed over, so that it holds up nobody else.
     """
     d, p = deliveries.c, subscribers.c
@@ -78,20 +90,20 @@ def upcoming(
         .join_from(deliveries, issues)
         .outerjoin(subscribers, p.id == d.subscriber_id)
         .where(st.among(d.state, WAITING), d.next_at <= now, issues.c.state == IssueState.SENDING)
-        .order_by(d.next_at, d.id)
+        .order_by(*((d.next_at.desc(), d.id.desc()) if backwards else (d.next_at, d.id)))
         .limit(limit)
     )
     if after is not None:
-        query = query.where(sa.tuple_(d.next_at, d.id) > after)
+        position = sa.tuple_(d.next_at, d.id)
+        query = query.where(position < after if backwards else position > after)
     if transport is not None:
         query = query.where(issues.c.transport == transport)
     if without_domains:
         query = query.where(sa.not_(st.one_of(_domain(conn), without_domains)))
     if without_newsletters:
         query = query.where(sa.not_(st.one_of(issues.c.newsletter, without_newsletters)))
-    rank, workers = share
-    if workers > 1:
-        query = query.where(d.id / STRETCH % workers == rank)
+    if share.workers > 1:
+        query = query.where(d.id // STRETCH % share.workers == share.rank)
     st.by_index(conn)
     rows = conn.execute(query).all()
     last = (as_moment(rows[-1][-3]), rows[-1][0]) if rows else None

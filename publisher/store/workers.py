@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from publisher.errors import BusyError, StoreError
 from publisher.store import deliveries
+from publisher.store.claims import ALL, Share
 from publisher.store.database import Connection, Database
 from publisher.store.faults import explained
 from publisher.store.tables import workers
@@ -117,6 +118,14 @@ def dead(conn: Connection, *, own: int | None = None) -> list[int]:
 def stands(conn: Connection, epoch: int) -> bool:
     """Whether a worker may claim: nobody has recovered what it left, and nobody can until this transaction ends."""
     return conn.scalar(_standing, {"epoch": epoch}) is not None
+
+
+def share(conn: Connection, epoch: int) -> Share:
+    """Return which part of the queue is this worker's own, among all that have not ended."""
+    if conn.dialect.name == "sqlite":
+        return ALL
+    running = deliveries.running_epochs(conn)
+    return Share(running.index(epoch), len(running)) if epoch in running else ALL
 
 
 def _connect(db: Database) -> Connection:

@@ -455,10 +455,11 @@ def test_a_block_is_read_in_the_order_of_the_queue_whatever_the_statistics_say(p
 
         claims.upcoming(conn, epoch=1, now=NOW, limit=10)
         claims.upcoming(conn, epoch=1, now=NOW, limit=10, after=(NOW, 500))
+        claims.upcoming(conn, epoch=1, now=NOW, limit=10, backwards=True)
         deliveries.waiting(conn)
 
     postgresql_database.write(work)
-    assert len(plans) == 3
+    assert len(plans) == 4
     for plan in plans:
         assert "ix_deliveries_waiting" in plan
         assert "Sort" not in plan
