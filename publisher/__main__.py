@@ -1,5 +1,5 @@
 """`python -m publisher` is the command `publisher`."""
 
-from publisher.cli import main
+from publisher.cli import program
 
-main()
+program()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,58 @@ def test_the_logs_of_a_run_with_failures_name_nobody(
     lines = [json.loads(line) for line in written.splitlines()]
     assert {"delivery failed", "refused c***@r***#"} <= {line["event"][:18].strip() for line in lines}
     assert any("Traceback" in line.get("exception", "") for line in lines)
+
+
+CHILD = """
+import asyncio, logging, sys, threading, warnings
+from publisher import cli
+
+ANNA = sys.argv[1]
+cli.configure_logs()
+cli.speak_for_python()
+import uvicorn
+
+uvicorn.Server(uvicorn.Config(lambda: None, log_config=None, access_log=False))
+logging.getLogger("uvicorn.error").error("Exception in ASGI application for %s", ANNA)
+warnings.warn(f"{ANNA} is deprecated")
+thread = threading.Thread(target=lambda: int(ANNA))
+thread.start()
+thread.join()
+
+class Left:
+    def __del__(self):
+        int(ANNA)
+
+Left()
+
+async def forgotten():
+    asyncio.get_running_loop().create_task(fail())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+async def fail():
+    int(ANNA)
+
+asyncio.run(forgotten())
+cli.cli = lambda: int(ANNA)
+cli.program()
+"""
+
+
+def test_what_python_says_by_itself_names_nobody_either() -> None:
+    """§8: warnings, servers, threads, forgotten tasks, destructors, and what nobody caught is JSON, masked."""
+    done = subprocess.run([sys.executable, "-c", CHILD, ANNA], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "canary" not in done.stderr
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    events = [line["event"].splitlines()[0] for line in lines]
+    assert "is deprecated" in events[1]
+    assert [event for event in events if "is deprecated" not in event] == [
+        events[0],
+        "thread failed",
+        "failed unseen",
+        "Task exception was never retrieved",
+        "unexpected",
+    ]
+    assert [("Traceback" in line.get("exception", "")) for line in lines] == [False, False, True, True, True, True]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,12 @@ cli = typer.Typer(
     help="Feeds and newsletters for a publication that already has articles.",
     epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 configuration invalid, 4 refused, 75 try later.",
 )
+
+
+def program() -> None:
+    """Be the program `publisher`: the command line, in a process of its own."""
+    speak_for_python()
+    main()
 
 
 def main() -> None:
@@ -91,7 +98,9 @@ def configure_logs() -> None:
     ]
     terminal = sys.stderr.isatty()
     last: Processor = (
-        structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(ensure_ascii=False)
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if terminal
+        else structlog.processors.JSONRenderer(ensure_ascii=False)
     )
     structlog.configure(
         processors=[*steps, last],
@@ -105,6 +114,18 @@ def configure_logs() -> None:
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers = [other for other in root.handlers if not isinstance(other, _StandardError)] + [handler]
+
+
+def speak_for_python() -> None:
+    """Log what Python would write to standard error as it is, with whatever address stands in it."""
+    logging.captureWarnings(capture=True)
+
+    def failed(event: str, error: BaseException | None) -> None:
+        structlog.get_logger().error(event, exc_info=error)
+
+    sys.excepthook = lambda _, error, __: failed("unexpected", error)
+    threading.excepthook = lambda args: failed("thread failed", args.exc_value)
+    sys.unraisablehook = lambda args: failed("failed unseen", args.exc_value)
 
 
 class _StandardError(logging.Handler):
