@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from publisher import control
 from publisher.app import App, now
 from publisher.app.lanes import LONGEST_REST, Lane
+from publisher.app.supervisor import LONGEST_SILENCE, Pulses, Supervisor
 from publisher.config import DEFAULT_TRANSPORT, Source, split_listen
 from publisher.doctor import LITTLE_DISK
 from publisher.errors import BusyError, PublisherError, RenderError, StoreError
@@ -82,14 +83,17 @@ class Present:
 class Service:
     """Everything that runs while `publisher run` runs."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, supervisor: Supervisor | None = None) -> None:
         self.app = app
+        self.supervisor = supervisor or Supervisor()
+        self.pulses = Pulses()
         self.problems: dict[str, str] = {}
         self.timer = Timer(self._wake)
         self.polls = Polls()
         self._public, self._admin = Present(self._none), Present(self._none)
         self._show()
         app.reloading.adopted.append(self._adopt)
+        app.reloading.begun, app.reloading.ended = self.supervisor.reloading, self.supervisor.reloaded
         self._wakes: dict[str, Wake] = {}
         self._sources: dict[str, Source] = {}
         self._looked_at: float | None = None
@@ -166,19 +170,23 @@ class Service:
             counting = asyncio.create_task(self.app.measuring.keep_counting())
             looking = asyncio.create_task(self.app.measuring.keep_looking_at_the_loop())
             stopping = asyncio.create_task(self.app.shared.stop.wait())
+            supervised: asyncio.Task[None] | None = None
             try:
                 # uvicorn has a flag and no event; a server that fails to start ends its task instead.
                 while not all(server.started for server in servers) and not any(task.done() for task in serving):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
                 self._set_timer()
                 self._compile()
+                self.supervisor.ready()
                 ready(Listening(_url(public), _url(private)))
+                supervised = asyncio.create_task(self._keep_supervised())
                 log.info("listening", public=_url(public), admin=_url(private))
                 await asyncio.wait(
                     {stopping, sending, telling, noticing, watching, counting, looking, *serving},
                     return_when=asyncio.FIRST_COMPLETED,
                 )
             finally:
+                self.supervisor.stopping()
                 self.app.shared.stop.set()
                 self.app.shared.woken.set()
                 self.app.shared.announcer.woken.set()
@@ -188,6 +196,8 @@ class Service:
                 stopping.cancel()
                 results = await self._ended(sending, telling, noticing, watching, counting, looking, *serving)
                 await self._save_polls()
+                if supervised is not None:
+                    supervised.cancel()
             for result in results:
                 if isinstance(result, Exception):
                     raise result
@@ -332,6 +342,35 @@ class Service:
                 log.error("sending stopped", transport=lane.name, again_in=pause.total_seconds())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.app.shared.woken.wait(), pause.total_seconds())
+
+    async def _keep_supervised(self) -> None:
+        """Feed the watchdog at half of its time, only while the work gets on, and tell in words what is going on."""
+        loop = asyncio.get_running_loop()
+        every = min(TICK, self.supervisor.watchdog / 2) if self.supervisor.watchdog else TICK
+        while True:
+            stalled = self.pulses.stalled(self._marks(), loop.time())
+            if stalled:
+                log.critical("the work does not get on; the watchdog is not fed", parts=stalled)
+            elif self.supervisor.watchdog:
+                self.supervisor.alive()
+            self.supervisor.status(self._words())
+            await asyncio.sleep(every.total_seconds())
+
+    def _marks(self) -> dict[str, tuple[object, float]]:
+        """Return what changes as the scheduler and each run of the outbox get on, and how long each may take."""
+        marks: dict[str, tuple[object, float]] = {"scheduler": (self._looked_at, LONGEST_LOOK)}
+        for lane in self.app.sending.lanes.values():
+            if lane.running.locked():
+                marks[f"sending over {lane.name}"] = ((id(lane.halt), lane.tally.total()), LONGEST_SILENCE)
+        return marks
+
+    def _words(self) -> str:
+        counted = self.app.measuring.deliveries_open
+        waiting = f"{counted:,} deliveries open" if counted else "no deliveries open"
+        if self.app.shared.stop.is_set():
+            return f"Stopping; {waiting}"
+        problems = sorted(self._readiness())
+        return f"Problems: {', '.join(problems)}; {waiting}" if problems else f"All is well; {waiting}"
 
     async def _keep_noticing(self) -> None:
         """Send confirmations and links when they are asked for, however long an issue is being sent (F4)."""

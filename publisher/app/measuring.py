@@ -61,6 +61,11 @@ class Measuring(Stories):
         self._counted: Counted | None = None
         self._counted_at: datetime | None = None
 
+    @property
+    def deliveries_open(self) -> int:
+        """How many deliveries were open when they were last counted."""
+        return sum(self._counted.deliveries.values()) if self._counted is not None else 0
+
     async def count(self) -> None:
         """Count what the database knows. Raises StoreError and BusyError."""
         wanted = [(n.slug, frequency) for n in self.config.newsletters for frequency in n.frequencies]

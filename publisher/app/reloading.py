@@ -32,6 +32,10 @@ MOST_LOOKS = 10
 """Files that never rest are read all the same after so many looks."""
 
 
+def _nothing() -> None:
+    """Tell nobody."""
+
+
 class Reloading(Stories):
     """The story of a reload. `adopt` is told what was before, once, when everything new is there."""
 
@@ -52,6 +56,9 @@ class Reloading(Stories):
         """Whether the last reload was."""
         self.adopted: list[Callable[[], None]] = []
         """Told after each change, for what stands on the app."""
+        self.begun: Callable[[], None] = _nothing
+        self.ended: Callable[[], None] = _nothing
+        """Told around each reload, whether it is taken or rejected."""
         self._seen = self._look()
 
     async def reload(self, *, progress: Progress = silent) -> dict[str, Any]:
@@ -67,6 +74,7 @@ class Reloading(Stories):
     async def _reload_next(self) -> dict[str, Any]:
         async with self._running:
             self._next = None
+            self.begun()
             try:
                 done = await self._reload()
             except (PublisherError, OSError) as error:
@@ -78,6 +86,8 @@ class Reloading(Stories):
                 reason = str(error)
                 log.error("the configuration is rejected, the one before stays", reason=reason)  # noqa: TRY400 - a typing error needs no traceback
                 raise
+            finally:
+                self.ended()
         return done
 
     async def _reload(self) -> dict[str, Any]:

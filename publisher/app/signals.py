@@ -13,6 +13,23 @@ from publisher.app import App
 from publisher.errors import PublisherError
 
 
+class Hangups:
+    """SIGHUP while a service starts: noted, so that it ends nothing, until it can be answered by a reload."""
+
+    def __init__(self) -> None:
+        self.came = False
+        signal.signal(signal.SIGHUP, lambda *_: self.note())
+
+    def note(self) -> None:
+        """Remember that it came."""
+        self.came = True
+
+    def repeat(self) -> None:
+        """Let what came too early come now."""
+        if self.came:
+            signal.raise_signal(signal.SIGHUP)
+
+
 @contextlib.asynccontextmanager
 async def signals(app: App, *, serving: bool = False) -> AsyncIterator[None]:
     """Let SIGINT and SIGTERM stop the app in order, and a second one end the process at once: a crash loses nothing.
@@ -56,6 +73,8 @@ async def signals(app: App, *, serving: bool = False) -> AsyncIterator[None]:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.remove_signal_handler(number)
+        if serving:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what is left to close shall be closed
         if reloads:
             await asyncio.wait(reloads)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import sys
@@ -34,6 +35,8 @@ cli = typer.Typer(
 
 def program() -> None:
     """Be the program `publisher`: the command line, in a process of its own."""
+    # A supervisor that loses patience sends SIGABRT: say where each thread stood, in names of files and functions.
+    faulthandler.enable()
     speak_for_python()
     main()
 

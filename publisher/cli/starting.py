@@ -11,7 +11,8 @@ import typer
 
 from publisher import config, sample, scaffold
 from publisher.app import App
-from publisher.app.signals import signals
+from publisher.app.signals import Hangups, signals
+from publisher.app.supervisor import Supervisor
 from publisher.cli import show
 from publisher.cli.checking import tried
 from publisher.cli.console import err, out
@@ -65,6 +66,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run the service: collect, publish feeds, send issues when due, serve pages."""
+    hangups = None if once else Hangups()
     loaded = load()
     tried(loaded)
 
@@ -73,7 +75,7 @@ def run(
             if trust_clock:
                 await app.dispatching.trust_clock()
             if not once:
-                await _serve(app)
+                await _serve(app, hangups)
                 return
             async with signals(app):
                 with progress() as told:
@@ -92,7 +94,7 @@ def run(
     asyncio.run(story())
 
 
-async def _serve(app: App) -> None:
+async def _serve(app: App, hangups: Hangups | None = None) -> None:
     # Loading servers takes a third of a second, and commands that serve nothing are not to wait for it.
     from publisher.service import Listening, Service
 
@@ -101,6 +103,8 @@ async def _serve(app: App) -> None:
         if app.sending.inbox is not None:
             err.print(f"Inbox:           {listening.admin}/inbox/", soft_wrap=True)
         err.print("Stop with Ctrl-C.")
+        if hangups is not None:
+            hangups.repeat()
 
     async with signals(app, serving=True):
-        await Service(app).run(ready)
+        await Service(app, Supervisor.of(os.environ, os.getpid())).run(ready)
