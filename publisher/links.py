@@ -13,6 +13,11 @@ def public_url(config: Config) -> str:
     return (config.web.public_url or f"http://{config.web.listen}").rstrip("/")
 
 
+def admin(config: Config) -> str:
+    """Return the address under which operators reach the admin pages, without a slash at its end."""
+    return (config.web.admin_url or f"http://{config.web.admin_listen}").rstrip("/")
+
+
 def home(config: Config) -> str:
     """Return the address of the home page."""
     return f"{public_url(config)}/"

@@ -11,6 +11,7 @@ from publisher.config import DEFAULT_TRANSPORT, Config
 from publisher.errors import NotFoundError
 from publisher.model import Article, ArticleState, DeliveryState, Issue, IssueState, Outcome, SubscriptionState
 from publisher.store import (
+    accounts,
     articles,
     attempts,
     deliveries,
@@ -323,6 +324,21 @@ def issue_show(config: Config, conn: Connection, ref: str) -> dict[str, Any]:
         ],
         "articles": [{"ref": a.ref, "title": a.title, "state": a.state} for a in held if a],
     }
+
+
+def account_list(conn: Connection, now: datetime) -> list[dict[str, Any]]:
+    """Return the accounts of the admin pages, by name, with their open sessions."""
+    return [
+        {
+            "name": one.account.name,
+            "role": one.account.role,
+            "created_at": _iso(one.account.created_at),
+            "entered_at": _iso(one.account.entered_at),
+            "sessions": one.sessions,
+            "seen_at": _iso(one.seen_at),
+        }
+        for one in accounts.listing(conn, now)
+    ]
 
 
 def slot_explained(config: Config, conn: Connection, newsletter: str, slot: str) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from publisher import control
-from publisher.app import App, now
+from publisher.app import App, hexadecimal, now
 from publisher.app.lanes import LONGEST_REST, Lane
 from publisher.app.supervisor import LONGEST_SILENCE, Pulses, Supervisor
 from publisher.config import DEFAULT_TRANSPORT, Source, split_listen
@@ -59,6 +59,8 @@ class Listening:
 
     public: str
     admin: str
+    login: str = ""
+    """A link to log in to the admin pages while nobody ever did; good once, for an hour."""
 
 
 class _Server(uvicorn.Server):
@@ -90,6 +92,9 @@ class Service:
         self.problems: dict[str, str] = {}
         self.timer = Timer(self._wake)
         self.polls = Polls()
+        self.office = admin.Office(
+            gate=app.entering.gate, act=app.acting.perform, dice=hexadecimal, stop=app.shared.stop
+        )
         self._public, self._admin = Present(self._none), Present(self._none)
         self._show()
         app.reloading.adopted.append(self._adopt)
@@ -119,7 +124,7 @@ class Service:
             routes=lambda: app.shared.announcer.routes,
             polls=self.polls,
         )
-        self._public.app, self._admin.app = pages.application(self.parts), admin.application(self.parts)
+        self._public.app, self._admin.app = pages.application(self.parts), admin.application(self.parts, self.office)
 
     def _adopt(self) -> None:
         """Go by the configuration that the app took up just now."""
@@ -177,8 +182,10 @@ class Service:
                     await asyncio.sleep(0.01)
                 self._set_timer()
                 self._compile()
+                self.app.entering.address = _url(private)
+                login = await self.app.entering.first()
                 self.supervisor.ready()
-                ready(Listening(_url(public), _url(private)))
+                ready(Listening(_url(public), _url(private), login))
                 supervised = asyncio.create_task(self._keep_supervised())
                 log.info("listening", public=_url(public), admin=_url(private))
                 await asyncio.wait(

@@ -11,7 +11,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, StorageState, async_playwright
 
 from publisher import config, sample
 from publisher.app import App, now
@@ -51,10 +51,23 @@ async def look(out: Path) -> None:
     async with serving_demo(out / "demo") as addresses, async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         try:
+            state = await logged_in(browser, addresses["login"])
             for name, address in addresses.items():
-                await _photograph(browser, address, out, name)
+                await _photograph(browser, address, out, name, state)
         finally:
             await browser.close()
+
+
+async def logged_in(browser: Browser, login: str) -> StorageState:
+    """Use a link up, and return what lets other pages of the browser in."""
+    context = await browser.new_context()
+    page = await context.new_page()
+    await page.goto(login)
+    await page.get_by_role("button", name="Log in").click()
+    await page.wait_for_url(lambda url: "/login" not in url)
+    state = await context.storage_state()
+    await context.close()
+    return state
 
 
 def _addresses(home: Path, listening: Listening, app: App) -> dict[str, str]:
@@ -65,7 +78,10 @@ def _addresses(home: Path, listening: Listening, app: App) -> dict[str, str]:
         "feed": f"{listening.public}/feeds/security?lang=en",
         "category": f"{listening.public}/categories/security?lang=en",
         "newsletter": f"{listening.public}/newsletters/weekly?lang=en",
+        "login": listening.login,
         "inbox": f"{listening.admin}/inbox/",
+        "accounts": f"{listening.admin}/accounts",
+        "audit": f"{listening.admin}/audit",
         "preview": f"{listening.admin}/preview/weekly",
         "missing": f"{listening.public}/nothing",
     }
@@ -116,13 +132,14 @@ def _of_person(listening: Listening, app: App, token: str) -> dict[str, str]:
     }
 
 
-async def _photograph(browser: Browser, address: str, out: Path, name: str) -> None:
+async def _photograph(browser: Browser, address: str, out: Path, name: str, state: StorageState) -> None:
     for place, width in WIDTHS.items():
         for scheme in ("light", "dark"):
             page = await browser.new_page(
                 viewport={"width": width, "height": 900},
                 color_scheme="dark" if scheme == "dark" else "light",
                 locale="en-GB",
+                storage_state=None if name == "login" else state,
             )
             await page.goto(address)
             root = "document.documentElement"

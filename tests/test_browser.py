@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]  # it ships no types
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, StorageState, async_playwright
 
 from publisher import control, sample
 from publisher.app import now
-from tests.look import CHROMIUM, QUIET, WIDTHS, serving_demo
+from tests.look import CHROMIUM, QUIET, WIDTHS, logged_in, serving_demo
 from tests.publications import write_article
 
 pytestmark = [
@@ -27,9 +27,9 @@ pytestmark = [
 ]
 
 
-async def faults(browser: Browser, address: str, width: int) -> list[str]:
+async def faults(browser: Browser, address: str, width: int, state: StorageState) -> list[str]:
     """What a visitor with this screen would stumble over, by day and by night."""
-    page = await browser.new_page(viewport={"width": width, "height": 900}, locale="en-GB")
+    page = await browser.new_page(viewport={"width": width, "height": 900}, locale="en-GB", storage_state=state)
     found: list[str] = []
     page.on("console", lambda message: found.append(f"console: {message.text}"))
     page.on("pageerror", lambda error: found.append(f"error: {error}"))
@@ -64,12 +64,13 @@ async def test_every_page_and_digest_fits_a_desk_and_a_phone_by_day_and_by_night
     async with serving_demo(tmp_path) as addresses, async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         try:
+            state = await logged_in(browser, addresses["login"])
             for name, address in addresses.items():
                 if name.startswith("missing"):
                     continue  # Chromium reports every 404 on its console
                 for place, width in WIDTHS.items():
                     async with asyncio.timeout(60):
-                        found = await faults(browser, address, width)
+                        found = await faults(browser, address, width, state)
                     if found:
                         wrong[f"{name} {place}"] = found
         finally:
@@ -87,12 +88,15 @@ async def test_no_page_keeps_anybody_out(tmp_path: Path) -> None:
     async with serving_demo(tmp_path) as addresses, async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         try:
+            state = await logged_in(browser, addresses["login"])
             for name, address in addresses.items():
                 if name.startswith(("mail-", "issue", "missing", "inbox", "message", "article")):
                     continue  # mails are judged as mails
                 desk = [(1280, "light")] if name in ("signup", "settings") else []
                 for width, scheme in [(390, "dark"), *desk]:
-                    page = await browser.new_page(viewport={"width": width, "height": 900})
+                    page = await browser.new_page(
+                        viewport={"width": width, "height": 900}, storage_state=None if name == "login" else state
+                    )
                     await page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
                     await page.goto(address)
                     found = await Axe().run(page, options=tags)

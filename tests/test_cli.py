@@ -324,3 +324,24 @@ def test_deliveries_are_listed_with_the_servers_words_and_only_doubtful_ones_sen
     assert publisher("deliveries", "show", "77")[0] == 2
     assert publisher.json("deliveries", "resend", "1", "7") == {"waiting": [], "refused": [1, 7]}
     assert publisher("deliveries", "resend", "1")[1] == "left as they are, being neither uncertain nor failed: 1\n"
+
+
+def test_accounts_of_the_admin_pages_are_invited_listed_and_revoked(publisher: Command) -> None:
+    """Issue 7, 4: `publisher admin`; the same story when a service runs, through its control socket."""
+    assert publisher("admin", "list")[1].startswith("There is no account yet")
+    code, said, _ = publisher("admin", "invite", "Ада", "--role", "admin")
+    assert (code, said.startswith("Ада (admin) logs in here, once, before ")) == (0, True)
+    assert re.fullmatch(r"http://127\.0\.0\.1:0/login/[0-9a-f]{64}", said.splitlines()[1])
+    assert publisher.json("admin", "invite", "bob")["role"] == "viewer"
+    assert publisher("admin", "invite", "bob", "--role", "king") == (
+        2,
+        "",
+        "Error: there is no role 'king'; the roles are viewer, editor, admin\n",
+    )
+    assert publisher("admin", "revoke", "Ада")[0] == 4
+    assert publisher("admin", "revoke", "bob")[:2] == (
+        0,
+        "bob may not log in any more, and is logged out everywhere\n",
+    )
+    [listed] = publisher.json("admin", "list")
+    assert (listed["name"], listed["role"], listed["sessions"], listed["entered_at"]) == ("Ада", "admin", 0, None)

@@ -100,6 +100,8 @@ async def test_a_running_service_collects_publishes_and_answers(tmp_path: Path) 
         assert (await client.get(f"{listening.public}/livez")).text == "ok\n"
         assert (await client.get(f"{listening.public}/readyz")).json() == {"ready": True, "problems": []}
         assert (await client.get(f"{listening.public}/")).status_code == 200
+        assert (await client.get(f"{listening.admin}/inbox/")).status_code == 401
+        assert (await client.post(listening.login)).headers["location"] == "/"
         assert (await client.get(f"{listening.admin}/inbox/")).status_code == 200
 
 

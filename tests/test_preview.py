@@ -17,7 +17,7 @@ from publisher import cli, config
 from publisher.app import App
 from publisher.config import Config
 from publisher.service import Listening, Service
-from tests.look import CHROMIUM, QUIET
+from tests.look import CHROMIUM, QUIET, logged_in
 from tests.publications import BORDER, CONFIGURATION, write_article, write_publication
 
 ANNA = {"email": "anna@reader.example", "name": "Anna", "languages": "en", "consent": "paper form"}
@@ -150,7 +150,8 @@ async def test_the_preview_in_a_browser_follows_edits_of_articles_and_templates(
         listening = await told
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-            page = await browser.new_page(viewport={"width": 1600, "height": 1000})
+            state = await logged_in(browser, listening.login)
+            page = await browser.new_page(viewport={"width": 1600, "height": 1000}, storage_state=state)
             problems: list[Any] = []
             page.on("console", lambda message: problems.append(message.text))
             await page.goto(f"{listening.admin}/preview/weekly?language=en")

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from publisher import subscriptions
+from publisher.app.acting import COMMAND, Acting
 from publisher.app.dispatching import Dispatching
+from publisher.app.entering import Entering
 from publisher.app.importing import Importing
 from publisher.app.issuing import Issuing
 from publisher.app.looking import check_templates, plan_slots, preview_mail
@@ -52,6 +54,8 @@ class App:
             readers=self.readers,
             reloading=self.reloading,
         )
+        self.entering = Entering(shared)
+        self.acting = Acting(shared.database, self._actions)
 
     @classmethod
     async def open(cls, config: Config, *, fetcher: Fetcher | None = None) -> App:
@@ -111,7 +115,11 @@ class App:
 
     @property
     def actions(self) -> Mapping[str, Callable[..., Any]]:
-        """The stories that a command may ask of a running service."""
+        """The stories that a command may ask of a running service; what changes something goes on record."""
+        return self.acting.told_by(COMMAND)
+
+    @property
+    def _actions(self) -> Mapping[str, Callable[..., Any]]:
         return {
             "collect": self.publishing.collect,
             "feeds": self.publishing.feeds,
@@ -133,6 +141,8 @@ class App:
             "import_begin": self.importing.begin,
             "import_rows": self.importing.take,
             "import_end": self.importing.finish,
+            "invite_account": self.entering.invite,
+            "revoke_account": self.entering.revoke,
         }
 
     async def add_subscriber(self, *, progress: Progress = silent, **row: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values

@@ -73,6 +73,7 @@ PLACES: dict[str, Place] = {
     "articles": Place("articles", "articles_cli", "Articles, and the ones held back."),
     "dkim-key": Place("keys", "dkim_cli", "Keys that sign mail."),
     "keys": Place("keys", "keys_cli", "Keys that sign the links in mail."),
+    "admin": Place("admin", "admin_cli", "Accounts of the admin pages: who may log in, and as what."),
     "config": Place("configuring", "config_cli", "The configuration: what it comes to, and its schema for editors."),
 }
 """Every command, in the order of the help. To add one: its line here, and its module."""

@@ -457,6 +457,29 @@ def demo(done: Mapping[str, Any], directory: Path, loaded: Config) -> None:
     _line(f"Configuration: {loaded.files[0]}")
 
 
+def invited(done: Mapping[str, Any]) -> None:
+    """Say how somebody logs in."""
+    _line(f"{done['name']} ({done['role']}) logs in here, once, before {done['expires_at']}:")
+    _line(done["link"])
+
+
+def accounts(found: Sequence[Mapping[str, Any]]) -> None:
+    """List accounts."""
+    if not found:
+        _line("There is no account yet; `publisher admin invite NAME --role admin` makes one.")
+        return
+    table = _table("name", "role", "last login", "sessions", "last seen")
+    for one in found:
+        seen = one["seen_at"] or "", one["entered_at"] or "never"
+        table.add_row(escape(one["name"]), one["role"], seen[1], str(one["sessions"]), seen[0])
+    _print_table(table)
+
+
+def revoked(done: Mapping[str, Any]) -> None:
+    """Say that an account is gone."""
+    _line(f"{done['name']} may not log in any more, and is logged out everywhere")
+
+
 def _table(*names: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in names:

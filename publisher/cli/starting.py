@@ -100,8 +100,11 @@ async def _serve(app: App, hangups: Hangups | None = None) -> None:
 
     def ready(listening: Listening) -> None:
         err.print(f"Pages and feeds: {listening.public}/", soft_wrap=True)
+        err.print(f"Admin pages:     {listening.admin}/", soft_wrap=True)
         if app.sending.inbox is not None:
             err.print(f"Inbox:           {listening.admin}/inbox/", soft_wrap=True)
+        if listening.login:
+            err.print(f"Log in, once:    {listening.login}", soft_wrap=True)
         err.print("Stop with Ctrl-C.")
         if hangups is not None:
             hangups.repeat()

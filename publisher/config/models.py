@@ -376,6 +376,8 @@ class Web(Table):
     admin_listen: Annotated[str, AfterValidator(values.listen)] = "127.0.0.1:8001"
     public_url: Url = ""
     """Address under which readers reach web.listen; links in mail point there. Empty: http:// + web.listen."""
+    admin_url: Url = ""
+    """Address under which you reach web.admin_listen; links to log in point there. Empty: http:// + it."""
     media: FilePath | None = None
     """A folder whose files are served under /media/, for pictures that articles have nowhere else."""
     hubs: tuple[Annotated[Url, Field(min_length=1)], ...] = ()

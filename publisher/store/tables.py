@@ -586,3 +586,44 @@ workers = _table(
     sa.Column("started_at", Instant, nullable=False),
     sa.Column("stopped_at", Instant),
 )
+
+accounts = _table(
+    "accounts",
+    _id(),
+    _text("name", unique=True),
+    _text("role"),  # viewer | editor | admin
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("entered_at", Instant),  # the last login; NULL: never
+)
+"""Who may use the admin pages."""
+
+invites = _table(
+    "invites",
+    _id(),
+    sa.Column("account_id", Id, sa.ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False, index=True),
+    _text("token_hash", unique=True),  # sha256; the token is in the link alone
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("expires_at", Instant, nullable=False),
+)
+"""Links that log in once: a row that was used is gone."""
+
+sessions = _table(
+    "sessions",
+    _id(),
+    sa.Column("account_id", Id, sa.ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False, index=True),
+    _text("secret_hash", unique=True),  # sha256; the secret is in the browser's cookie alone
+    sa.Column("began_at", Instant, nullable=False),
+    sa.Column("seen_at", Instant, nullable=False),
+)
+
+audit = _table(
+    "audit",
+    _id(),
+    sa.Column("recorded_at", Instant, nullable=False),
+    _text("who"),  # name of an account, `command line`, `the service`
+    _text("action"),
+    _text("subject"),  # issue 0a1b2c | reader 7 | …: names, no content
+    _text("form", unique=True, nullable=True),  # the form that asked for it: one that is sent twice does it once
+    numbered=True,
+)
+"""Append-only: rows are never changed and never deleted."""

@@ -615,3 +615,57 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_paces")),
         sqlite_strict=True,
     )
+    op.create_table(
+        "accounts",
+        sa.Column("id", Id, nullable=False),
+        sa.Column("name", Words, nullable=False),
+        sa.Column("role", Words, nullable=False),
+        sa.Column("created_at", Instant, nullable=False),
+        sa.Column("entered_at", Instant, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_accounts")),
+        sa.UniqueConstraint("name", name=op.f("uq_accounts_name")),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "invites",
+        sa.Column("id", Id, nullable=False),
+        sa.Column("account_id", Id, nullable=False),
+        sa.Column("token_hash", Words, nullable=False),
+        sa.Column("created_at", Instant, nullable=False),
+        sa.Column("expires_at", Instant, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.id"], name=op.f("fk_invites_account_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_invites")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_invites_token_hash")),
+        sqlite_strict=True,
+    )
+    op.create_index(op.f("ix_invites_account_id"), "invites", ["account_id"])
+    op.create_table(
+        "sessions",
+        sa.Column("id", Id, nullable=False),
+        sa.Column("account_id", Id, nullable=False),
+        sa.Column("secret_hash", Words, nullable=False),
+        sa.Column("began_at", Instant, nullable=False),
+        sa.Column("seen_at", Instant, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.id"], name=op.f("fk_sessions_account_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
+        sa.UniqueConstraint("secret_hash", name=op.f("uq_sessions_secret_hash")),
+        sqlite_strict=True,
+    )
+    op.create_index(op.f("ix_sessions_account_id"), "sessions", ["account_id"])
+    op.create_table(
+        "audit",
+        sa.Column("id", Id, nullable=False),
+        sa.Column("recorded_at", Instant, nullable=False),
+        sa.Column("who", Words, nullable=False),
+        sa.Column("action", Words, nullable=False),
+        sa.Column("subject", Words, nullable=False),
+        sa.Column("form", Words, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
+        sa.UniqueConstraint("form", name=op.f("uq_audit_form")),
+        sqlite_strict=True,
+        sqlite_autoincrement=True,
+    )
