@@ -257,16 +257,23 @@ def mx(found: Records) -> Line:
     return Line(area, Level.OK, ", ".join(found.values))
 
 
-def public_url(url: str, status: int | None, text: str, *, running: bool) -> Iterator[Line]:
+def public_url(url: str, status: int | None, text: str, *, running: bool) -> Line:
     """Judge the answer to GET /livez at the public address: links in mail lead there."""
     if status == 200 and text == "ok":
-        yield Line("public address", Level.OK, f"{url} answers")
-    else:
-        said = f"{url}/livez: {f'{status} {text}' if status else text}"
-        start = "look at web.public_url, the name in the DNS and the web server in front (docs/deploy.md)"
-        yield Line("public address", Level.PROBLEM, said, start if running else "start the service, then ask again")
+        return Line("public address", Level.OK, f"{url} answers")
+    said = f"{url}/livez: {f'{status} {text}' if status else text}"
+    start = "look at web.public_url, the name in the DNS and the web server in front (docs/deploy.md)"
+    return Line("public address", Level.PROBLEM, said, start if running else "start the service, then ask again")
+
+
+def one_click(url: str, status: int | None, text: str) -> Line:
+    """Judge the answer to a one-click post that means nobody, made as mail providers make theirs (RFC 8058)."""
+    if (status, text) != (200, "ok"):
+        said = f"POST {url}: {f'{status} {text}' if status else text}"
+        return Line("one-click", Level.PROBLEM, said, "let the web server in front pass POST to /u/ as it comes")
     if not url.startswith("https://"):
-        yield Line("one-click", Level.WARNING, f"{url} is not https", "RFC 8058 asks for https: add TLS in front")
+        return Line("one-click", Level.WARNING, f"{url} is not https", "RFC 8058 asks for https: add TLS in front")
+    return Line("one-click", Level.OK, f"posts arrive at {url}")
 
 
 def report(lines: Sequence[Line]) -> dict[str, Any]:

@@ -58,6 +58,15 @@ def feed_page(config: Config, slug: str) -> str:
     return f"{public_url(config)}/feeds/{slug}"
 
 
+TRIAL = "trial"
+"""Stands for a token where one-click posts arrive, so that `doctor` can see whether they do."""
+
+
+def one_click_trial(config: Config) -> str:
+    """Return the address to which a one-click post can be made that means nobody."""
+    return f"{public_url(config)}/u/{TRIAL}"
+
+
 def confirm(config: Config, token: str) -> str:
     """Return the address of the page that asks once more before a sign-up counts."""
     return f"{public_url(config)}/c/{token}"

@@ -601,6 +601,34 @@ def test_a_password_file_that_protects_nothing_is_refused(
     assert message in found
 
 
+@pytest.mark.parametrize("place", ["database_url_file", "credential"])
+def test_the_address_of_the_database_may_be_kept_in_a_file(tmp_path: Path, place: str) -> None:
+    """D10: it may hold a password; it is read as the password of a server is, and shown as little."""
+    (tmp_path / "database_url").write_text("postgresql://me:geheim@localhost/p\n", encoding="utf-8")
+    (tmp_path / "database_url").chmod(0o600)
+    key = 'database_url_file = "database_url"\n' if place == "database_url_file" else ""
+    config = loaded(tmp_path, key + MINIMAL, {} if key else {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert config.database_url == "postgresql://me:geheim@localhost/p"
+    (row,) = [row for row in shown(config) if row.key == "database_url"]
+    assert (row.value, row.origin) == ("***", str(tmp_path / "database_url") if key else "credentials directory")
+    assert "geheim" not in repr(config)
+
+
+def test_an_address_of_the_database_that_everybody_reads_or_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    """D10."""
+    (tmp_path / "database_url").write_text("mysql://me:geheim@localhost/p", encoding="utf-8")
+    (tmp_path / "database_url").chmod(0o644)
+    (found,) = problems(tmp_path, 'database_url_file = "database_url"\n' + MINIMAL)
+    assert "database_url_file: " in found
+    assert "can be read by everybody on this machine" in found
+    (tmp_path / "database_url").chmod(0o600)
+    (found,) = problems(tmp_path, 'database_url_file = "database_url"\n' + MINIMAL)
+    assert "geheim" not in found
+    twice = 'database_url_file = "database_url"\ndatabase_url = "postgresql://localhost/p"\n' + MINIMAL
+    (found,) = problems(tmp_path, twice)
+    assert found == "publisher.toml:1: database_url_file: excludes database_url: keep one of the two"
+
+
 def test_a_wrong_password_is_never_repeated_in_a_message(tmp_path: Path) -> None:
     assert problems(tmp_path, MINIMAL + "password = 12345\n") == [
         "publisher.toml:8: smtp.password: must be text in quotes"

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from publisher import doctor
+from publisher import doctor, reports
 from publisher.app import App
 from publisher.app.examining import examine
 from publisher.cli import doctor as command
@@ -24,7 +24,9 @@ from publisher.config import load
 from publisher.dns import System
 from publisher.doctor import Directory, Level, Line, Records
 from publisher.errors import Problem
+from publisher.http import Fetcher
 from publisher.mail import dkim
+from publisher.service import Listening, Service
 from publisher.store.database import Database
 from tests.dns_server import name_server
 from tests.publications import CONFIGURATION, load_publication, write_publication
@@ -161,11 +163,19 @@ def test_problems_of_the_configuration_stand_with_file_and_line() -> None:
 
 
 @asynccontextmanager
-async def page(status: str = "200 OK", body: str = "ok\n") -> AsyncIterator[str]:
-    """Run a web server that says one thing; give its address."""
+async def page(
+    status: str = "200 OK", body: str = "ok\n", *, post: str = "200 OK", asked: list[bytes] | None = None
+) -> AsyncIterator[str]:
+    """Run a web server that says one thing, to posts perhaps with another status; give its address."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        nonlocal status
+        request = await reader.readuntil(b"\r\n\r\n")
+        if request.startswith(b"POST"):
+            request += await reader.read(1000)
+            status = post
+        if asked is not None:
+            asked.append(request)
         head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
         writer.write(f"{head}\r\n{body}".encode())
         await writer.drain()
@@ -249,6 +259,40 @@ async def test_an_address_that_does_not_answer_is_a_problem(tmp_path: Path) -> N
         line = next(line for line in await examine(config) if line.area == "public address")
     assert (line.level, line.text) == (Level.PROBLEM, f"{url}/livez: 502 no")
     assert line.remedy == "start the service, then ask again"
+
+
+@pytest.mark.anyio
+async def test_a_web_server_that_lets_no_one_click_post_through_is_a_problem(tmp_path: Path) -> None:
+    """Issue 7.3, RFC 8058 §3.1: posted as mail providers do, to an address that means nobody."""
+    asked: list[bytes] = []
+    async with page(post="405 Method Not Allowed", asked=asked) as url:
+        config = load(
+            write_publication(tmp_path, configuration=CONFIGURATION.replace("https://mail.ledger.example", url)), {}
+        )
+        line = next(line for line in await examine(config) if line.area == "one-click")
+    assert (line.level, line.text) == (Level.PROBLEM, f"POST {url}/u/trial: 405 ok")
+    assert line.remedy == "let the web server in front pass POST to /u/ as it comes"
+    assert asked[-1].startswith(b"POST /u/trial HTTP/1.1\r\n")
+    assert asked[-1].endswith(b"\r\n\r\nList-Unsubscribe=One-Click")
+
+
+@pytest.mark.anyio
+async def test_our_own_service_answers_the_trial_post_and_nobody_leaves(tmp_path: Path) -> None:
+    """The other half of the check: what stands at the address is the service itself (P5)."""
+    async with await App.open(load_publication(tmp_path)) as app:
+        await app.import_subscribers([{"email": "anna@reader.example", "consent": "paper form"}])
+        told: asyncio.Future[Listening] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(Service(app).run(told.set_result))
+        fetcher = Fetcher(["127.0.0.1"])
+        answer = await fetcher.post_form(
+            f"{(await told).public}/u/trial", {"List-Unsubscribe": "One-Click"}, seconds=10
+        )
+        await fetcher.close()
+        (reader,) = await app.database.aread(lambda conn: reports.subscriber_list(conn))
+        app.shared.stop.set()
+        await task
+    assert (answer.status, answer.text) == (200, "ok")
+    assert reader["state"] == "confirmed"
 
 
 @pytest.mark.anyio

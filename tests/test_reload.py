@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import json
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -279,6 +280,27 @@ async def test_links_of_mails_work_after_a_change_of_the_public_address(app: App
     assert await app.readers.desk.leaving(token) is not None
 
 
+async def test_ids_of_articles_stay_when_the_publication_moves(app: App) -> None:
+    """D8: a feed reader meets no article again, and the log says what new ids will carry."""
+    await app.publishing.collect()
+    before = await ids(app)
+    edit(app, 'url = "https://ledger.example"', 'url = "https://books.example"')
+    done = await app.reloading.reload()
+    assert done["changes"] == [
+        "ids of articles: all stay as they are with ledger.example; those of new articles carry books.example",
+        "site.url: https://ledger.example → https://books.example",
+    ]
+    await app.publishing.collect()
+    assert await ids(app) == before
+
+
+async def ids(app: App) -> list[str]:
+    """The id of every article in the feed of everything."""
+    await app.publishing.feeds()
+    feed = json.loads((app.config.data_dir / "site" / "feeds" / "all.json").read_text(encoding="utf-8"))
+    return [item["id"] for item in feed["items"]]
+
+
 async def test_a_missing_secret_is_refused(app: App) -> None:
     """D10: a reference to a variable is no password, and a file that everybody reads is none either."""
     edit(app, "embedded = true", 'embedded = true\nusername = "me"\npassword = "${SMTP_PASSWORD}"')
@@ -384,6 +406,11 @@ async def until_sent(app: App) -> None:
     assert set(await states(app)) == {DeliveryState.SENT}
 
 
+def alive(kind: type) -> int:
+    """Count the objects of a class that something still holds."""
+    return sum(isinstance(thing, kind) for thing in gc.get_objects())
+
+
 async def test_a_thousand_reloads_while_sending_lose_and_repeat_nothing_and_leave_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -400,7 +427,7 @@ async def test_a_thousand_reloads_while_sending_lose_and_repeat_nothing_and_leav
         async with running(app):
             await until_sent(app)
             gc.collect()
-            tasks, handles = len(asyncio.all_tasks()), open_files()
+            tasks, handles, configurations = len(asyncio.all_tasks()), open_files(), alive(Config)
             write_article(tmp_path, "tax.md", BORDER.replace("The border is quiet", "A new tax"))
             await app.publishing.collect()
             # By hand there is one issue a minute.
@@ -416,6 +443,7 @@ async def test_a_thousand_reloads_while_sending_lose_and_repeat_nothing_and_leav
             await until(lambda: len(asyncio.all_tasks()) <= tasks)
             gc.collect()
             assert open_files() <= handles + 4
+            assert alive(Config) <= configurations + 2  # of five: who looks at the files remembers the ones before
             assert made == []
         assert copies(server) == sorted(ALL * 2)
 

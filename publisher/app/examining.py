@@ -170,10 +170,15 @@ async def _public(config: Config, fetcher: Fetcher | None, *, running: bool) -> 
     asked = fetcher or Fetcher([host])
     try:
         answer = await asked.get(f"{url}/livez", seconds=PATIENCE)
+        lines = [doctor.public_url(url, answer.status, answer.text, running=running)]
+        if lines[0].level is doctor.Level.OK:
+            trial = links.one_click_trial(config)
+            posted = await asked.post_form(trial, {"List-Unsubscribe": "One-Click"}, seconds=PATIENCE)
+            lines.append(doctor.one_click(trial, posted.status, posted.text))
     finally:
         if fetcher is None:
             await asked.close()
-    return list(doctor.public_url(url, answer.status, answer.text, running=running))
+    return lines
 
 
 def _domain(address: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr
@@ -38,7 +39,14 @@ def within_a_run(running: Config, wanted: Config) -> tuple[Config, tuple[str, ..
 
 def differences(before: Config, after: Config, now: datetime) -> tuple[str, ...]:
     """Return what is different, a line each: schedules by their next slot, everything else by its key."""
-    return (*_schedules(before, after, now), *_values("", _plain(before), _plain(after)))
+    return (*_schedules(before, after, now), *_ids(before, after), *_values("", _plain(before), _plain(after)))
+
+
+def _ids(before: Config, after: Config) -> Iterator[str]:
+    """Say what a move of the publication does to ids, which carry its domain (D8)."""
+    old, new = (urlsplit(config.site.url).hostname for config in (before, after))
+    if old != new:
+        yield f"ids of articles: all stay as they are with {old}; those of new articles carry {new}"
 
 
 def _schedules(before: Config, after: Config, now: datetime) -> Iterator[str]:

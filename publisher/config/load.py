@@ -74,7 +74,7 @@ class _Draft:
         self.problems: list[Problem] = []
         self._place((), main)
         self.raw.setdefault("data_dir", str(Config.model_fields["data_dir"].default))
-        read.resolve(self.raw, self.base, ("data_dir", "templates"))
+        read.resolve(self.raw, self.base, ("data_dir", "database_url_file", "templates"))
         for key, files in _PATHS.items():
             if isinstance(table := self.raw.get(key), dict):
                 read.resolve(table, self.base, files)
@@ -114,7 +114,7 @@ class _Draft:
 
     def finish(self, environ: Mapping[str, str]) -> Config:
         """Judge everything; return the configuration or raise ConfigurationError."""
-        findings = [*rules.findings(self.raw), *self._read_passwords(environ)]
+        findings = [*rules.findings(self.raw), *self._read_secrets(environ)]
         config = None
         try:
             config = Config.model_validate(self.raw)
@@ -127,12 +127,13 @@ class _Draft:
         config._places = places
         return config
 
-    def _read_passwords(self, environ: Mapping[str, str]) -> Iterator[Finding]:
-        """Put passwords from files, or from the system's credentials, where passwords belong."""
-        yield from _read_password(("smtp",), self.raw.setdefault("smtp", {}), "smtp.password", environ)
+    def _read_secrets(self, environ: Mapping[str, str]) -> Iterator[Finding]:
+        """Put what files or the system's credentials keep where it belongs."""
+        yield from _read_secret((), self.raw, "database_url", "database_url", environ)
+        yield from _read_secret(("smtp",), self.raw.setdefault("smtp", {}), "password", "smtp.password", environ)
         for index, table in enumerate(self._list("transports")):
             name = table.get("name") if isinstance(table, dict) else None
-            yield from _read_password(("transports", index), table, f"transports.{name}.password", environ)
+            yield from _read_secret(("transports", index), table, "password", f"transports.{name}.password", environ)
 
     def _place(self, prefix: KeyPath, parsed: read.Parsed) -> None:
         self.lines |= {(*prefix, *path): (str(parsed.file), line) for path, line in parsed.lines.items()}
@@ -144,20 +145,22 @@ class _Draft:
         return found if isinstance(found, list) else []
 
 
-def _read_password(at: KeyPath, server: object, credential: str, environ: Mapping[str, str]) -> Iterator[Finding]:
-    if not isinstance(server, dict) or server.get("password"):
+def _read_secret(
+    at: KeyPath, table: object, key: str, credential: str, environ: Mapping[str, str]
+) -> Iterator[Finding]:
+    if not isinstance(table, dict) or table.get(key):
         return
-    file = server.get("password_file")
-    if file is None and (folder := environ.get("CREDENTIALS_DIRECTORY")) and re.fullmatch(r"[a-z0-9.-]+", credential):
+    file = table.get(f"{key}_file")
+    if file is None and (folder := environ.get("CREDENTIALS_DIRECTORY")) and re.fullmatch(r"[a-z0-9._-]+", credential):
         # systemd's LoadCredential= (systemd.exec(5)); the folder may be there for other credentials only.
         found = Path(folder) / credential
         file = str(found) if found.is_file() else None
     if isinstance(file, str) and file and "\0" not in file:
-        secret = _secret((*at, "password_file"), Path(file))
+        secret = _secret((*at, f"{key}_file"), Path(file))
         if isinstance(secret, Finding):
             yield secret
         else:
-            server["password"] = secret
+            table[key] = secret
 
 
 def _secret(path: KeyPath, file: Path) -> str | Finding:

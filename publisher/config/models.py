@@ -406,6 +406,8 @@ class Config(Table):
     data_dir: FilePath = Path("../data")
     database_url: Annotated[str, AfterValidator(values.database_url)] = Field(default="", repr=False)
     """`postgresql://user@host/name` (needs the extra `postgres`); empty: SQLite in the data directory."""
+    database_url_file: FilePath | None = None
+    """A file that holds it, for an address with a password."""
     templates: FilePath | None = None
     """A folder whose files replace the built-in templates of the same name."""
     categories: tuple[Category, ...] = ()

@@ -30,6 +30,7 @@ def findings(raw: Raw) -> Iterator[Finding]:
     yield from _languages(raw)
     yield from _references(raw)
     yield from _defaults(raw)
+    yield from _database(raw)
     yield from _mail(raw)
     yield from _transports(raw)
     yield from _providers(raw)
@@ -160,8 +161,16 @@ def _passwords(at: KeyPath, server: Raw) -> Iterator[Finding]:
             f"must not be 'plain' with a password: it would cross the network to {host} unprotected",
             "use 'starttls' or 'tls'",
         )
-    if _text(server, "password") and _text(server, "password_file"):
-        yield Finding((*at, "password_file"), "excludes password: keep one of the two")
+    yield from _twice(at, server, "password")
+
+
+def _twice(at: KeyPath, table: Raw, key: str) -> Iterator[Finding]:
+    if _text(table, key) and _text(table, f"{key}_file"):
+        yield Finding((*at, f"{key}_file"), f"excludes {key}: keep one of the two")
+
+
+def _database(raw: Raw) -> Iterator[Finding]:
+    yield from _twice((), raw, "database_url")
 
 
 def _transports(raw: Raw) -> Iterator[Finding]:

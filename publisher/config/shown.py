@@ -59,8 +59,8 @@ def _origin(config: Config, path: KeyPath, table: BaseModel, name: str) -> str:
         file, line = found
         return f"{file}:{line}" if line else file
     value = getattr(table, name)
-    if isinstance(value, SecretStr) and value.get_secret_value():
-        file_key = getattr(table, "password_file", None)
+    if (isinstance(value, SecretStr) and value.get_secret_value()) or (name in _SECRET and value):
+        file_key = getattr(table, f"{name}_file", None)
         return str(file_key) if file_key else "credentials directory"
     field = type(table).model_fields[name]
     same = field.default is not PydanticUndefined and value == field.default
