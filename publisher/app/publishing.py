@@ -42,6 +42,7 @@ class Publishing(Stories):
         self._archiving: asyncio.Task[None] | None = None
         # Files may have been lost while nobody looked.
         self._archives_doubted = True
+        self._shelf = feeds.Shelf(self.database, self.config)
 
     def adopt(self) -> None:
         """Go by the new configuration: its feeds are built with the next look."""
@@ -147,7 +148,11 @@ class Publishing(Stories):
         async with self._building:
             due, self._feeds_due = self._feeds_due, False
             try:
-                report = await asyncio.to_thread(feeds.publish, self.database, self.config, now(), only=names or None)
+                if self._shelf.config is not (config := self.config):
+                    self._shelf = feeds.Shelf(self.database, config)
+                report = await asyncio.to_thread(
+                    feeds.publish, self.database, config, now(), only=names or None, shelf=self._shelf
+                )
                 await self.shared.announcer.published(report.changed)
             except BaseException:
                 self._feeds_due = due

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import PurePosixPath
@@ -18,6 +19,7 @@ from lxml import etree
 from publisher import __version__
 from publisher.feeds.around import NOTHING, Around
 from publisher.feeds.entry import Entry
+from publisher.feeds.pieces import Pieces, pieces_of
 from publisher.feeds.spec import MEDIA_TYPES, REFRESH, FeedSpec, Format
 from publisher.model import Enclosure
 
@@ -43,16 +45,53 @@ XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 _LOCALE = threading.Lock()
 
 
-def rss(spec: FeedSpec, feed_id: str, entries: Sequence[Entry], around: Around = NOTHING) -> bytes:
-    """Return the RSS 2.0 document of a feed, entries in the order given; the same values give the same bytes."""
-    generator = _generator(spec, feed_id, entries, "rss", around)
+def rss(
+    spec: FeedSpec, feed_id: str, entries: Sequence[Entry], around: Around = NOTHING, kept: Pieces | None = None
+) -> bytes:
+    """Return the RSS 2.0 document of a feed, entries in the order given; the same values give the same bytes.
+
+    `kept` holds what was made of entries before.
+    """
+    return _document(spec, feed_id, entries, "rss", around, kept)
+
+
+def atom(
+    spec: FeedSpec, feed_id: str, entries: Sequence[Entry], around: Around = NOTHING, kept: Pieces | None = None
+) -> bytes:
+    """Return the Atom document of a feed, entries in the order given; the same values give the same bytes.
+
+    `kept` holds what was made of entries before.
+    """
+    return _document(spec, feed_id, entries, "atom", around, kept)
+
+
+_END: Mapping[Format, bytes] = {"rss": b"</channel></rss>", "atom": b"</feed>"}
+# No text and no attribute has a bare `<` in it, and feedgen is never asked for CDATA, so these are the entries' tags.
+_ENTRY: Mapping[Format, re.Pattern[bytes]] = {"rss": re.compile(rb"(?=<item>)"), "atom": re.compile(rb"(?=<entry[ >])")}
+
+
+def _document(
+    spec: FeedSpec, feed_id: str, entries: Sequence[Entry], form: Format, around: Around, kept: Pieces | None
+) -> bytes:
+    """Return a document: what feedgen makes of the feed, and between it what it made of each entry, now or before."""
+
+    def make(missing: Sequence[Entry]) -> list[bytes]:
+        # Without what belongs to one document: whatever is around, the pieces are the same.
+        generator = _generator(spec, feed_id, missing, form, NOTHING)
+        for entry in missing:
+            _add(generator, entry, spec.language, form)
+        return _ENTRY[form].split(_written(generator, form).removesuffix(_END[form]))[1:]
+
+    envelope = _written(_generator(spec, feed_id, entries, form, around), form)
+    pieces = pieces_of(form, spec.language, entries, make, kept)
+    return _styled(b"".join((envelope.removesuffix(_END[form]), *pieces, _END[form])), spec)
+
+
+def _written(generator: Any, form: Format) -> bytes:  # noqa: ANN401 - feedgen states no types
+    if form == "atom":
+        return bytes(generator.atom_str())
     with _LOCALE:
-        return _styled(bytes(generator.rss_str()), spec)
-
-
-def atom(spec: FeedSpec, feed_id: str, entries: Sequence[Entry], around: Around = NOTHING) -> bytes:
-    """Return the Atom document of a feed, entries in the order given; the same values give the same bytes."""
-    return _styled(bytes(_generator(spec, feed_id, entries, "atom", around).atom_str()), spec)
+        return bytes(generator.rss_str())
 
 
 def _styled(document: bytes, spec: FeedSpec) -> bytes:
@@ -203,15 +242,13 @@ def _generator(spec: FeedSpec, feed_id: str, entries: Sequence[Entry], form: For
         generator.logo(spec.logo)
     elif spec.logo and PurePosixPath(urlsplit(spec.logo).path).suffix.lower() in (".gif", ".jpg", ".jpeg", ".png"):
         generator.image(spec.logo, title=spec.title, link=spec.page_url)
-    for entry in entries:
-        target = generator.add_entry(order="append")  # feedgen's own order is reversed (D10)
-        _fill(target, entry, spec.language)
-        if form == "atom":  # in RSS feedgen would send each date through the locale; the extension writes it there
-            target.published(entry.published_at)
     return generator
 
 
-def _fill(target: Any, entry: Entry, feed_language: str) -> None:  # noqa: ANN401 - feedgen states no types
+def _add(generator: Any, entry: Entry, feed_language: str, form: Format) -> None:  # noqa: ANN401 - likewise
+    target = generator.add_entry(order="append")  # feedgen's own order is reversed (D10)
+    if form == "atom":  # in RSS feedgen would send each date through the locale; the extension writes it there
+        target.published(entry.published_at)
     target.publisher.entry = entry
     target.publisher.feed_language = feed_language
     target.id(entry.id)

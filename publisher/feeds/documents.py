@@ -14,6 +14,7 @@ from publisher.feeds.build import atom, rss
 from publisher.feeds.entry import Entry, entry_of
 from publisher.feeds.jsonfeed import jsonfeed
 from publisher.feeds.months import prev_archive
+from publisher.feeds.pieces import Pieces
 from publisher.feeds.spec import FORMATS, FeedSpec
 from publisher.model import Article, Skipped
 
@@ -38,30 +39,48 @@ def build_feed(
     withdrawn: Sequence[Tombstone] = (),
     *,
     older: Sequence[datetime] = (),
-    entry: Callable[[Article, FeedSpec], Entry] | None = None,
 ) -> Built:
-    """Return a feed in all its formats, newest article first, ties by id (FR-X7), and say which were taken back.
+    """Return a feed of articles in all its formats; see `build_entries`.
 
-    An article that cannot be shown is left out of every format and named. `older` says when the next articles were
-    published that the feed does not show; `entry` makes entries in another way than `entry_of`. Raises what the builder
-    raised when the feed cannot be built even without such articles.
+    An article that cannot be shown is left out of every format and named.
     """
-    entries, left_out = entries_of(spec, articles, entry or partial(_entry, config=config))
+    left_out: list[Skipped] = []
+    entries = list(_made(spec, articles, partial(_entry, config=config), left_out))
+    return build_entries(spec, lasting_id, entries, left_out, withdrawn, older=older)
+
+
+def build_entries(
+    spec: FeedSpec,
+    lasting_id: str,
+    entries: Sequence[Entry],
+    left_out: Sequence[Skipped] = (),
+    withdrawn: Sequence[Tombstone] = (),
+    *,
+    older: Sequence[datetime] = (),
+    kept: Pieces | None = None,
+) -> Built:
+    """Return a feed in all its formats, newest entry first, ties by id (FR-X7), and say which were taken back.
+
+    An entry that cannot be written is left out of every format and named, after those `left_out` before. `older` says
+    when the next articles were published that the feed does not show; `kept` holds what was made of entries before.
+    Raises what the builder raised when the feed cannot be built even without such entries.
+    """
+    entries = in_order(entries)
     stones = recent(withdrawn, [entry.updated_at for entry in entries])
     shown: list[Entry] = []
 
-    def write_all(kept: Sequence[Entry]) -> dict[str, bytes]:
-        rest = [entry.published_at for entry in entries[len(kept) :]] + list(older)
-        month = prev_archive([entry.published_at for entry in kept], rest) if spec.is_archived else ""
+    def write_all(some: Sequence[Entry]) -> dict[str, bytes]:
+        rest = [entry.published_at for entry in entries[len(some) :]] + list(older)
+        month = prev_archive([entry.published_at for entry in some], rest) if spec.is_archived else ""
         around = Around(tombstones=stones, prev_archive=spec.archive_url(month) if month else "")
-        shown[:] = kept
-        return documents(spec, lasting_id, kept, around)
+        shown[:] = some
+        return documents(spec, lasting_id, some, around, kept)
 
     try:
         files = limits.fitted(entries, spec.max_bytes, write_all)
-    except Exception:  # noqa: BLE001 - look for the article that did it; raised again below when it is none (FR-X3)
+    except Exception:  # noqa: BLE001 - look for the entry that did it; raised again below when it is none (FR-X3)
         bad = faults(spec, lasting_id, entries)
-        left_out += [Skipped(f"{spec.slug}: {guid}", reason) for guid, reason in bad.items()]
+        left_out = [*left_out, *(Skipped(f"{spec.slug}: {guid}", reason) for guid, reason in bad.items())]
         entries = [entry for entry in entries if entry.id not in bad]
         files = limits.fitted(entries, spec.max_bytes, write_all)
     return Built(files, tuple(left_out), min((entry.published_at for entry in shown), default=None))
@@ -87,7 +106,7 @@ def build_month(
         entries.append(made)
         if size > max_bytes:
             entries = [replace(one, html="") if one.summary else one for one in entries]
-    _sort(entries)
+    entries = in_order(entries)
     try:
         files = documents(spec, lasting_id, entries, around)
     except Exception:  # noqa: BLE001 - as above
@@ -97,19 +116,11 @@ def build_month(
     return Built({f"{month}.{name.rpartition('.')[2]}": body for name, body in files.items()}, tuple(left_out))
 
 
-def entries_of(
-    spec: FeedSpec, articles: Iterable[Article], entry: Callable[[Article, FeedSpec], Entry]
-) -> tuple[list[Entry], list[Skipped]]:
-    """Return what a feed shows of articles, in its order, and the articles it cannot show."""
-    left_out: list[Skipped] = []
-    entries = list(_made(spec, articles, entry, left_out))
-    _sort(entries)
-    return entries, left_out
-
-
-def documents(spec: FeedSpec, lasting_id: str, entries: Sequence[Entry], around: Around = NOTHING) -> dict[str, bytes]:
+def documents(
+    spec: FeedSpec, lasting_id: str, entries: Sequence[Entry], around: Around = NOTHING, kept: Pieces | None = None
+) -> dict[str, bytes]:
     """Return the document of these entries in all formats, by the names of the feed's own files."""
-    return {spec.file(form): BUILDERS[form](spec, lasting_id, entries, around) for form in FORMATS}
+    return {spec.file(form): BUILDERS[form](spec, lasting_id, entries, around, kept) for form in FORMATS}
 
 
 def faults(spec: FeedSpec, lasting_id: str, entries: Sequence[Entry]) -> dict[str, str]:
@@ -138,9 +149,10 @@ def _made(
             yield made
 
 
-def _sort(entries: list[Entry]) -> None:
-    entries.sort(key=lambda entry: entry.id)
-    entries.sort(key=lambda entry: entry.published_at, reverse=True)
+def in_order(entries: Iterable[Entry]) -> list[Entry]:
+    """Return entries newest first, ties by id (FR-X7)."""
+    by_id = sorted(entries, key=lambda entry: entry.id)
+    return sorted(by_id, key=lambda entry: entry.published_at, reverse=True)
 
 
 def _entry(article: Article, spec: FeedSpec, config: Config) -> Entry:

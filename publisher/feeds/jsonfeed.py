@@ -10,16 +10,20 @@ from typing import Any
 from publisher import __version__
 from publisher.feeds.around import NOTHING, Around
 from publisher.feeds.entry import Entry
+from publisher.feeds.pieces import Pieces, pieces_of
 from publisher.feeds.spec import FeedSpec
 from publisher.model import Author, Enclosure
 
 VERSION = "https://jsonfeed.org/version/1.1"
 
 
-def jsonfeed(spec: FeedSpec, feed_id: str, entries: Sequence[Entry], around: Around = NOTHING) -> bytes:
+def jsonfeed(
+    spec: FeedSpec, feed_id: str, entries: Sequence[Entry], around: Around = NOTHING, kept: Pieces | None = None
+) -> bytes:
     """Return the JSON Feed of a feed in UTF-8, entries in the order given; the same values give the same bytes.
 
-    The format has no word for what was taken back: such an article is simply there no more.
+    The format has no word for what was taken back: such an article is simply there no more. `kept` holds what was made
+    of entries before.
     """
     document = {
         "version": VERSION,
@@ -34,9 +38,17 @@ def jsonfeed(spec: FeedSpec, feed_id: str, entries: Sequence[Entry], around: Aro
         "hubs": [] if around.own else [{"type": "WebSub", "url": hub} for hub in spec.hubs],
         # Another version of the program must not change what is closed for good.
         "_publisher": {"id": feed_id, "generator": "Publisher" if around.own else f"Publisher {__version__}"},
-        "items": [_item(entry, spec) for entry in entries],
     }
-    return json.dumps(_without_empty(document), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+    def make(missing: Sequence[Entry]) -> list[bytes]:
+        return [_json(_item(entry, spec)) for entry in missing]
+
+    items = b",".join(pieces_of("json", spec.language, entries, make, kept))
+    return b"".join((_json(_without_empty(document)).removesuffix(b"}"), b',"items":[', items, b"]}\n"))
+
+
+def _json(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _item(entry: Entry, spec: FeedSpec) -> dict[str, Any]:
@@ -85,5 +97,5 @@ def _rfc3339(when: datetime) -> str:
 
 
 def _without_empty(values: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what says nothing; but `items` must be there, and no bytes are a size."""
-    return {key: value for key, value in values.items() if key == "items" or value not in ("", None, [], {})}
+    """Leave out what says nothing; but no bytes are a size."""
+    return {key: value for key, value in values.items() if value not in ("", None, [], {})}

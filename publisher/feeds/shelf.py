@@ -1,48 +1,62 @@
-"""Articles and entries that several feeds of one run show: each is read and made once."""
+"""What feeds show of articles, kept from one feed and one run to the next: made once while it is true."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from publisher.config import Config
 from publisher.feeds.entry import Entry, entry_of
+from publisher.feeds.kept import Kept
+from publisher.feeds.pieces import Pieces
 from publisher.feeds.spec import FeedSpec
-from publisher.model import Article
+from publisher.model import Article, Skipped
 from publisher.store import articles
 from publisher.store.articles import Place
 from publisher.store.database import Database
 
-MOST = 2000
-"""Articles kept: with those that a run of the usual feeds shows, some 20 MB."""
+ARTICLES, ENTRIES, PIECES = 4 * 2**20, 16 * 2**20, 28 * 2**20
+"""Bytes kept of each. A hundred different articles that a new one comes together with take some 2 MB."""
+
+_SMALL = 2000  # bytes of an article or entry beside its text
 
 
 class Shelf:
-    """Keeps what a run has read and made; an article that changed meanwhile has another number and is read again."""
+    """Keeps what feeds were made of, for one configuration.
+
+    An article that changed meanwhile has another number, and is read and made again.
+    """
 
     def __init__(self, db: Database, config: Config) -> None:
+        self.config = config
+        self.pieces: Pieces = Kept(PIECES)
         self._db = db
-        self._config = config
-        self._articles: dict[tuple[int, int], Article] = {}
-        self._entries: dict[tuple[int, str, str, str], tuple[Article, Entry]] = {}
+        self._articles = Kept[tuple[int, int], Article](ARTICLES)
+        self._entries = Kept[tuple[int, int, str, str], Entry](ENTRIES)
 
-    def articles(self, places: Sequence[Place]) -> list[Article]:
-        """Return the articles at these places, in their order."""
-        if len(self._articles) > MOST:
-            self._articles.clear()
-            self._entries.clear()
-        missing = [place for place in places if (place.id, place.changed) not in self._articles]
+    def entries(self, places: Sequence[Place], spec: FeedSpec) -> tuple[list[Entry], list[Skipped]]:
+        """Return what a feed shows of the articles at these places, in their order, and those it cannot show."""
+        made = {place: self._entries.get((place.id, place.changed, spec.language, spec.content)) for place in places}
+        missing = [place for place, entry in made.items() if entry is None]
+        left_out: list[Skipped] = []
+        for place, article in self._read(missing).items():
+            try:
+                entry = entry_of(article, spec, self.config)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with one article must not cost the feed (FR-X3)
+                left_out.append(Skipped(f"{spec.slug}: {article.guid}", f"{type(error).__name__}: {error}"))
+                continue
+            made[place] = entry
+            size = sys.getsizeof(entry.html) + sys.getsizeof(entry.summary) + _SMALL
+            self._entries.put((place.id, place.changed, spec.language, spec.content), entry, size)
+        return [entry for entry in made.values() if entry is not None], left_out
+
+    def _read(self, places: Sequence[Place]) -> dict[Place, Article]:
+        found = {place: self._articles.get((place.id, place.changed)) for place in places}
+        missing = [place for place, article in found.items() if article is None]
         if missing:
-            found = self._db.read(lambda conn: articles.by_ids(conn, [place.id for place in missing]))
-            self._articles |= {(p.id, p.changed): found[p.id] for p in missing if p.id in found}
-        known = [self._articles.get((place.id, place.changed)) for place in places]
-        return [article for article in known if article is not None]
-
-    def entry(self, article: Article, spec: FeedSpec) -> Entry:
-        """Return what a feed shows of an article. Raises ValueError as `entry_of` does."""
-        key = (article.id, spec.language, spec.content, article.content_hash)
-        before = self._entries.get(key)
-        if before is not None and before[0] is article:
-            return before[1]
-        entry = entry_of(article, spec, self._config)
-        self._entries[key] = article, entry
-        return entry
+            read = self._db.read(lambda conn: articles.by_ids(conn, [place.id for place in missing]))
+            for place in missing:
+                if (article := read.get(place.id)) is not None:
+                    found[place] = article
+                    self._articles.put((place.id, place.changed), article, sys.getsizeof(article.html) + _SMALL)
+        return {place: article for place, article in found.items() if article is not None}

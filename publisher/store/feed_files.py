@@ -40,7 +40,12 @@ def listing(conn: sa.Connection, feed: str | None = None) -> list[FeedFile]:
 
 def put(conn: sa.Connection, file: FeedFile) -> None:
     """Remember a file, replacing what was known of it."""
-    st.upsert(conn, feed_files, [asdict(file)], keys=["name"])
+    put_all(conn, [file])
+
+
+def put_all(conn: sa.Connection, files: Iterable[FeedFile]) -> None:
+    """Remember files, replacing what was known of them."""
+    st.upsert(conn, feed_files, [asdict(file) for file in files], keys=["name"])
 
 
 def remove(conn: sa.Connection, names: Iterable[str]) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from publisher.config import Config, Feed, Site
-from publisher.errors import NotFoundError
-from publisher.feeds import BUILDERS, FeedsReport, folder, publish, write
+from publisher.errors import NotFoundError, StoreError
+from publisher.feeds import BUILDERS, FeedsReport, folder, publish, run, write
 from publisher.feeds.entry import Entry
 from publisher.feeds.spec import FeedSpec
 from publisher.model import (
@@ -27,7 +29,7 @@ from publisher.model import (
     WithdrawnArticle,
 )
 from publisher.store import articles, feed_files
-from publisher.store.database import Database
+from publisher.store.database import Connection, Database
 
 NOW = datetime(2026, 11, 23, 7, 0, 0, 250000, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -226,14 +228,14 @@ def test_a_feed_that_cannot_be_built_keeps_its_last_good_file(
 def test_a_folder_that_cannot_be_written_is_told_and_made_good_later(
     db: Database, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """J19: the old feed stays; the next run writes what is missing, with the time of the change."""
+    """J19: the old feed stays, with its time; the next run writes what is missing, with the time it is there."""
     publish(db, config, NOW)
     store(db, Decision(new=(new(1),)))
 
-    def full(files: list[tuple[Path, bytes, datetime]]) -> None:
+    def full(*job: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(write, "write_all", full)
+    monkeypatch.setattr(write, "_prepare", full)
     report = publish(db, config, LATER, only=["all"])
     assert report.failed == (Skipped("all", "OSError: [Errno 28] No space left on device"),)
     assert items(config, "all.json") == []
@@ -242,7 +244,64 @@ def test_a_folder_that_cannot_be_written_is_told_and_made_good_later(
     assert items(config, "all.json") == ["Title 1"]
     found = write.read(folder(config) / "all.json")
     assert found is not None
-    assert found.modified_at == LATER
+    assert found.modified_at == LATER + timedelta(hours=1)
+
+
+def test_a_disk_that_fails_in_one_feed_costs_no_other(
+    db: Database, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FR-X3, J19: those built with it are live, it keeps its last good files, and nothing is left lying about."""
+    publish(db, config, NOW)
+    store(db, Decision(new=(new(1),)))
+    before = (folder(config) / "security.json").read_bytes()
+    prepare = write._prepare
+
+    def failing(target: Path, *job: Any) -> None:
+        if target.name == "security.json.gz":
+            raise OSError(5, "Input/output error")
+        prepare(target, *job)
+
+    monkeypatch.setattr(write, "_prepare", failing)
+    report = publish(db, config, LATER)
+    assert report.failed == (Skipped("security", "OSError: [Errno 5] Input/output error"),)
+    assert (folder(config) / "security.json").read_bytes() == before
+    assert items(config, "all.json") == items(config, "language-en.json") == ["Title 1"]
+    assert not list(folder(config).glob(".*"))
+    monkeypatch.undo()
+    assert publish(db, config, LATER).built == ("security",)
+
+
+def test_many_feeds_go_live_in_parts(db: Database, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for the disk is bounded, however many feeds there are."""
+    store(db, Decision(new=(new(1),)))
+    monkeypatch.setattr(run, "_AT_ONCE", 1)
+    parts: list[int] = []
+    put_all = feed_files.put_all
+
+    def noted(conn: Connection, files: Sequence[feed_files.FeedFile]) -> None:
+        parts.append(len(files))
+        put_all(conn, files)
+
+    monkeypatch.setattr(feed_files, "put_all", noted)
+    assert publish(db, config, NOW).changed == tuple(NAMES)
+    assert parts == [3] * 7 + [1]
+
+
+def test_what_cannot_be_remembered_leaves_nothing_half_done(
+    db: Database, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """J18: the files of before stay, with the time that is known of them."""
+    publish(db, config, NOW)
+    store(db, Decision(new=(new(1),)))
+    before = times(config)
+
+    def full(conn: Connection, files: object) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(feed_files, "put_all", full)
+    with pytest.raises(StoreError):
+        publish(db, config, LATER)
+    assert times(config) == before
 
 
 def test_lost_files_come_back_with_their_tag_and_time(db: Database, config: Config) -> None:

@@ -100,8 +100,9 @@ def by_fastfeedparser(document: bytes) -> list[Read]:
     ]
 
 
-# Without C1 control characters, which feedparser takes for Windows-1252; our own readers (test_build) find them whole.
-CHARACTERS = st.characters(exclude_characters=[chr(code) for code in range(0x80, 0xA0)])
+# Without what feedparser mends: it takes C1 control characters for Windows-1252, and "Â¡" for UTF-8 that was read as
+# Latin-1, which needs one of U+00A0 to U+00BF. Our own readers (test_build) find all of them whole.
+CHARACTERS = st.characters(exclude_characters=[chr(code) for code in range(0x80, 0xC0)])
 NAMES = st.text(CHARACTERS, max_size=15)
 ADDRESSES = st.sampled_from(["https://example.org/a?b=1&c=2", "https://example.org/Мінск", "https://пример.example/x"])
 ARTICLES = st.builds(
