@@ -30,6 +30,7 @@ MAX_BYTES = 4 * 2**20
 """Of text in one document; a larger month shows summaries. CommaFeed reads no more than 5 MB."""
 _DOCUMENT = 10  # articles that a document costs by itself: three formats in four forms, each put on the disk
 _READ = 100  # articles in memory at once
+_MARKS = 500  # months noted in one transaction
 _MOST = 200  # months looked at in one run; many hold a single article
 
 
@@ -56,7 +57,7 @@ def archive(
     `thorough`: look also whether all documents lie there as they were written.
     """
     kept = {spec.slug: spec for spec in specs if spec.is_archived}
-    db.write(partial(_note, specs=specs, config=config))
+    _note(db, specs, config)
     if thorough:
         _look_after(db, config, kept)
     waiting = [month for month in db.read(partial(feed_months.stale, limit=_MOST)) if month.feed in kept]
@@ -88,14 +89,37 @@ def archive(
     return ArchivesReport(changed=tuple(changed), left_out=tuple(left_out), failed=tuple(failed), pending=pending)
 
 
-def _note(conn: Connection, specs: Sequence[FeedSpec], config: Config) -> None:
-    """Mark the months that are to be built again, and remember up to which change that is known."""
-    changed = last_change(conn)
-    before, states = feed_months.archives(conn), feed_states.listing(conn)
-    kept = [spec for spec in specs if spec.is_archived]
-    if gone := before.keys() - {spec.slug for spec in kept}:
-        feed_months.forget(conn, gone)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What is to be noted about the archive of one feed."""
+
+    spec: FeedSpec
+    fingerprint: str
+    changed: int
+    months: Mapping[str, bool]
+    """Those to be built again, and whether they have a visible article: only that makes a new one."""
+
+
+def _note(db: Database, specs: Sequence[FeedSpec], config: Config) -> None:
+    """Mark the months that are to be built again, and remember up to which change that is known.
+
+    All that takes long is read before the writer is asked: whatever changes meanwhile has a higher number, and is seen
+    by the next run. A few feeds a transaction, so that nobody waits for an archive that is new.
+    """
+    plans = db.read(partial(_plans, specs=specs, config=config))
+    while plans:
+        some = [plans.pop()]
+        while plans and sum(len(plan.months) for plan in some) + len(plans[-1].months) <= _MARKS:
+            some.append(plans.pop())
+        db.write(partial(_remember, plans=some))
+    db.write(partial(_forget, specs=specs))
+
+
+def _plans(conn: Connection, specs: Sequence[FeedSpec], config: Config) -> list[_Plan]:
+    """Return what is to be noted about each archive."""
+    changed, before = last_change(conn), feed_months.archives(conn)
     common = incremental.common_of_archives(config)
+    kept = [spec for spec in specs if spec.is_archived]
     fingerprints = {spec.slug: incremental.fingerprint(_settings(spec), common) for spec in kept}
     followed = {
         slug: archive.changed
@@ -105,30 +129,50 @@ def _note(conn: Connection, specs: Sequence[FeedSpec], config: Config) -> None:
     behind = [number for number in followed.values() if number < changed]
     touched = feed_states.touched(conn, min(behind), limit=incremental.MANY) if behind else []
     traces = feed_states.traces(conn, min(behind)) if behind and touched is None else []
+    plans = []
     for spec in kept:
-        slug, after = spec.slug, followed.get(spec.slug, 0)
+        slug, months = spec.slug, dict[str, bool]()
         if slug not in followed:
             there = [month.month for month in feed_months.listing(conn, slug)]
-            _mark(conn, slug, dict.fromkeys(there, True) | articles.months(conn, 0, **selected(spec)))
-        elif after < changed:
+            months = dict.fromkeys(there, True) | articles.months(conn, 0, **selected(spec))
+        elif followed[slug] < changed:
             news = touched if touched is not None else traces
             left = {one.month: False for one in news if incremental.takes(spec.selection, one)}
             if touched is None or left:
-                _mark(conn, slug, left | articles.months(conn, after, **selected(spec)))
-    fresh = []
-    newest = feed_months.newest(conn)
-    for spec in kept:
-        slug, state, known = spec.slug, states.get(spec.slug), before.get(spec.slug)
+                months = left | articles.months(conn, followed[slug], **selected(spec))
+        plans.append(_Plan(spec=spec, fingerprint=fingerprints[slug], changed=changed, months=months))
+    return plans
+
+
+def _remember(conn: Connection, plans: Sequence[_Plan]) -> None:
+    """Mark the months of these plans, and note how far their archives have followed."""
+    before, states = feed_months.archives(conn), feed_states.listing(conn)
+    for plan in plans:
+        if plan.months:
+            _mark(conn, plan.spec.slug, plan.months)
+    newest, fresh = feed_months.newest(conn), []
+    for plan in plans:
+        slug, state, known = plan.spec.slug, states.get(plan.spec.slug), before.get(plan.spec.slug)
         until = open_until(newest[slug], state.oldest_at if state else None) if slug in newest else None
         if until is not None and (known is None or until != known.until_at):
             feed_months.mark(conn, slug, [newest[slug]])
-        now_known = Archive(feed=slug, fingerprint=fingerprints[slug], changed=changed, until_at=until)
+        now_known = Archive(feed=slug, fingerprint=plan.fingerprint, changed=plan.changed, until_at=until)
         if now_known != known:
             fresh.append(now_known)
     feed_months.put_archives(conn, fresh)
+
+
+def _forget(conn: Connection, specs: Sequence[FeedSpec]) -> None:
+    """Forget the archives of feeds that are no more, and the traces of changes that everybody has followed."""
+    kept = {spec.slug for spec in specs if spec.is_archived}
+    archived, states = feed_months.archives(conn), feed_states.listing(conn)
+    if gone := archived.keys() - kept:
+        feed_months.forget(conn, gone)
     # A feed that was never built, or not for long, does not hold the traces back: it is built as a whole when it comes.
     following = [states[spec.slug].changed for spec in specs if spec.slug in states and spec.kind != "newsletter"]
-    forget_traces(conn, min([*following, changed]))
+    noted = [archive.changed for slug, archive in archived.items() if slug in kept]
+    if number := min([*following, *noted], default=0):
+        forget_traces(conn, number)
 
 
 def _mark(conn: Connection, feed: str, months: Mapping[str, bool]) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
@@ -20,7 +21,7 @@ from publisher.feeds.months import bounds, month_of, open_until, prev_archive
 from publisher.feeds.routes import routes_of
 from publisher.model import ArticleState, Author, ChangedArticle, Decision
 from publisher.store import articles, feed_files, feed_months
-from publisher.store.database import Database
+from publisher.store.database import Connection, Database
 from tests.feeds.test_publish import NOW, draft, new, store
 
 ROOT = "https://news.example.org/feeds/"
@@ -307,6 +308,54 @@ def test_a_document_that_cannot_be_written_is_told_and_tried_again(
     assert (len(report.failed) > 0, report.changed, report.pending) == (True, (), False)
     monkeypatch.undo()
     assert "all/2026-10.atom" in build(db, config)
+
+
+def test_the_first_run_of_an_archive_keeps_no_writer_waiting(
+    db: Database, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P9: months are looked for before the writer is asked, and noted a few at a time; a kill in between loses none."""
+    days = [NOW - 31 * number * DAY for number in range(12)]
+    store(db, Decision(new=tuple(new(number, published_at=when) for number, when in enumerate(days, 1))))
+    publish(db, config, NOW)
+    monkeypatch.setattr(archives, "_MARKS", 12)
+    noted, looked, inside = list[int](), list[bool](), [False]
+    mark, months, write_ = feed_months.mark, articles.months, db.write
+
+    def marking(conn: Connection, feed: str, some: Iterable[str]) -> None:
+        noted[-1] += len(some := list(some))
+        mark(conn, feed, some)
+
+    def looking(*given: Any, **more: Any) -> dict[str, bool]:
+        looked.append(inside[0])
+        return months(*given, **more)
+
+    def writing(work: Callable[[Connection], Any]) -> Any:
+        inside[0] = True
+        noted.append(0)
+        if len(noted) == 3:
+            raise KeyboardInterrupt
+        try:
+            return write_(work)
+        finally:
+            inside[0] = False
+
+    monkeypatch.setattr(feed_months, "mark", marking)
+    monkeypatch.setattr(articles, "months", looking)
+    monkeypatch.setattr(db, "write", writing)
+    with pytest.raises(KeyboardInterrupt):
+        archive(db, config, NOW)
+    inside[0] = False
+    archive(db, config, NOW)
+    assert looked
+    assert not any(looked)
+    # Those of a feed, and once more the one that is open.
+    assert max(noted) <= 13
+    assert sum(count > 0 for count in noted) == 4
+    monkeypatch.undo()
+    build(db, config)
+    for spec in db.read(lambda conn: all_feeds(conn, config)):
+        if spec.slug != "one":
+            assert walk(config, spec.slug, "atom") == visible(db, languages=spec.selection.languages)
 
 
 def test_archives_of_feeds_that_are_no_more_are_removed(db: Database, config: Config) -> None:
