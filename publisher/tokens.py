@@ -62,6 +62,11 @@ class Keyring:
         """The name of the key that signs, 8 hexadecimal digits that tell nothing of the key itself."""
         return _name(self._keys[0])
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all keys, in the order of the file."""
+        return tuple(_name(key) for key in self._keys)
+
     def __repr__(self) -> str:
         """Show no key: representations end in logs."""
         return f"Keyring({len(self._keys)} keys)"
@@ -150,6 +155,11 @@ class Pepper:
         if len(key) < MIN_KEY:
             raise ValueError(f"a pepper has at least {MIN_KEY} octets")
         self._key = key
+
+    @property
+    def name(self) -> str:
+        """The name of the key, 8 hexadecimal digits that tell nothing of the key itself."""
+        return _name(self._key)
 
     def __repr__(self) -> str:
         """Show no key: representations end in logs."""

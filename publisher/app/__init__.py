@@ -12,6 +12,7 @@ from publisher.app.dispatching import Dispatching
 from publisher.app.entering import Entering
 from publisher.app.importing import Importing
 from publisher.app.issuing import Issuing
+from publisher.app.keys import open_keys
 from publisher.app.looking import check_templates, plan_slots, preview_mail
 from publisher.app.measuring import Measuring
 from publisher.app.publishing import Publishing
@@ -61,14 +62,16 @@ class App:
     async def open(cls, config: Config, *, fetcher: Fetcher | None = None) -> App:
         """Hold the data directory, open the database, compile the templates; `fetcher` speaks to other servers.
 
-        Raises BusyError when another process holds the directory, StoreError and RenderError as their modules say.
+        Raises BusyError when another process holds the directory, ConfigurationError when its keys are not those of the
+        database, StoreError and RenderError as their modules say.
         """
         lock = DirectoryLock(config.data_dir)
         lock.acquire()
         try:
             database = await asyncio.to_thread(Database.open, config.database_url, data_dir=config.data_dir)
             try:
-                app = cls(lock, Shared(config, database, fetcher or Fetcher()))
+                keys = await asyncio.to_thread(open_keys, database, config)
+                app = cls(lock, Shared(config, database, fetcher or Fetcher(), keys))
                 await app.reloading.begin()
                 await app.sending.begin()
                 await app.shared.announcer.look()

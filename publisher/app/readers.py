@@ -11,8 +11,9 @@ from typing import Any
 import structlog
 
 from publisher import addresses
+from publisher.app.keys import alone, erasure_file, key_file, rotated
 from publisher.app.sending import Sending
-from publisher.app.shared import Shared, Stories, key_file, silent
+from publisher.app.shared import Shared, Stories, silent
 from publisher.clock import dice, hexadecimal, key, now
 from publisher.config import Config
 from publisher.control import Progress
@@ -35,7 +36,7 @@ class Readers(Stories):
     def __init__(self, shared: Shared, sending: Sending) -> None:
         super().__init__(shared)
         self.sending = sending
-        self.pepper = pepper_of(shared.config)
+        self.pepper = shared.pepper
         self.counted: Counter[str] = Counter()
         """How many attempts to send notices came to what since this process began."""
         self.noticed = asyncio.Event()
@@ -124,19 +125,22 @@ class Readers(Stories):
     async def rotate_keys(self, *, progress: Progress = silent) -> dict[str, Any]:
         """Sign the links of new mail with a new key from now on; all links that were ever sent work on (F13).
 
-        Raises ConfigurationError when the key file cannot be read any more; then everything stays as it was.
+        Raises ConfigurationError when the key file cannot be read any more, RefusedError when another worker of the
+        database runs, which would not know the new key; then everything stays as it was.
         """
         progress("rotating", 0, None)
         file, ring = key_file(self.config), self.shared.keyring
+        await self.database.awrite(lambda conn: alone(conn, self.sending.worker.epoch))
         keys = await asyncio.to_thread(rotate, file, key())
         ring.adopt(await asyncio.to_thread(Keyring.load, file))
+        await self.database.awrite(lambda conn: rotated(conn, ring))
         log.info("keys rotated", keys=keys)
         return {"file": str(file), "signs": ring.current, "keys": keys}
 
 
 def pepper_of(config: Config) -> Pepper:
     """Return the key by which erased people are known again, made when there is none yet."""
-    return Pepper.load_or_create(config.data_dir / "erasure.key", key())
+    return Pepper.load_or_create(erasure_file(config), key())
 
 
 def _parsed(address: str) -> addresses.Address:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
+from publisher.app.keys import Keys
 from publisher.app.prints import Prints, key_files, prints_of, template_folders
-from publisher.clock import key, now
+from publisher.clock import now
 from publisher.config import Config, Newsletter
 from publisher.control import silent as silent  # where every story finds it
 from publisher.errors import NotFoundError
@@ -18,7 +18,6 @@ from publisher.http import Fetcher
 from publisher.mail.dkim import Signer
 from publisher.render import Renderer
 from publisher.store.database import Database
-from publisher.tokens import Keyring
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +69,10 @@ class Shared:
     Raises RenderError and ConfigurationError when a part cannot be made.
     """
 
-    def __init__(self, config: Config, database: Database, fetcher: Fetcher) -> None:
+    def __init__(self, config: Config, database: Database, fetcher: Fetcher, keys: Keys) -> None:
         self.made = Made.of(config)
         self.database = database
-        self.keyring = Keyring.load_or_create(key_file(config), key())
+        self.keyring, self.pepper = keys.links, keys.erasures
         self.announcer = Announcer(database, config, fetcher, now)
         self.stop = asyncio.Event()
         self.woken = asyncio.Event()
@@ -110,11 +109,6 @@ class Stories:
     def database(self) -> Database:
         """The open database."""
         return self.shared.database
-
-
-def key_file(config: Config) -> Path:
-    """Return the file with the keys that sign the links in mail."""
-    return config.data_dir / "secret.key"
 
 
 def renderer_of(config: Config, newsletter: Newsletter, usual: Renderer) -> Renderer:

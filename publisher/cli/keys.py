@@ -17,9 +17,15 @@ from publisher.cli.reach import Json, do, load
 from publisher.clock import now
 from publisher.config import Config
 from publisher.config.values import selector as checked
-from publisher.errors import PublisherError
+from publisher.errors import PublisherError, RefusedError
 from publisher.mail import dkim
 from publisher.mail.dkim import Kind
+
+CONSEQUENCES = (
+    "Without the key of links nobody can leave, confirm or open settings by a link in mail that was sent until now, "
+    "and mail that comes back is not recognised. Without the key of erasures an import brings erased people back."
+)
+"""What the loss of the keys means (J21)."""
 
 keys_cli = typer.Typer(no_args_is_help=True, help="Keys that sign the links in mail.")
 dkim_cli = typer.Typer(no_args_is_help=True, help="Keys that sign mail.")
@@ -29,6 +35,21 @@ dkim_cli = typer.Typer(no_args_is_help=True, help="Keys that sign mail.")
 def keys_rotate(as_json: Json = False) -> None:
     """Sign the links of new mail with a new key; every link in mail that was sent before works on."""
     shown.value(do("rotate_keys", {}), as_json, show_rotated)
+
+
+@keys_cli.command("accept")
+def keys_accept(
+    yes: Annotated[
+        bool, typer.Option("--yes", help="The old keys are lost for good, and what follows is known.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Go by the keys of this data directory although the database knows others, because those are lost."""
+    if not yes:
+        raise RefusedError(f"nothing was changed. {CONSEQUENCES} If there is no copy left, say so with --yes")
+    from publisher.app.keys import accept  # it brings all that acts with it
+
+    shown.value(accept(load()), as_json, show_accepted)
 
 
 @dkim_cli.command("new")
@@ -67,6 +88,15 @@ def new(config: Config, *, kind: dkim.Kind, selector: str, file: Path | None, no
         ],
         "settings": {f"{prefix}selector": name, f"{prefix}key_file": str(path)},
     }
+
+
+def show_accepted(done: Mapping[str, Any]) -> None:
+    """Say which keys the database goes by now, and what is lost with those it went by before."""
+    for what, words in (("links", "links are signed by"), ("erasures", "erased people are known by")):
+        key = done[what]
+        before = f" (it was {key['before']})" if key["before"] not in (None, key["now"]) else ""
+        out.print(escape(f"From now on {words} {key['now']}{before}, kept in {key['file']}"), soft_wrap=True)
+    out.print("Put both files into your backup, and copy them to the other workers of this database.")
 
 
 def show(done: Mapping[str, Any]) -> None:

@@ -13,6 +13,12 @@ def get(conn: sa.Connection, key: str) -> str | None:
     return conn.scalar(sa.select(meta.c.value).where(meta.c.key == key))
 
 
+def keep(conn: sa.Connection, key: str, value: str) -> str:
+    """Keep `value` under `key` if nothing is there yet, and return what is."""
+    conn.execute(st.insert(conn, meta).values(key=key, value=value).on_conflict_do_nothing())
+    return get(conn, key) or value
+
+
 def put(conn: sa.Connection, key: str, value: str) -> None:
     """Keep `value` under `key`, replacing what was there."""
     st.upsert(conn, meta, [{"key": key, "value": value}], keys=["key"])

@@ -115,6 +115,12 @@ def dead(conn: Connection, *, own: int | None = None) -> list[int]:
     return [epoch for epoch in others if conn.scalar(sa.select(free(LIFE_SIGN, epoch)))]
 
 
+def living(conn: Connection, *, own: int | None = None) -> list[int]:
+    """Return the workers that run, as far as their life signs tell, without `own`."""
+    gone = dead(conn, own=own)
+    return [epoch for epoch in deliveries.running_epochs(conn) if epoch != own and epoch not in gone]
+
+
 def stands(conn: Connection, epoch: int) -> bool:
     """Whether a worker may claim: nobody has recovered what it left, and nobody can until this transaction ends."""
     return conn.scalar(_standing, {"epoch": epoch}) is not None
