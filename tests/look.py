@@ -47,13 +47,15 @@ async def serving_demo(home: Path) -> AsyncIterator[dict[str, str]]:
 
 
 async def look(out: Path) -> None:
-    """Photograph what the demo shows: each page wide, narrow, light and dark."""
+    """Photograph what the demo shows: each page wide, narrow, light and dark; mails without pictures too."""
     async with serving_demo(out / "demo") as addresses, async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         try:
             state = await logged_in(browser, addresses["login"])
             for name, address in addresses.items():
                 await _photograph(browser, address, out, name, state)
+                if name.startswith("mail-"):
+                    await _photograph(browser, address, out, f"{name}-bare", state, pictures=False)
         finally:
             await browser.close()
 
@@ -132,7 +134,9 @@ def _of_person(listening: Listening, app: App, token: str) -> dict[str, str]:
     }
 
 
-async def _photograph(browser: Browser, address: str, out: Path, name: str, state: StorageState) -> None:
+async def _photograph(
+    browser: Browser, address: str, out: Path, name: str, state: StorageState, *, pictures: bool = True
+) -> None:
     for place, width in WIDTHS.items():
         for scheme in ("light", "dark"):
             page = await browser.new_page(
@@ -141,6 +145,8 @@ async def _photograph(browser: Browser, address: str, out: Path, name: str, stat
                 locale="en-GB",
                 storage_state=None if name == "login" else state,
             )
+            if not pictures:  # as most mail programs show a sender whom they do not know
+                await page.route("**/*.{jpg,jpeg,png,gif,webp,svg}", lambda route: route.abort())
             await page.goto(address)
             root = "document.documentElement"
             overflow = await page.evaluate(f"{root}.scrollWidth - {root}.clientWidth")

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from publisher import colours
 from publisher.config import (
     Config,
     check,
@@ -973,7 +974,7 @@ def test_no_feed_and_no_newsletter_of_the_reference_names_a_source() -> None:
 
 def test_the_categories_of_the_reference_are_readable_on_white() -> None:
     config = load(packaged(REFERENCE), {})
-    assert all(values.contrast_on_white(category.colour) >= 4.5 for category in config.categories)
+    assert all(colours.contrast(category.colour, "#ffffff") >= 4.5 for category in config.categories)
 
 
 def test_the_committed_schema_is_that_of_the_models_and_named_on_the_first_line() -> None:

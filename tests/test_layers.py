@@ -19,6 +19,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("publisher", "publisher.model", "publisher.errors", "publisher.faults"),
     (
         "publisher.text",
+        "publisher.colours",
         "publisher.markup",
         "publisher.dates",
         "publisher.cron",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from publisher import colours
 from publisher.config import values
 from publisher.config.models import Category, Config, Feed, Newsletter, Server, Texts
 from publisher.config.places import Finding
@@ -102,7 +103,7 @@ def _approvals(config: Config) -> Iterator[Finding]:
 
 def _colours(config: Config) -> Iterator[Finding]:
     for index, category in enumerate(config.categories):
-        contrast = values.contrast_on_white(category.colour)
+        contrast = colours.contrast(category.colour, "#ffffff")
         if contrast < READABLE:
             message = f"{category.colour} has a contrast of {contrast:.1f} to 1 on white; text needs {READABLE}"
             yield Finding(("categories", index, "colour"), message, "choose a darker one")

@@ -224,14 +224,6 @@ def colour(value: str) -> str:
     return value.lower()
 
 
-def contrast_on_white(value: str) -> float:
-    """Return the contrast ratio (1–21) of letters of colour `#rrggbb` on white, as WCAG 2 §1.4.3 defines it."""
-    channels = (int(value[at : at + 2], 16) / 255 for at in (1, 3, 5))
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in channels]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return 1.05 / (luminance + 0.05)
-
-
 def url(value: str) -> str:
     """Accept an absolute http(s) address without password, in ASCII; the empty string passes."""
     if not value:

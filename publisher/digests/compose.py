@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from publisher import dates, links, markup, text
+from publisher import colours, dates, links, markup, text
 from publisher.config import Config, Newsletter, in_language
 from publisher.digests.hrefs import addresses_in
 from publisher.digests.notes import Note
@@ -70,6 +70,8 @@ class Section:
     slug: str
     title: str
     colour: str
+    colour_by_night: str
+    """A shade of it that can be told from a dark ground."""
     status: Status | None
     """That of its newest article that states one, shown or not."""
     items: tuple[Item, ...]
@@ -232,11 +234,13 @@ def _sections(
         articles = by_category[slug]
         items = tuple(item(article, language, frame, limits) for article in articles if article.id in shown)
         configured = titles.get(slug)
+        colour = configured.colour if configured else "#475569"
         sections.append(
             Section(
                 slug=slug,
                 title=frame.say(configured.title, language) if configured else _other(slug, language, frame.renderer),
-                colour=configured.colour if configured else "#475569",
+                colour=colour,
+                colour_by_night=colours.lightened(colour),
                 status=_status(articles),
                 items=items,
                 count=len(articles),

@@ -101,7 +101,7 @@ class Words:
             "category": self.category(article.categories[0]),
             "published": self.date(article.published_at),
             "published_iso": article.published_at.isoformat(),
-            "authors": ", ".join(author.name for author in article.authors),
+            "authors": tuple(author.name for author in article.authors),
             "status": article.status.value if article.status else "",
             "summary": excerpt(article.summary, 240),
             "image": {"url": article.image.url} if article.image else None,

@@ -407,7 +407,7 @@ def test_packaged_templates_pass_their_check(
         ("mail/digest.txt.j2", "no way out"),
         ("mail/article.txt.j2", "{% if item.image %}{{ item.nothing }}{% endif %}"),
         ("mail/article.html.j2", "{% if style == 'lead' %}{{ item.nothing }}{% endif %}"),
-        ("mail/status.html.j2", "{% if status == 'worsened' %}{{ nothing }}{% endif %}"),
+        ("blocks/status.html.j2", "{% if status == 'worsened' %}{{ nothing }}{% endif %}"),
     ],
 )
 def test_a_bad_template_is_found_at_load_in_whatever_branch(
