@@ -15,7 +15,7 @@ from publisher import reports
 from publisher.app import App, dispatching, issuing
 from publisher.config import Config
 from publisher.errors import NotFoundError, RefusedError
-from publisher.store import issues
+from publisher.store import deliveries, issues
 from tests.publications import BORDER, load_publication, write_article
 
 pytestmark = pytest.mark.anyio
@@ -75,6 +75,19 @@ async def test_an_issue_that_waits_for_approval_is_sent_as_it_was_composed_when_
         [slot] = await app.database.aread(issues.slots)
     assert (slot.outcome, slot.reason) == ("dispatched", "approved, to 2 readers")
     assert [mail["To"] for mail in mails(tmp_path)] == ["anna@reader.example", "boris@reader.example"]
+
+
+async def test_a_spread_issue_that_waited_is_spread_from_its_approval_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Point 4 of issue 4: four hours for the readers of this one, however long nobody looked at it."""
+    async with await App.open(publication(tmp_path, approval=True, spread="4h")) as app:
+        ref = await held_issue(app)
+        late = datetime.now(UTC) + timedelta(days=3)
+        monkeypatch.setattr(issuing, "now", lambda: late)
+        await app.issuing.approve(ref)
+        rows = await app.database.aread(deliveries.listing)
+    assert sorted(row.next_at for row in rows) == [late, late + timedelta(hours=2)]
 
 
 async def test_an_issue_with_a_withdrawn_article_cannot_be_approved(tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ class Issuing(Stories):
 
         def work(conn: Connection) -> Issue:
             issue = _found(conn, ref)
-            wait = timedelta(seconds=issue.settings["wait_seconds"])
-            if not issue_turns.approve(conn, issue, wait=wait, now=moment):
+            wait, spread = (timedelta(seconds=issue.settings[f"{what}_seconds"]) for what in ("wait", "spread"))
+            if not issue_turns.approve(conn, issue, wait=wait, spread=spread, now=moment):
                 raise RefusedError(f"issue {ref} is {issue.state}, not held")
             return _found(conn, ref)
 

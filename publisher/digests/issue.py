@@ -57,7 +57,7 @@ def draft(
         return Skip("no readers")
     frame = replace(frame, related=material.related)
     sorting, press = Sorting(material, frame.config, frame.newsletter), Press(frame)
-    wait = min(LONGEST_WAIT, period)
+    wait, spread = min(LONGEST_WAIT, period), min(frame.newsletter.spread_over, period)
     hours = _Hours(frame, slot, slot_at, now)
     segments: dict[str, NewSegment] = {}
     mails: list[Mail | None] = []
@@ -83,7 +83,7 @@ def draft(
         to_seq=material.to_seq,
         wait=wait,
         identity=identities(frame.issue_ref, ids(), domain_of(frame.newsletter.from_address)),
-        spread=min(frame.newsletter.spread_over, period),
+        spread=spread,
     )
     languages = dict.fromkeys(segment.language for segment in segments.values())
     usual: set[int] = set()
@@ -98,7 +98,8 @@ def draft(
             slot=slot,
             slot_at=slot_at,
             to_seq=material.to_seq,
-            settings=_settings(frame) | {"wait_seconds": int(wait.total_seconds())},
+            settings=_settings(frame)
+            | {"wait_seconds": int(wait.total_seconds()), "spread_seconds": int(spread.total_seconds())},
             article_ids=tuple(sorted(announced)),
             segments=tuple(segments.values()),
             deliveries=deliveries,

@@ -192,6 +192,7 @@ def test_an_issue_may_be_spread_over_hours(drafted: Callable[..., Draft | Skip],
     assert sorted(one.due_at - begin for one in made.issue.deliveries) == [n * timedelta(minutes=30) for n in range(8)]
     assert {one.expires_at - one.due_at for one in made.issue.deliveries} == {timedelta(hours=36)}
     assert made.issue.transport == "bulk"
+    assert made.issue.settings["spread_seconds"] == 4 * 3600
     hourly = drafted(*readers, spread="4h", period=timedelta(hours=1))
     assert isinstance(hourly, Draft)
     assert max(one.due_at - begin for one in hourly.issue.deliveries) < timedelta(hours=1)
@@ -212,4 +213,5 @@ def test_the_settings_that_sending_needs_are_frozen_with_the_issue(
         "site_title": {"en": "Borderland News", "ru": "Новости пограничья", "he": "חדשות הגבול"},
         "public_url": "https://letters.news.example",
         "wait_seconds": 36 * 3600,
+        "spread_seconds": 0,
     }

@@ -6,11 +6,13 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from publisher.model import Claimed, DeliveryState, Format, Issue, IssueState, SlotOutcome
 from publisher.store import articles, deliveries, issue_turns, issues
 from publisher.store.database import Connection, Database
+from publisher.store.tables import deliveries as delivery_rows
 from tests.store import make
 from tests.store.make import (
     DAY,
@@ -316,6 +318,35 @@ def test_an_issue_is_sent_when_no_delivery_is_open(database: Database) -> None:
         DeliveryState.SENT: 1,
         DeliveryState.FAILED: 1,
     }
+
+
+def test_a_spread_issue_starts_its_spread_when_it_is_approved(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Point 4 of issue 4: not all at once because it waited; who has an hour of his own later on keeps it."""
+    monkeypatch.setattr(issue_turns, "_TOGETHER", 3)
+    people = readers(database, *(f"p{number}" for number in range(8)))
+    held = database.write(lambda conn: issues.freeze(conn, replace(issue(conn, people), held="look at it"), NOW))
+    assert held is not None
+
+    def spread(conn: Connection) -> None:
+        # As it was frozen: half an hour apart, from NOW on; and one at an hour of his own.
+        for row in deliveries.listing(conn):
+            due_at = NOW + (DAY if row.id == 8 else (row.id - 1) * HOUR / 2)
+            conn.execute(
+                sa.update(delivery_rows)
+                .where(delivery_rows.c.id == row.id)
+                .values(due_at=due_at, next_at=due_at, expires_at=due_at + DAY)
+            )
+
+    database.write(spread)
+    later = NOW + 2 * HOUR
+    assert database.write(
+        lambda conn: issue_turns.approve(conn, issue_of(conn, held), wait=DAY, spread=4 * HOUR, now=later)
+    )
+    listed = database.read(deliveries.listing)
+    assert [row.next_at for row in listed] == [*(later + n * HOUR / 2 for n in range(7)), NOW + DAY]
+    assert [row.expires_at - row.next_at for row in listed] == [DAY] * 8
 
 
 def test_a_paused_issue_sends_nothing_until_it_goes_on(database: Database) -> None:
