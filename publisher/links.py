@@ -58,6 +58,11 @@ def feed_page(config: Config, slug: str) -> str:
     return f"{public_url(config)}/feeds/{slug}"
 
 
+def feeds(config: Config) -> str:
+    """Return the address of the page that lists all feeds."""
+    return f"{public_url(config)}/feeds/"
+
+
 TRIAL = "trial"
 """Stands for a token where one-click posts arrive, so that `doctor` can see whether they do."""
 

@@ -125,6 +125,21 @@ class Enclosure:
     title: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The publication that an article was first published by, when that is not ours."""
+
+    title: str
+    url: str
+    """Absolute address of its site, or of the article there."""
+    feed_url: str | None = None
+    """Absolute address of its feed."""
+    id: str | None = None
+    """The lasting id of its feed, an absolute IRI."""
+    updated_at: datetime | None = None
+    """When its feed was last updated, aware UTC, as far as it said so."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """One article as a source found it: cleaned, absolute, but not yet decided upon.
@@ -162,6 +177,8 @@ class Draft:
     enclosures: tuple[Enclosure, ...] = ()
     translation_of: str | None = None
     """guid, key, path or slug of the article this one translates."""
+    origin: Origin | None = None
+    """Where it was first published, when that was elsewhere."""
     related: tuple[str, ...] = ()
     """Keys (of the same source) of articles named as similar."""
     content_hash: str = ""
@@ -230,6 +247,8 @@ class Article:
     seq: int | None
     """Number in order of ingestion, given when the article becomes visible; None while held or quarantined."""
     content_hash: str
+    origin: Origin | None = None
+    """Where it was first published; None: here."""
     pinned: bool = False
     """Whether an operator wants it first in its section, whatever its date."""
 

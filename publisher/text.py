@@ -139,10 +139,15 @@ def content_hash(
     status: str | None = None,
     image_url: str | None = None,
     credit: str | None = None,
+    origin: str = "",
 ) -> str:
     """Return the sha256 (64 hex digits) of what a reader would notice: not the date, not the path."""
     # JSON keeps the borders between the fields; ASCII escapes keep a lone surrogate from raising.
-    noticed = json.dumps([title, html, summary, status, image_url, credit], ensure_ascii=True, separators=(",", ":"))
+    noticed = json.dumps(
+        [title, html, summary, status, image_url, credit, *([origin] if origin else [])],
+        ensure_ascii=True,
+        separators=(",", ":"),
+    )
     return hashlib.sha256(noticed.encode("ascii")).hexdigest()
 
 

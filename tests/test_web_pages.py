@@ -20,7 +20,7 @@ from publisher.model import SubscriptionState
 from publisher.service import Service
 from publisher.store import subscribers
 from publisher.web import pages
-from tests.publications import load_publication
+from tests.publications import load_publication, write_article
 
 pytestmark = pytest.mark.anyio
 
@@ -121,6 +121,21 @@ async def test_an_article_without_an_address_of_its_own_has_a_page(client: httpx
     short = "/".join(address.removeprefix("https://mail.ledger.example").split("/")[:3])
     moved = await client.get(short + "/old-slug")
     assert (moved.status_code, moved.headers["location"]) == (301, address)
+
+
+async def test_an_article_taken_from_elsewhere_leads_there(app: App, client: httpx2.AsyncClient) -> None:
+    """FR-R14, FR-A8: from the file to the page and the feeds."""
+    text = "---\ntitle: A flood\ndate: 2026-11-21 09:00\nsource: The <Courier> & Co <https://courier.example/>\n---\nWater."
+    write_article(app.config.data_dir.parent, "flood.md", text)
+    await app.publishing.collect()
+    home = (await client.get("/?lang=ru")).text
+    path = next(link for link in links(home) if link.endswith("flood")).removeprefix("https://mail.ledger.example")
+    assert (
+        'Впервые опубликовано: <a href="https://courier.example/" dir="auto">The &lt;Courier&gt; &amp; Co</a>'
+        in (await client.get(f"{path}?lang=ru")).text
+    )
+    feed = (app.config.data_dir / "site" / "feeds" / "all.rss").read_text(encoding="utf-8")
+    assert '<source url="https://courier.example/">The &lt;Courier&gt; &amp; Co</source>' in feed
 
 
 async def test_the_page_of_an_issue_holds_nobody_s_link_or_name(app: App, client: httpx2.AsyncClient) -> None:

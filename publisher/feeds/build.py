@@ -21,7 +21,7 @@ from publisher.feeds.around import NOTHING, Around
 from publisher.feeds.entry import Entry
 from publisher.feeds.pieces import Pieces, pieces_of
 from publisher.feeds.spec import MEDIA_TYPES, REFRESH, FeedSpec, Format
-from publisher.model import Enclosure
+from publisher.model import Enclosure, Origin
 
 GENERATOR = "Publisher"
 
@@ -193,6 +193,9 @@ class EntryExtension(BaseExtension):
             _child(item, f"{{{DC}}}creator", author.name)  # <author> would need an e-mail address (D6, FR-R7)
         if entry.language != self.feed_language:
             _child(item, f"{{{DC}}}language", entry.language)
+        if entry.origin:  # the address of the other feed, as RSS means it; where there is none, of the other site
+            address = entry.origin.feed_url or entry.origin.url
+            _child(item, "source", entry.origin.title, url=address)
         _media(item, entry, entry.enclosures[1:])
         return item
 
@@ -211,6 +214,8 @@ class EntryExtension(BaseExtension):
             etree.SubElement(element, "link", attributes)
         if entry.language != self.feed_language:
             element.set(XML_LANG, entry.language)
+        if entry.origin:
+            _origin(element, entry.origin)
         _media(element, entry, ())
         return element
 
@@ -232,10 +237,15 @@ def _generator(spec: FeedSpec, feed_id: str, entries: Sequence[Entry], form: For
     generator.language(spec.language)
     generator.updated(updated_at(entries, around))
     generator.author({"name": spec.publication, "uri": spec.publication_url})
+    # The program has no site of its own. What people find under this address tells of the feeds it makes here, and it
+    # is served by that very program. RSS has room for text alone.
     if around.own:  # another version of the program, or another pace, must not change what is closed for good
-        generator.generator(GENERATOR)
+        generator.generator(GENERATOR, uri=spec.directory_url if form == "atom" else None)
+    elif form == "atom":
+        generator.generator(GENERATOR, version=__version__, uri=spec.directory_url)
     else:
-        generator.generator(GENERATOR if form == "atom" else f"{GENERATOR} {__version__}", version=__version__)
+        generator.generator(f"{GENERATOR} {__version__}")
+    if not around.own:
         generator.ttl(int(REFRESH.total_seconds()) // 60)
     generator.docs("https://www.rssboard.org/rss-specification")
     if spec.logo and form == "atom":
@@ -264,6 +274,19 @@ def _add(generator: Any, entry: Entry, feed_language: str, form: Format) -> None
         target.summary(entry.summary_html, type="html")
     if entry.html:
         target.content(entry.html, type="html")
+
+
+def _origin(element: etree._Element, origin: Origin) -> None:
+    """Add what is known of the feed that an entry was taken from (FR-A8); feedgen knows title and link alone."""
+    source = etree.SubElement(element, "source")
+    if origin.id:
+        _child(source, "id", origin.id)
+    _child(source, "title", origin.title)
+    if origin.updated_at:
+        _child(source, "updated", origin.updated_at.isoformat())
+    etree.SubElement(source, "link", rel="alternate", href=origin.url)
+    if origin.feed_url:
+        etree.SubElement(source, "link", rel="self", href=origin.feed_url)
 
 
 def _person(name: str, url: str | None) -> dict[str, str]:

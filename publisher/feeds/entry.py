@@ -12,7 +12,7 @@ from publisher import links
 from publisher.config import Config, in_language
 from publisher.feeds.spec import FeedSpec, domain
 from publisher.markup import absolute, plain
-from publisher.model import UNCATEGORISED, Article, Author, Enclosure, Image
+from publisher.model import UNCATEGORISED, Article, Author, Enclosure, Image, Origin
 from publisher.text import clean, direction, excerpt, one_line
 
 UNTITLED = "(untitled)"
@@ -55,6 +55,8 @@ class Entry:
     image: Image | None
     credit: str
     enclosures: tuple[Enclosure, ...]
+    origin: Origin | None = None
+    """Where it was first published; its id is an absolute IRI, its time in whole seconds."""
 
     @property
     def summary_html(self) -> str:
@@ -85,6 +87,7 @@ def entry_of(article: Article, spec: FeedSpec, config: Config) -> Entry:
         image=_image(article.image),
         credit=one_line(article.credit or (article.image.credit if article.image else None) or ""),
         enclosures=tuple(_enclosure(e) for e in article.enclosures if _address(e.url)),
+        origin=_origin(article.origin),
     )
 
 
@@ -137,6 +140,19 @@ def _enclosure(enclosure: Enclosure) -> Enclosure:
         type=one_line(enclosure.type) or "application/octet-stream",
         length=enclosure.length,
         title=one_line(enclosure.title or "") or None,
+    )
+
+
+def _origin(origin: Origin | None) -> Origin | None:
+    url = _address(origin.url) if origin else ""
+    if origin is None or not url:
+        return None
+    return Origin(
+        title=one_line(origin.title) or url,
+        url=url,
+        feed_url=_address(origin.feed_url) or None,
+        id=entry_id(origin.id) if origin.id else None,
+        updated_at=_moment(origin.updated_at) if origin.updated_at else None,
     )
 
 

@@ -12,7 +12,7 @@ from publisher.feeds.around import NOTHING, Around
 from publisher.feeds.entry import Entry
 from publisher.feeds.pieces import Pieces, pieces_of
 from publisher.feeds.spec import FeedSpec
-from publisher.model import Author, Enclosure
+from publisher.model import Author, Enclosure, Origin
 
 VERSION = "https://jsonfeed.org/version/1.1"
 
@@ -71,7 +71,12 @@ def _item(entry: Entry, spec: FeedSpec) -> dict[str, Any]:
             "language": entry.language if entry.language != spec.language else "",
             "attachments": [_attachment(enclosure) for enclosure in entry.enclosures],
             "_publisher": _without_empty(
-                {"status": entry.status, "credit": entry.credit, "image_alt": image.alt if image else ""}
+                {
+                    "status": entry.status,
+                    "credit": entry.credit,
+                    "image_alt": image.alt if image else "",
+                    "origin": _origin(entry.origin) if entry.origin else {},
+                }
             ),
         }
     )
@@ -79,6 +84,18 @@ def _item(entry: Entry, spec: FeedSpec) -> dict[str, Any]:
 
 def _author(author: Author) -> dict[str, Any]:
     return _without_empty({"name": author.name, "url": author.url})
+
+
+def _origin(origin: Origin) -> dict[str, Any]:
+    return _without_empty(
+        {
+            "title": origin.title,
+            "url": origin.url,
+            "feed_url": origin.feed_url,
+            "id": origin.id,
+            "date_modified": _rfc3339(origin.updated_at) if origin.updated_at else "",
+        }
+    )
 
 
 def _attachment(enclosure: Enclosure) -> dict[str, Any]:

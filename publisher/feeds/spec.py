@@ -59,6 +59,8 @@ class FeedSpec:
     """The HTML page that shows the same."""
     base_url: str
     """Its address without the dot and the format."""
+    directory_url: str
+    """The page that lists all feeds of the publication, and says how to use them."""
     publication: str
     """Title of the publication: the author of articles that name none."""
     publication_url: str
@@ -225,6 +227,7 @@ def _spec(
         content=content,
         page_url=page_url or site.url,
         base_url=links.feed(config, slug),
+        directory_url=links.feeds(config),
         publication=publication,
         publication_url=site.url,
         logo=site.logo if site.logo.startswith(("http://", "https://")) else "",

@@ -27,6 +27,7 @@ from publisher.sources.fields import (
 )
 from publisher.sources.front_matter import Document, divide
 from publisher.sources.memory import problem
+from publisher.sources.origins import origin_of
 from publisher.sources.places import Address, Languages, name_of, title_of, without_ending
 from publisher.sources.scan import shown
 from publisher.text import content_hash, excerpt, one_line, slugify
@@ -80,6 +81,7 @@ class Documents:
         title, html = self._content(document, path, name, url or self._site_url)
         image = fields.image(url or self._site_url)
         credit = fields.text(*CREDIT) or (image.credit if image else None) or None
+        origin = origin_of(fields, self._site_url, self._zone)
         status = self._phrases.status(fields.text(*STATUS))
         summary = title_text(str(fields.first(SUMMARY) or "")) or excerpt(plain(html))
         stated_slug = slugify(fields.text("slug"), "")
@@ -108,6 +110,7 @@ class Documents:
             credit=credit,
             enclosures=fields.enclosures(url or self._site_url),
             translation_of=self._translated(fields, path) or (None if leads else shared) or original,
+            origin=origin,
             related=tuple(_relative(path, name) for name in fields.list("related")),
             content_hash=content_hash(
                 title=title,
@@ -116,6 +119,7 @@ class Documents:
                 status=status,
                 image_url=image.url if image else None,
                 credit=credit,
+                origin=f"{origin.title}\n{origin.url}" if origin else "",
             ),
         )
         return Reading(draft, _claims(draft, name if not stated_slug else None, day, key_of_translations))

@@ -6,11 +6,12 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from publisher.model import Article, ArticleState, Author, Draft, Enclosure, Image, Status
+from publisher.model import Article, ArticleState, Author, Draft, Enclosure, Image, Origin, Status
 from publisher.store import statements as st
 from publisher.store.tables import article_authors, article_categories, article_keys, article_related, articles
 
@@ -35,6 +36,7 @@ def columns_of(draft: Draft) -> dict[str, Any]:
         "image": asdict(draft.image) if draft.image else None,
         "credit": draft.credit,
         "enclosures": [asdict(enclosure) for enclosure in draft.enclosures],
+        "origin": _origin_row(draft.origin),
         "translation_of": draft.translation_of,
         "content_hash": draft.content_hash,
     }
@@ -126,6 +128,7 @@ def _article(row: st.AnyRow, categories: Sequence[str], related: Iterable[str]) 
         image=Image(**row.image) if row.image else None,
         credit=row.credit,
         enclosures=tuple(Enclosure(**enclosure) for enclosure in row.enclosures),
+        origin=_origin(row.origin),
         story=row.story,
         related=tuple(dict.fromkeys(related)),
         state=ArticleState(row.state),
@@ -134,6 +137,19 @@ def _article(row: st.AnyRow, categories: Sequence[str], related: Iterable[str]) 
         content_hash=row.content_hash,
         pinned=bool(row.pinned),
     )
+
+
+def _origin_row(origin: Origin | None) -> dict[str, Any] | None:
+    if origin is None:
+        return None
+    return asdict(origin) | {"updated_at": origin.updated_at.isoformat() if origin.updated_at else None}
+
+
+def _origin(row: Mapping[str, Any] | None) -> Origin | None:
+    if row is None:
+        return None
+    updated_at = row["updated_at"]
+    return Origin(**{**row, "updated_at": datetime.fromisoformat(updated_at) if updated_at else None})
 
 
 def _categories(conn: sa.Connection, ids: Iterable[int]) -> dict[int, list[str]]:

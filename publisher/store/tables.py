@@ -165,6 +165,7 @@ articles = _table(
     sa.Column("image", Json),
     _text("credit", nullable=True),
     sa.Column("enclosures", Json, nullable=False),
+    sa.Column("origin", Json),  # {title, url, feed_url, id, updated_at}, when first published elsewhere
     _text("translation_of", nullable=True),  # as the article states it
     _text("story"),  # guid shared by all translations
     sa.Column("pinned", Flag, nullable=False, default=False),  # by an operator: stands first in its section

@@ -120,6 +120,7 @@ class Words:
             else None,
             # Corrections of the first hour are proof-reading, not news.
             "updated": self.date(article.updated_at) if updated.total_seconds() > 3600 else "",
+            "origin": {"title": article.origin.title, "url": article.origin.url} if article.origin else None,
             "enclosures": [{"url": e.url, "title": e.title or e.url.rpartition("/")[2]} for e in article.enclosures],
         }
 

@@ -12,7 +12,7 @@ import pytest
 
 from publisher.config import Category, Config, Feed, Site, Web
 from publisher.feeds.spec import FeedSpec, feeds_of
-from publisher.model import Article, ArticleState, Author, Enclosure, Image, Status
+from publisher.model import Article, ArticleState, Author, Enclosure, Image, Origin, Status
 
 PUBLISHED = datetime(2017, 5, 22, 10, 45, tzinfo=UTC)
 
@@ -80,8 +80,22 @@ RICH = (
             Enclosure("https://example.org/paper.pdf", "application/pdf"),
         ),
         updated_at=PUBLISHED + timedelta(hours=3),
+        origin=Origin(
+            "Rivers & Ports",
+            "https://rivers.example/2017/05?a=1&b=2",
+            feed_url="https://rivers.example/feed.atom",
+            id="tag:rivers.example,2001:feed",
+            updated_at=PUBLISHED - timedelta(hours=1),
+        ),
     ),
-    make_article(2, language="ru", title="Минск ищет гарантии", html="<p>Первый абзац.</p>", summary="Первый абзац."),
+    make_article(
+        2,
+        language="ru",
+        title="Минск ищет гарантии",
+        html="<p>Первый абзац.</p>",
+        summary="Первый абзац.",
+        origin=Origin("Речной порт", "https://port.example/"),
+    ),
     make_article(
         3, language="he", title="כותרת", html="<p>פסקה ראשונה.</p>", summary="פסקה ראשונה.", categories=("economy",)
     ),

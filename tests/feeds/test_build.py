@@ -227,6 +227,7 @@ def test_json_feed_keeps_its_schema_and_every_entry(entries: list[Entry], files:
     jsonschema.validate(document, SCHEMA)
     for item, entry in zip(document["items"], entries, strict=True):
         own = {"status": entry.status, "credit": entry.credit, "image_alt": entry.image.alt if entry.image else ""}
+        own |= {"origin": item["_publisher"]["origin"]} if entry.origin else {}  # read by a test of its own
         assert item == {
             key: value
             for key, value in {
@@ -363,7 +364,7 @@ def test_rss_says_what_the_profile_asks_of_a_channel(files: dict[str, bytes]) ->
         ("description", "News & analysis"),
         (f"{atom}link", None),
         ("docs", "https://www.rssboard.org/rss-specification"),
-        ("generator", f"Publisher {__version__}"),
+        ("generator", f"Publisher {__version__}"),  # no room for the address
         ("language", "en"),
         ("ttl", "15"),
         ("lastBuildDate", "Mon, 22 May 2017 13:45:00 +0000"),
@@ -401,6 +402,39 @@ def test_rss_items_keep_the_profile(files: dict[str, bytes]) -> None:
     ]
 
 
+def test_what_was_taken_from_elsewhere_says_from_where(files: dict[str, bytes]) -> None:
+    """FR-R14, FR-A8: RSS names the other feed, or its site; Atom and JSON Feed say what is known of it."""
+    rss = [item.find("source") for item in etree.fromstring(files["all.rss"]).iter("item")]
+    assert [e if e is None else (e.text, dict(e.attrib)) for e in rss] == [
+        ("Rivers & Ports", {"url": "https://rivers.example/feed.atom"}),
+        ("Речной порт", {"url": "https://port.example/"}),
+        *[None] * 4,
+    ]
+    atom = [entry.find("a:source", NAMES) for entry in etree.fromstring(files["all.atom"]).findall("a:entry", NAMES)]
+    assert [None if e is None else [(etree.QName(c).localname, c.text, dict(c.attrib)) for c in e] for e in atom] == [
+        [
+            ("id", "tag:rivers.example,2001:feed", {}),
+            ("title", "Rivers & Ports", {}),
+            ("updated", "2017-05-22T09:45:00+00:00", {}),
+            ("link", None, {"rel": "alternate", "href": "https://rivers.example/2017/05?a=1&b=2"}),
+            ("link", None, {"rel": "self", "href": "https://rivers.example/feed.atom"}),
+        ],
+        [("title", "Речной порт", {}), ("link", None, {"rel": "alternate", "href": "https://port.example/"})],
+        *[None] * 4,
+    ]
+    assert [item.get("_publisher", {}).get("origin") for item in json.loads(files["all.json"])["items"]] == [
+        {
+            "title": "Rivers & Ports",
+            "url": "https://rivers.example/2017/05?a=1&b=2",
+            "feed_url": "https://rivers.example/feed.atom",
+            "id": "tag:rivers.example,2001:feed",
+            "date_modified": "2017-05-22T09:45:00Z",
+        },
+        {"title": "Речной порт", "url": "https://port.example/"},
+        *[None] * 4,
+    ]
+
+
 def test_an_enclosure_of_unknown_length_says_nought(spec: FeedSpec, config: Config, article: ArticleFactory) -> None:
     """FR-R9, D7: never "None"."""
     built = made(spec, (article(enclosures=(Enclosure("https://example.org/a.mp3", "audio/mpeg"),)),), config).files
@@ -419,7 +453,10 @@ def test_atom_feeds_have_all_that_rfc_4287_demands(files: dict[str, bytes]) -> N
     assert texts("a:title") == ["The Example"]
     assert texts("a:updated") == ["2017-05-22T13:45:00+00:00"]
     assert texts("a:author/a:name") == ["The Example"]
-    assert texts("a:generator") == ["Publisher"]
+    assert [(e.text, dict(e.attrib)) for e in feed.findall("a:generator", NAMES)] == [
+        ("Publisher", {"uri": "https://news.example.org/feeds/", "version": __version__})
+    ]
+    assert b"feedgen" not in b"".join(files.values())
     assert [dict(link.attrib) for link in feed.findall("a:link", NAMES)] == [
         {"href": "https://news.example.org/feeds/all.atom", "rel": "self", "type": "application/atom+xml"},
         {"href": "https://example.org", "rel": "alternate", "type": "text/html"},

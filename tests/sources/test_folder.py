@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from publisher.config import Config, FolderSource, Site
-from publisher.model import Author, Draft, Enclosure, Image, Skipped, Status
+from publisher.model import Author, Draft, Enclosure, Image, Origin, Skipped, Status
 from publisher.sources.documents import Documents, Reading
 from publisher.sources.places import Languages
 
@@ -291,6 +291,60 @@ def test_the_credit_is_kept_without_an_image(folder: Place) -> None:
 )
 def test_enclosures(folder: Place, line: str, enclosures: list[Enclosure]) -> None:
     assert list(folder.only("a.md", front("title: T", line)).enclosures) == enclosures
+
+
+@pytest.mark.parametrize(
+    ("lines", "origin"),
+    [
+        pytest.param(
+            "source: {title: The &  Courier, url: https://c.example/a, feed: https://c.example/feed.xml,\n"
+            "  id: tag:c.example, updated: 2020-01-02 10:00:00 +0100}",
+            Origin(
+                "The & Courier",
+                "https://c.example/a",
+                "https://c.example/feed.xml",
+                "tag:c.example",
+                datetime(2020, 1, 2, 9, tzinfo=UTC),
+            ),
+        ),
+        ("Origin: {name: Reuters, link: https://reuters.example}", Origin("Reuters", "https://reuters.example")),
+        (
+            "source: {feed_url: https://x.example/feed}",
+            Origin("x.example", "https://x.example/feed", "https://x.example/feed"),
+        ),
+        ("syndicated_from: Reuters <https://reuters.example/>", Origin("Reuters", "https://reuters.example/")),
+        ("source: https://reuters.example/a", Origin("reuters.example", "https://reuters.example/a")),
+        ("source_url: https://r.example/\nsource_name: Reuters", Origin("Reuters", "https://r.example/")),
+        ("source_url: https://r.example/\nsource: Reuters", Origin("Reuters", "https://r.example/")),
+        ("source_url: https://github.example/edit/a.md", None),
+        ("source: tg", None),
+        ("source: {title: Reuters}", None),
+        ("source: {title: Reuters, url: javascript:alert(1)}", None),
+        ("source: {title: We, url: https://news.example/2020/a}", None),
+        ("source: [https://a.example/, https://b.example/]", None),
+        ("source: https://[", None),
+    ],
+)
+def test_origins(folder: Place, lines: str, origin: Origin | None) -> None:
+    """FR-R14, FR-A8: what Hugo and Jekyll users write of an article taken from elsewhere; our own site is nobody."""
+    assert folder.only("a.md", front("title: T", *lines.split("\n"))).origin == origin
+
+
+def test_the_date_of_an_origin_is_not_guessed(folder: Place) -> None:
+    """A7."""
+    folder.write(
+        "a.md", front("title: T", "source: {title: Reuters, url: https://reuters.example/, updated: May 2017}")
+    )
+    (skipped,) = folder.collect().skipped
+    assert skipped.reason.startswith("source.updated: ")
+
+
+def test_another_origin_is_an_edit(folder: Place) -> None:
+    """FR-X8: readers see it, so `updated` moves; an article without one keeps the hash it always had."""
+    plain = folder.only("a.md", front("title: T"))
+    taken = folder.only("a.md", front("title: T", "source: Reuters <https://reuters.example/>"))
+    other = folder.only("a.md", front("title: T", "source: Reuters <https://reuters.example/2>"))
+    assert len({plain.content_hash, taken.content_hash, other.content_hash}) == 3
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from publisher.model import (
     Draft,
     Enclosure,
     Image,
+    Origin,
     Skipped,
     SourceRecord,
     Status,
@@ -41,6 +42,13 @@ FULL = draft(
     image=Image("https://example.org/a.jpg", "A tree", 640, 480, "Ada"),
     credit="Ada",
     enclosures=(Enclosure("https://example.org/a.mp3", "audio/mpeg", 10, "Listen"),),
+    origin=Origin(
+        "Ліс & Co.",
+        "https://forest.example/",
+        feed_url="https://forest.example/feed",
+        id="tag:forest.example,2020:feed",
+        updated_at=datetime(2026, 2, 28, 23, 59, 59, 123456, tzinfo=UTC),
+    ),
 )
 
 
@@ -84,6 +92,7 @@ def test_an_article_comes_back_as_it_was_given(database: Database) -> None:
         image=FULL.image,
         credit="Ada",
         enclosures=FULL.enclosures,
+        origin=FULL.origin,
         story="g",
         related=(),
         state=ArticleState.PUBLISHED,
@@ -127,6 +136,7 @@ drafts = st.builds(
     enclosures=st.lists(
         st.builds(Enclosure, words, words, st.none() | st.integers(0, 2**62), st.none()), max_size=2
     ).map(tuple),
+    origin=st.none() | st.builds(Origin, words, words, st.none() | words, st.none() | words, st.none() | times),
     translation_of=st.none() | words,
     related=st.lists(words, max_size=2).map(tuple),
     content_hash=words,

@@ -40,6 +40,7 @@ def upgrade() -> None:
         sa.Column("image", Json, nullable=True),
         sa.Column("credit", Words, nullable=True),
         sa.Column("enclosures", Json, nullable=False),
+        sa.Column("origin", Json),
         sa.Column("translation_of", Words, nullable=True),
         sa.Column("story", Words, nullable=False),
         sa.Column("pinned", Flag, nullable=False),
