@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import idna
 
@@ -18,11 +18,11 @@ MAX_DOMAIN = 253
 # RFC 5322 atext without "%" and "!": both once routed mail through third parties, and no mailbox of today needs them.
 _ATEXT = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789#$&'*+-/=?^_`{|}~")
 _USUAL = re.compile(r"[\w#$&'*+\-/=?^`{|}~.]+", re.ASCII)
+_PLAIN = re.compile(r"(?=.{1,64}\Z)[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*", re.IGNORECASE | re.ASCII)
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """A valid address."""
 
     address: str
@@ -49,6 +49,9 @@ def parse(text: str) -> Address:
     if len(text) > MAX_LENGTH:
         raise ValueError(f"an e-mail address has at most {MAX_LENGTH} characters")
     local, at, domain = text.rpartition("@")
+    if _PLAIN.fullmatch(local) and domain.isascii():  # nearly all there are
+        address = f"{local}@{to_ascii(domain)}"
+        return Address(address, address.lower())
     if not at:
         raise ValueError("an e-mail address has the form name@domain")
     _check_local(local)

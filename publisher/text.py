@@ -26,6 +26,12 @@ _ONLY_MARKS = re.compile("[\u061c\u200e\u200f ]*")
 # Tag characters spell the flags of England, Scotland and Wales, and hide text anywhere else.
 _TAGS = re.compile("(\U0001f3f4[\U000e0020-\U000e007e]{1,8}\U000e007f)|[\U000e0000-\U000e007f]")
 
+# Whatever one of the above may remove: most lines hold none of it.
+_SUSPECT = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\uffff"
+    "\U000e0000-\U000e007f]"
+)
+
 _GRAPHEME = regex.compile(r"\X")
 _ADDRESS = re.compile(r"https?://|mailto:|www\.", re.IGNORECASE)
 _BULLET = re.compile(r"\s*(?:[-*•>→↑↓]\s+|\d{1,3}[.)]\s+)?")
@@ -58,7 +64,7 @@ def one_line(text: str) -> str:
     The result is empty when nothing visible is left.
     """
     text = " ".join(text.split())
-    if text.isascii() and text.isprintable():
+    if not _SUSPECT.search(text):
         return text
     text = _HIDDEN.sub("", clean(text))
     text = _TAGS.sub(r"\1", text)

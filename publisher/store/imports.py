@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -13,13 +13,14 @@ from publisher.model import Content, Format, SubscriptionState
 from publisher.store import statements as st
 from publisher.store.erasures import erased
 from publisher.store.numbering import current_seq
-from publisher.store.tables import consents, imports, subscribers, subscriptions, suppressions
+from publisher.store.tables import consents, erasures, imports, subscribers, subscriptions, suppressions
 
 _PENDING, _CONFIRMED, _UNSUBSCRIBED = (
     SubscriptionState.PENDING,
     SubscriptionState.CONFIRMED,
     SubscriptionState.UNSUBSCRIBED,
 )
+_STATES = {str(state): state for state in SubscriptionState}
 _EVENTS = {_PENDING: "requested", _CONFIRMED: "confirmed", _UNSUBSCRIBED: "unsubscribed"}
 
 _KINDS = {"bounced": "bounce", "complained": "complaint"}
@@ -38,8 +39,7 @@ class Standing:
 NOBODY = Standing()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(NamedTuple):
     """One subscription that an import writes: a new one, or one that changes its state."""
 
     subscriber_id: int | None
@@ -82,19 +82,15 @@ def standing(
 
     `hash_of` makes the keyed hash by which erased addresses are known. `lock`: their subscriptions stay as they are.
     """
-    s, x = subscriptions.c, suppressions.c
     ids = _ids(conn, keys)
     states: dict[int, dict[str, SubscriptionState]] = {}
     if ids:
-        query = sa.select(s.subscriber_id, s.newsletter, s.state).where(st.one_of(s.subscriber_id, ids.values()))
-        if lock:
-            query = query.order_by(s.id).with_for_update()
-        for row in conn.execute(query):
-            states.setdefault(row.subscriber_id, {})[row.newsletter] = SubscriptionState(row.state)
-    barred = sa.select(x.address_key, x.reason).where(st.one_of(x.address_key, keys))
-    reasons = {row.address_key: row.reason for row in conn.execute(barred)}
-    hashes = {hash_of(key): key for key in keys}
-    reasons |= {hashes[hash_]: "erased" for hash_ in erased(conn, hashes)}
+        for person, newsletter, state in st.run(conn, _held if lock else _seen, ids=list(ids.values())):
+            states.setdefault(person, {})[newsletter] = _STATES[state]
+    reasons = {str(key): str(reason) for key, reason in st.run(conn, _barred, keys=list(keys))}
+    if st.run(conn, _any_erased):  # most publications never erased anybody, and a hash costs as much as a row
+        hashes = {hash_of(key): key for key in keys}
+        reasons |= {hashes[hash_]: "erased" for hash_ in erased(conn, hashes)}
     return {
         key: Standing(
             subscriber_id=(person := ids.get(key)),
@@ -105,37 +101,52 @@ def standing(
     }
 
 
+_seen = sa.select(*(subscriptions.c[name] for name in ("subscriber_id", "newsletter", "state"))).where(
+    st.one_of(subscriptions.c.subscriber_id, "ids")
+)
+_held = _seen.order_by(subscriptions.c.id).with_for_update()
+_barred = sa.select(suppressions.c.address_key, suppressions.c.reason).where(
+    st.one_of(suppressions.c.address_key, "keys")
+)
+_any_erased = sa.select(erasures.c.address_hash).limit(1)
+
+
 def write(conn: sa.Connection, entries: Sequence[Entry], *, method: str, now: datetime) -> dict[tuple[str, str], int]:
     """Write these, of whom no two are about the same person and newsletter.
 
     Returns the person's id by address key and newsletter of each that was written. A subscription that somebody else
     made or ended in the meantime stays as it is.
     """
+    if not entries:
+        return {}
     people = _people(conn, entries, now)
     written = _begin(conn, [e for e in entries if e.before is None], people, now)
-    moved = [e for e in entries if e.before is not None]
-    for entry in moved:
-        written |= _move(conn, people[entry.address_key], entry, now)
-    by_place = {(people[e.address_key], e.newsletter): e for e in entries}
-    st.many(
-        conn,
-        st.into(conn.dialect.name, consents),
-        [
-            {
-                "subscriber_id": place[0],
-                "newsletter": place[1],
-                "event": _EVENTS[by_place[place].state],
-                "method": method,
-                "proof": by_place[place].proof,
-                "form": "",
-                "wording": None,
-                "client": "",
-                "recorded_at": now,
-            }
-            for place in written
-        ],
-    )
-    return {(by_place[place].address_key, place[1]): place[0] for place in written}
+    for entry in (e for e in entries if e.before is not None):
+        if _move(conn, people[entry.address_key], entry, now):
+            written.add((people[entry.address_key], entry.newsletter))
+    placed = [((people[e.address_key], e.newsletter), e) for e in entries]
+    done = [(place, e) for place, e in placed if place in written]
+    statement = st.into_given(conn.dialect.name, consents, _OF_CONSENT, unique=(), returning=())
+    rows = st.as_given((*place, _EVENTS[e.state], e.proof) for place, e in done)
+    st.run(conn, statement, rows=rows, method=method, form="", client="", recorded_at=now)
+    return {(e.address_key, e.newsletter): place[0] for place, e in done}
+
+
+_OF_CONSENT = ("subscriber_id", "newsletter", "event", "proof")
+_OF_PERSON = ("address", "address_key", "name", "languages", "timezone", "format")
+_OF_SUBSCRIPTION = (
+    "subscriber_id",
+    "newsletter",
+    "frequency",
+    "state",
+    "categories",
+    "content",
+    "hour",
+    "paused_until",
+    "requested_at",
+    "confirmed_at",
+    "unsubscribed_at",
+)
 
 
 def suppress(conn: sa.Connection, reasons: Mapping[str, str], *, now: datetime) -> None:
@@ -185,62 +196,62 @@ def _people(conn: sa.Connection, entries: Sequence[Entry], now: datetime) -> dic
     ids = {e.address_key: e.subscriber_id for e in entries if e.subscriber_id is not None}
     fresh = {e.address_key: e for e in entries if e.address_key not in ids}
     if fresh:
-        rows = [
-            {
-                "address": e.address,
-                "address_key": e.address_key,
-                "name": e.name,
-                "languages": list(e.languages),
-                "timezone": e.timezone,
-                "format": e.format,
-                "created_at": now,
-            }
-            for e in fresh.values()
-        ]
-        st.many(conn, st.into(conn.dialect.name, subscribers, "address_key"), rows)
-        ids |= _ids(conn, fresh)
+        insert = st.into_given(
+            conn.dialect.name, subscribers, _OF_PERSON, unique=("address_key",), returning=("address_key", "id")
+        )
+        people = ((e.address, e.address_key, e.name, e.languages, e.timezone, e.format) for e in fresh.values())
+        ids |= _pairs(st.run(conn, insert, rows=st.as_given(people), created_at=now))
+        if missing := [key for key in fresh if key not in ids]:  # they signed up at this moment
+            ids |= _ids(conn, missing)
     return ids
 
 
 def _ids(conn: sa.Connection, keys: Collection[str]) -> dict[str, int]:
-    p = subscribers.c
-    query = sa.select(p.address_key, p.id).where(st.one_of(p.address_key, keys))
-    return {row.address_key: row.id for row in conn.execute(query)}
+    """Return the id by key of those who are known."""
+    return _pairs(st.run(conn, _named, keys=list(keys)))
+
+
+def _pairs(rows: Sequence[Sequence[Any]]) -> dict[str, int]:
+    return {key: id_ for key, id_ in rows}  # noqa: C416 - what types the pair
+
+
+_named = sa.select(subscribers.c.address_key, subscribers.c.id).where(st.one_of(subscribers.c.address_key, "keys"))
 
 
 def _begin(
     conn: sa.Connection, entries: Sequence[Entry], people: Mapping[str, int], now: datetime
-) -> dict[tuple[int, str], int]:
-    if not entries:
-        return {}
-    s = subscriptions.c
+) -> set[tuple[int, str]]:
+    """Begin subscriptions; returns (person, newsletter) of those that were not there."""
     seq = current_seq(conn)
-    rows: list[dict[str, Any]] = [
-        {
-            "subscriber_id": people[e.address_key],
-            "newsletter": e.newsletter,
-            "frequency": e.frequency,
-            "state": e.state,
-            "categories": None if e.categories is None else list(e.categories),
-            "content": e.content,
-            "hour": e.hour,
-            "paused_until": e.paused_until,
-            "start_seq": seq,
-            "cursor": seq,
-            "created_at": now,
-            "requested_at": e.requested_at or now if e.state is _PENDING else None,
-            "confirmed_at": now if e.state is _CONFIRMED else None,
-            "unsubscribed_at": now if e.state is _UNSUBSCRIBED else None,
-        }
+    insert = st.into_given(
+        conn.dialect.name,
+        subscriptions,
+        _OF_SUBSCRIPTION,
+        unique=("subscriber_id", "newsletter"),
+        returning=("subscriber_id", "newsletter"),
+    )
+    rows = st.as_given(
+        (
+            people[e.address_key],
+            e.newsletter,
+            e.frequency,
+            e.state,
+            e.categories,
+            e.content,
+            e.hour,
+            e.paused_until,
+            e.requested_at or now if e.state is _PENDING else None,
+            now if e.state is _CONFIRMED else None,
+            now if e.state is _UNSUBSCRIBED else None,
+        )
         for e in entries
-    ]
-    insert = st.insert(conn, subscriptions).on_conflict_do_nothing(index_elements=["subscriber_id", "newsletter"])
-    new = conn.execute(insert.returning(s.subscriber_id, s.newsletter, s.id), rows)
-    return {(person, newsletter): id_ for person, newsletter, id_ in new}
+    )
+    new = st.run(conn, insert, rows=rows, start_seq=seq, cursor=seq, created_at=now)
+    return {(person, newsletter) for person, newsletter in new}
 
 
-def _move(conn: sa.Connection, person: int, entry: Entry, now: datetime) -> dict[tuple[int, str], int]:
-    """Confirm what was pending, or end what was not ended."""
+def _move(conn: sa.Connection, person: int, entry: Entry, now: datetime) -> bool:
+    """Confirm what was pending, or end what was not ended; whether it was still so."""
     s = subscriptions.c
     values: dict[str, Any] = {"state": entry.state}
     if entry.state is _CONFIRMED:
@@ -253,5 +264,4 @@ def _move(conn: sa.Connection, person: int, entry: Entry, now: datetime) -> dict
     statement = sa.update(subscriptions).where(
         s.subscriber_id == person, s.newsletter == entry.newsletter, s.state == entry.before
     )
-    moved = conn.execute(statement.values(values).returning(s.id)).scalar_one_or_none()
-    return {} if moved is None else {(person, entry.newsletter): moved}
+    return conn.execute(statement.values(values)).rowcount > 0

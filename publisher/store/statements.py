@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, NamedTuple, cast
 
 import sqlalchemy as sa
@@ -145,11 +144,33 @@ def given(*columns: sa.ColumnClause[Any], name: str = "rows") -> Mapping[str, sa
 
 def as_given(rows: Iterable[Sequence[Any]]) -> str:
     """Return rows as the parameter of a statement made with `given`: values in the order of the columns."""
-    return _encode([[_as_text(value) if isinstance(value, datetime) else value for value in row] for row in rows])
+    return _encode(list(rows))
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+@functools.cache
+def into_given(
+    dialect: str, table: sa.Table, rows: tuple[str, ...], *, unique: tuple[str, ...], returning: tuple[str, ...]
+) -> sa.Insert:
+    """Return an INSERT, made once, of many rows that come in one parameter, `rows`; see `given` and `into`.
+
+    `rows` names the columns that differ from row to row. All others but the id have one value for all rows, which is a
+    parameter by the column's name.
+    """
+    each = given(*(table.c[name] for name in rows))
+    columns = [column for column in table.c if column.name != "id"]
+    values = [each.get(column.name, parameter(column.name, column.type)) for column in columns]
+    # SQLite takes ON for a join's unless a WHERE stands before it.
+    source = sa.select(*values).where(sa.true())
+    statement: postgresql.Insert | sqlite.Insert
+    statement = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    statement = statement.from_select([column.name for column in columns], source)
+    if unique:
+        statement = statement.on_conflict_do_nothing(index_elements=list(unique))
+    return statement.returning(*(table.c[name] for name in returning)) if returning else statement
+
+
 _as_text = functools.lru_cache(maxsize=16)(as_text)  # neighbours have most of their moments in common
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_as_text).encode
 
 
 class _Compiled(NamedTuple):

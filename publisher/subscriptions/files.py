@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import itertools
 import json
@@ -11,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from publisher.config import Config
 from publisher.errors import BusyError, NotFoundError, RefusedError
@@ -80,8 +81,7 @@ class Examined:
     unknown_tags: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Understood:
+class _Understood(NamedTuple):
     row: Row
     wish: Wish | None
     cells: Mapping[str, str]
@@ -167,14 +167,22 @@ async def run(
         table = Table(file, str(path))
         rows, columns = _begin(config, table, options, path)
         batches = _batches(_understood(config, rows, columns, options), columns, options, here, note)
-        for upto, batch in batches:
+        coming = next(batches, None)
+        while coming is not None:
+            upto, batch = coming
             if upto <= begun["done"]:
+                coming = next(batches, None)
                 continue
             if stopped():
                 raise BusyError(f"{path}: stopped before row {upto}; the same command goes on there")
-            answer = await do(
-                "import_rows", {"import_id": begun["id"], "rows": batch, "upto": upto, "opt_in": options.opt_in}
-            )
+            # The next rows are understood while these are written.
+            ahead = asyncio.create_task(asyncio.to_thread(next, batches, None))
+            try:
+                answer = await do(
+                    "import_rows", {"import_id": begun["id"], "rows": batch, "upto": upto, "opt_in": options.opt_in}
+                )
+            finally:
+                coming = await ahead  # also when it is broken off: a thread reads the file
             counts = counts + Counter(answer["counts"]) if dry_run else Counter(answer["counts"])
             for row, taken, reason in answer["listed"]:
                 note(row, 0, "", taken, reason)

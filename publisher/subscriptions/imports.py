@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from publisher.config import Config
 from publisher.errors import RefusedError
@@ -42,8 +42,7 @@ STAYED_OUT = (Taken.LEFT, Taken.SUPPRESSED, Taken.UNCONFIRMED)
 """Rows that are listed one by one (G1)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Numbered:
+class Numbered(NamedTuple):
     """A row, understood, with its number in the file."""
 
     number: int
@@ -169,7 +168,7 @@ def _take(
                 reasons[row.wish.address_key] = row.wish.suppressed
             if entry := _entry(row.wish, stands, taken):
                 if taken is Taken.ASKED:
-                    entry = replace(entry, requested_at=how.due_at(how.asked + counts[str(taken)] - 1))
+                    entry = entry._replace(requested_at=how.due_at(how.asked + counts[str(taken)] - 1))
                 entries.append(entry)
         if not dry:
             written = imports.write(conn, entries, method=METHOD, now=how.now)

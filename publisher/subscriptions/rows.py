@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from publisher import addresses, slots
 from publisher.config import Config, Newsletter
@@ -48,8 +50,7 @@ class CellError(ValueError):
         self.column = column
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Wish(NamedTuple):
     """One row, understood."""
 
     address: str
@@ -89,7 +90,20 @@ class _Choice:
     paused_until: datetime | None
 
 
-_CHOICE = ("newsletter", "frequency", "languages", "categories", "format", "timezone", "content", "hour")
+_CHOICE = (
+    "newsletter",
+    "frequency",
+    "languages",
+    "categories",
+    "format",
+    "timezone",
+    "content",
+    "hour",
+    "paused_until",
+)
+_chosen = itemgetter(*_CHOICE)
+_SILENT = dict.fromkeys(_CHOICE, "")
+_plain = lru_cache(maxsize=1 << 13)(one_line)  # all but names and addresses says the same again and again
 _REMEMBERED = 4096
 """Different choices whose meaning is kept: a million rows say a few hundred different things."""
 
@@ -106,12 +120,13 @@ class Understanding:
 
     def wish(self, row: Mapping[str, Any]) -> Wish:
         """Return what a row of COLUMNS asks for. Raises CellError."""
-        cells = {column: one_line(str(value)) for column, value in row.items() if value}
-        if unknown := [str(column) for column in row if column not in _KNOWN]:
-            raise CellError(unknown[0], f"unknown column {unknown[0]!r}; the columns are {', '.join(COLUMNS)}")
+        if not row.keys() <= _KNOWN:
+            unknown = next(str(column) for column in row if column not in _KNOWN)
+            raise CellError(unknown, f"unknown column {unknown!r}; the columns are {', '.join(COLUMNS)}")
+        cells = {column: _plain(str(value)) for column, value in row.items() if value}
         say = cells.get
         address = _address(say("email", ""))
-        choice = self._choice(tuple(say(column, "") for column in (*_CHOICE, "paused_until")))
+        choice = self._choice(_chosen({**_SILENT, **cells}))
         suppressed = say("suppressed", "")
         if suppressed and not _SUPPRESSION.match(suppressed):
             raise CellError("suppressed", f"{suppressed!r} is no reason; write one word, for example {REASONS[0]!r}")
@@ -138,7 +153,7 @@ class Understanding:
     def _choice(self, cells: tuple[str, ...]) -> _Choice:
         choice = self._choices.get(cells)
         if choice is None:
-            choice = _choice(self._config, dict(zip((*_CHOICE, "paused_until"), cells, strict=True)))
+            choice = _choice(self._config, dict(zip(_CHOICE, cells, strict=True)))
             if len(self._choices) < _REMEMBERED:
                 self._choices[cells] = choice
         return choice

@@ -7,8 +7,7 @@ import hashlib
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from publisher.errors import RefusedError
 
@@ -41,8 +40,7 @@ _FORMULA = re.compile("'*[=+\\-@\t\r\n＝＋－＠]")
 _QUOTED = re.compile('[",;\t\r\n]|^\\s|\\s$')
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row of a table."""
 
     number: int
@@ -54,8 +52,7 @@ class Row:
     """Why it cannot be read; there are no cells then."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(NamedTuple):
     number: int
     data: bytes
     too_long: bool = False

@@ -487,7 +487,7 @@ def test_leaving_and_suppressions_are_final(
 ) -> None:
     """P3, P4, G1: only a row that says confirmed adds anybody, and never one who left or may not be mailed."""
     known = Standing(subscriber_id=1, states={"weekly": before} if before else {}, suppressed=barred)
-    taken = decide(replace(WISH, state=said, suppressed=suppressed), known, opt_in=opt_in)
+    taken = decide(WISH._replace(state=said, suppressed=suppressed), known, opt_in=opt_in)
     if barred:
         assert taken is Taken.SUPPRESSED
     elif suppressed:
