@@ -195,10 +195,11 @@ def test_a_catalogue_translates_each_word_once(language: str) -> None:
     assert [word for word in set(words) if words.count(word) > 1] == []
 
 
-def test_every_word_of_the_pages_is_translated_into_russian() -> None:
-    """Issue 5: English and Russian are complete; a page may never be half in one and half in the other."""
-    with (packaged("templates") / "locales" / "ru.po").open("rb") as file:
-        catalogue = read_po(file, locale="ru")
+@pytest.mark.parametrize("language", ["be", "ru"])
+def test_every_word_of_the_pages_is_translated(language: str) -> None:
+    """Issue 5: English, Russian and Belarusian are complete; no page is half in one and half in another."""
+    with (packaged("templates") / "locales" / f"{language}.po").open("rb") as file:
+        catalogue = read_po(file, locale=language)
     code = Path(__file__).parent.parent / "publisher"
     assert missing(catalogue, packaged("templates") / "web", code / "web") == []
 
