@@ -25,7 +25,7 @@ from publisher.store import (
 from publisher.store.database import Connection
 
 if TYPE_CHECKING:  # composing is not imported to tell how things stand
-    from publisher.digests import Planned
+    from publisher.digests.planning import Planned
 
 LAST_SEEN = "last_seen_at"
 """Where the database keeps when the service was last alive."""
@@ -278,8 +278,11 @@ def planned_value(config: Config, planned: Planned) -> dict[str, Any]:
         "articles": report.articles if report else None,
         "segments": report.segments if report else None,
         "bytes": max(report.sizes.values(), default=0) if report else None,
-        "skipped": planned.blackout or (report.reason if report and not report.issue else "") or None,
+        "skipped": planned.skipped or (report.reason if report and not report.issue else "") or None,
         "held": report.reason or None if report and report.issue else None,
+        "late": planned.late or None,
+        "warnings": list(report.warnings) if report else [],
+        "left_out": {str(number): reason for number, reason in report.left_out.items()} if report else {},
     }
 
 

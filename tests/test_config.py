@@ -838,6 +838,14 @@ language = "de"
     assert any("one click" in problem.message for problem in check(http))
 
 
+def test_an_age_limit_that_no_issue_could_keep_earns_a_warning(tmp_path: Path) -> None:
+    """Issue 6, 1: what is older at every slot would reach nobody."""
+    for limit, warned in (("6d", ["newsletters.weekly-digest.max_age"]), ("2w", [])):
+        weekly = NEWSLETTER.replace("[newsletters.frequencies", f'max_age = "{limit}"\n[newsletters.frequencies')
+        found = check(loaded(tmp_path, MINIMAL + weekly))
+        assert [problem.key for problem in found if "max_age" in problem.key] == warned
+
+
 def test_signatures_and_envelope_senders_that_prove_nothing_earn_a_warning(tmp_path: Path) -> None:
     """Spec mail P2, H14: DMARC asks that they are of the domain that readers see."""
     smtp = (

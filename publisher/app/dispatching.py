@@ -165,6 +165,8 @@ class Dispatching(Stories):
                 outcome=report.outcome,
                 reason=report.reason,
             )
+            for warning in report.warnings:
+                log.warning("mails are large", newsletter=newsletter.slug, slot=slot.local, reason=warning)
             self.shared.woken.set()
         return report
 

@@ -9,6 +9,7 @@ from publisher import dates, digests, reports, slots
 from publisher.app.shared import Made, renderer_of
 from publisher.clock import hexadecimal, now
 from publisher.config import Config, Newsletter
+from publisher.digests import planning
 from publisher.errors import RefusedError
 from publisher.model import Format
 from publisher.render import Renderer
@@ -86,7 +87,7 @@ def plan_slots(database: Database, config: Config, newsletter: str | None, count
     return [
         reports.planned_value(config, planned)
         for one in chosen
-        for planned in digests.plan(
+        for planned in planning.plan(
             database,
             config,
             one,

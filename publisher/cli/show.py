@@ -107,8 +107,7 @@ def dispatched(done: Mapping[str, Any]) -> None:
         )
     else:
         _line(f"{done['newsletter']} {done['slot']}: {would}{done['outcome']}: {done['reason']}")
-    for number, reason in done["left_out"].items():
-        _line(f"  article {number} left out: {reason}")
+    _cautions(done)
 
 
 def tested(done: Mapping[str, Any]) -> None:
@@ -209,6 +208,8 @@ def plan(done: Sequence[Mapping[str, Any]]) -> None:
     for slot in done:
         when = f"{slot['slot'].replace('T', ' ')} {slot['timezone']}"
         _line(f"{slot['newsletter']} {slot['frequency']}: {when} ({slot['at']}), {count(slot['readers'], 'reader')}")
+        if slot["late"]:
+            _line(f"  {slot['late']}")
         if slot["skipped"]:
             _line(f"  would be skipped now: {slot['skipped']}")
             continue
@@ -218,6 +219,14 @@ def plan(done: Sequence[Mapping[str, Any]]) -> None:
             size = f"at most {slot['bytes'] / 1000:.0f} kB"
             held = f"{count(slot['articles'], 'article')} in {count(slot['segments'], 'segment')}"
             _line(f"  would hold now: {held}, {size}")
+        _cautions(slot)
+
+
+def _cautions(done: Mapping[str, Any]) -> None:
+    for warning in done["warnings"]:
+        _line(f"  note: {warning}")
+    for number, reason in done["left_out"].items():
+        _line(f"  article {number} left out: {reason}")
 
 
 def issues(done: Sequence[Mapping[str, Any]]) -> None:

@@ -21,7 +21,7 @@ _SAMPLES = {"password", "secret", "changeme", "change-me", "example", "xxx", "12
 
 def check(config: Config) -> tuple[Problem, ...]:
     """Return warnings: nothing here keeps the service from running."""
-    rules = (_sources, _languages, _approvals, _colours, _listeners, _links, _signatures, _password)
+    rules = (_sources, _languages, _approvals, _ages, _colours, _listeners, _links, _signatures, _password)
     return config.places.problems(finding for rule in rules for finding in rule(config))
 
 
@@ -98,6 +98,19 @@ def _approvals(config: Config) -> Iterator[Finding]:
                 ("newsletters", index, "approval"),
                 "makes each issue wait, and there are no editors to be told",
                 "name them in editors, or look at `publisher issues list --state held`",
+            )
+
+
+def _ages(config: Config) -> Iterator[Finding]:
+    for index, newsletter in enumerate(config.newsletters):
+        limit = newsletter.age_limit
+        periods = {name: one.schedule(config.site.timezone).period for name, one in newsletter.frequencies.items()}
+        short = [name for name, period in periods.items() if limit is not None and limit < period]
+        if short:
+            yield Finding(
+                ("newsletters", index, "max_age"),
+                f"is shorter than the time between two issues of '{short[0]}': articles would never be mailed",
+                "choose a longer one, or none",
             )
 
 

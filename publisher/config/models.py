@@ -233,6 +233,8 @@ class Newsletter(Selection):
     min_articles: int = Field(default=1, ge=0, strict=True)
     max_articles: int = Field(default=50, ge=1, le=500, strict=True)
     max_per_section: int = Field(default=12, ge=1, le=200, strict=True)
+    max_age: Annotated[str, AfterValidator(values.duration)] = ""
+    """An article published longer before the slot is mailed to nobody any more; empty: whatever its age."""
     content: Literal["summary", "full"] = "summary"
     fallback_languages: Flag = True
     """A story that exists in none of a reader's languages comes in the default language, or the first that exists."""
@@ -272,6 +274,11 @@ class Newsletter(Selection):
     def blackout_on(self, day: date) -> bool:
         """Whether this day is one without an issue."""
         return any(first <= day <= last for first, last in self.blackout)
+
+    @property
+    def age_limit(self) -> timedelta | None:
+        """How long after its date an article is worth mailing; None: however late."""
+        return parse_duration(self.max_age) if self.max_age else None
 
     @property
     def limit(self) -> Limit:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from functools import partial
 from zoneinfo import ZoneInfo
 
 from publisher.config import Config, Newsletter
@@ -19,8 +18,8 @@ from publisher.digests.trial import TrialMail, check_templates, trial_mail
 from publisher.errors import NotFoundError
 from publisher.model import SlotOutcome
 from publisher.render import Renderer
-from publisher.slots import Schedule, Slot
-from publisher.store import issues, readers
+from publisher.slots import Slot
+from publisher.store import issues
 from publisher.store.database import Connection, Database
 
 DECIDED = "this slot was already decided"
@@ -30,7 +29,6 @@ __all__ = [
     "DECIDED",
     "MANUAL",
     "DispatchReport",
-    "Planned",
     "TrialMail",
     "approval_mail",
     "blackout",
@@ -38,7 +36,6 @@ __all__ = [
     "dispatch",
     "manual_slot",
     "newsletter_named",
-    "plan",
     "trial_mail",
 ]
 
@@ -62,20 +59,9 @@ class DispatchReport:
     """Octets of each segment's mail, by its key."""
     left_out: Mapping[int, str] = field(default_factory=dict)
     """Ids of articles that no template could show, with the reason."""
+    warnings: tuple[str, ...] = ()
+    """What readers will miss because their mails would be too large."""
     dry_run: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    """A slot to come. What it would hold is known of the next one of each frequency only, as things stand now."""
-
-    newsletter: str
-    frequency: str
-    slot: Slot
-    readers: int
-    report: DispatchReport | None = None
-    blackout: str = ""
-    """Why it would be skipped whatever there is to tell; "" when it would not."""
 
 
 def newsletter_named(config: Config, slug: str) -> Newsletter:
@@ -137,45 +123,6 @@ def dispatch(
     return db.write(lambda conn: _freeze(conn, report, made, newsletter, now))
 
 
-def plan(
-    db: Database,
-    config: Config,
-    newsletter: Newsletter,
-    *,
-    renderer: Renderer,
-    now: datetime,
-    ids: Ids,
-    count: int = 5,
-) -> tuple[Planned, ...]:
-    """Return the next `count` slots of a newsletter in order of time, and what the next of each frequency would do."""
-    found: list[Planned] = []
-    for name, frequency in newsletter.frequencies.items():
-        slots = _upcoming(frequency.schedule(config.site.timezone), now, count)
-        reading = len(db.read(partial(readers.of, newsletter=newsletter.slug, frequencies=(name,), now=now)))
-        for number, slot in enumerate(slots):
-            report, dark = None, blackout(newsletter, slot)
-            if number == 0:
-                report = dispatch(db, config, newsletter, name, slot, renderer=renderer, now=now, ids=ids, dry_run=True)
-            found.append(
-                Planned(
-                    newsletter=newsletter.slug,
-                    frequency=name,
-                    slot=slot,
-                    readers=reading,
-                    report=report,
-                    blackout=dark,
-                )
-            )
-    return tuple(sorted(found, key=lambda planned: (planned.slot.at, planned.frequency))[:count])
-
-
-def _upcoming(schedule: Schedule, after: datetime, count: int) -> Iterator[Slot]:
-    slot = schedule.next(after)
-    while slot and count:
-        yield slot
-        slot, count = schedule.next(slot.at), count - 1
-
-
 def _period(config: Config, newsletter: Newsletter, frequency: str) -> timedelta:
     named = newsletter.frequencies.get(frequency)
     return named.schedule(config.site.timezone).period if named else LONGEST_WAIT
@@ -200,6 +147,7 @@ def _report(frame: Frame, slot: Slot, made: Draft | Skip, *, dry_run: bool) -> D
         articles=made.articles,
         sizes=made.sizes,
         left_out=made.left_out,
+        warnings=made.warnings,
     )
 
 

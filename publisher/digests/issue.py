@@ -37,6 +37,8 @@ class Draft:
     """Ids of the articles on its pages: what a reader of everything gets."""
     left_out: Mapping[int, str] = field(default_factory=dict)
     """Articles that could not be rendered, with the reason (E2)."""
+    warnings: tuple[str, ...] = ()
+    """What readers miss because their mails would be too large."""
 
     @property
     def mailed(self) -> tuple[NewSegment, ...]:
@@ -56,7 +58,7 @@ def draft(
     if not material.readers:
         return Skip("no readers")
     frame = replace(frame, related=material.related)
-    sorting, press = Sorting(material, frame.config, frame.newsletter), Press(frame)
+    sorting, press = Sorting(material, frame.config, frame.newsletter, frame.when), Press(frame)
     wait, spread = min(LONGEST_WAIT, period), min(frame.newsletter.spread_over, period)
     hours = _Hours(frame, slot, slot_at, now)
     segments: dict[str, NewSegment] = {}
@@ -109,6 +111,7 @@ def draft(
         articles=len(announced),
         usual=frozenset(usual),
         left_out=press.left_out,
+        warnings=press.warnings,
     )
 
 

@@ -7,19 +7,18 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from publisher import render
 from publisher.config import Config, Newsletter
+from publisher.digests import fit
 from publisher.digests.compose import Digest, Frame, Item, Limits, Skip, compose, make_item
+from publisher.digests.fit import Fit
 from publisher.digests.material import Material
 from publisher.digests.select import Choice, Pick, Rules, language_rank, select
 from publisher.errors import RenderError
 from publisher.mail.message import SLOT_UNSUBSCRIBE, SegmentHeaders, encode_segment, feedback_id
 from publisher.model import Article, Content, Format, NewSegment, Readers, Wishes
-
-HTML_LIMIT = 100 * 1024
-"""Octets of the HTML part (M4): Gmail cuts what is longer than about 102 KB, and the unsubscribe link with it."""
-
 
 NOTHING: frozenset[str] = frozenset()
 
@@ -43,8 +42,10 @@ class Group:
 class Sorting:
     """Readers into groups, and what each group has not received yet."""
 
-    def __init__(self, material: Material, config: Config, newsletter: Newsletter) -> None:
+    def __init__(self, material: Material, config: Config, newsletter: Newsletter, when: datetime) -> None:
+        """`when`: the moment that the newsletter's age limit counts from; what is older is nobody's news."""
         self._config, self._newsletter = config, newsletter
+        self._since = when - newsletter.age_limit if newsletter.age_limit else datetime.min.replace(tzinfo=UTC)
         self._rules = Rules(
             default_language=config.site.default_language,
             fallback=newsletter.fallback_languages,
@@ -99,7 +100,8 @@ class Sorting:
         key = (group.choice, group.received, group.already)
         if key not in self._picks:
             after = self._seqs[group.received - 1] if group.received else -1
-            self._picks[key] = select(self._articles, group.choice, self._rules, after=after, already=group.already)
+            picks = select(self._articles, group.choice, self._rules, after=after, already=group.already)
+            self._picks[key] = tuple(pick for pick in picks if pick.article.published_at >= self._since)
         return self._picks[key]
 
 
@@ -126,6 +128,12 @@ class Press:
         self._items: dict[tuple[int, str, str], Item] = {}
         self._articles: dict[tuple[object, ...], str] = {}
         self._segments: dict[tuple[object, ...], NewSegment | Skip] = {}
+        self._fits: list[Fit] = []
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What mails lack because they would be too large, and how near the limit the largest is."""
+        return tuple(fit.warnings(self._fits))
 
     def segment(
         self,
@@ -157,15 +165,19 @@ class Press:
     ) -> NewSegment | Skip:
         unsubscribe = "" if is_web else SLOT_UNSUBSCRIBE
         style = "" if limits.content == self._frame.newsletter.content else f"{limits.content}-"
+        wanted, most = limits, 0
         while True:
             digest = compose(picks, language, self._frame, limits, self._item)
             if isinstance(digest, Skip):
                 return digest
             html = self._html(digest, unsubscribe) if format_ is Format.HTML else ""
             size = len(html.encode())
-            if size <= HTML_LIMIT:
+            most = max(most, digest.shown)
+            if size <= fit.HTML_LIMIT:
                 break
-            limits = _smaller(limits, digest.shown, size)
+            limits = fit.smaller(limits, digest.shown, size)
+        if not is_web:
+            self._fits.append(Fit(size, limits.content != wanted.content, most - digest.shown))
         text = self._text(digest, unsubscribe)
         head, body = (b"", b"") if is_web else self._encode(digest, html, text)
         return NewSegment(
@@ -262,15 +274,6 @@ def _with_slot(content: str, unsubscribe: str, name: str) -> str:
             f"{name}: no unsubscribe link; put {{{{ unsubscribe }}}} where its address belongs, in html as a href"
         )
     return content
-
-
-def _smaller(limits: Limits, shown: int, size: int) -> Limits:
-    """Say less: summaries for full texts, then fewer articles, the rest on the web (M4)."""
-    if limits.content == "full":
-        return replace(limits, content="summary")
-    if shown <= 1:
-        raise RenderError(f"a mail with one article is {size} bytes, more than {HTML_LIMIT}: make the template smaller")
-    return replace(limits, total=max(1, min(shown - 1, shown * HTML_LIMIT // size)))
 
 
 def _of(segment: NewSegment, article_ids: Sequence[int]) -> NewSegment:

@@ -82,6 +82,7 @@ def trial_mail(
     segment = _segment(frame, material, wishes, material.received.get(reader.subscription_id) if reader else None)
     if isinstance(segment, Skip):
         latest = Material(NOBODY, material.to_seq, db.read(lambda conn: newest(conn, newsletter, _SHOWN)))
+        frame = replace(frame, newsletter=newsletter.model_copy(update={"max_age": ""}))
         segment = _segment(frame, latest, replace(wishes, cursor=-1, categories=None))
     if isinstance(segment, Skip):
         raise NotFoundError(f"{newsletter.slug} has nothing to show: {segment.reason}; collect articles first")
@@ -141,7 +142,7 @@ def _key(address: str) -> str:
 
 def check_templates(config: Config, newsletter: Newsletter, renderer: Renderer, now: datetime) -> None:
     """Render a digest of made-up articles in every language and format. Raises RenderError (E1, E5, E15)."""
-    newsletter = newsletter.model_copy(update={"categories": (), "min_articles": 0})
+    newsletter = newsletter.model_copy(update={"categories": (), "min_articles": 0, "max_age": ""})
     frame = Frame(config, newsletter, MANUAL, "0" * 12, now, renderer)
     window = tuple(_specimens(config, now))
     material = Material(NOBODY, len(window), window)
@@ -149,7 +150,7 @@ def check_templates(config: Config, newsletter: Newsletter, renderer: Renderer, 
         for format_ in Format:
             press = Press(frame)
             wishes = anybody(language, cursor=-1, format_=format_)
-            sorting = Sorting(material, config, newsletter)
+            sorting = Sorting(material, config, newsletter, now)
             press.segment(sorting.picks(sorting.group(wishes)), language, format_)
             if press.left_out:
                 raise RenderError(next(iter(press.left_out.values())))
@@ -158,7 +159,7 @@ def check_templates(config: Config, newsletter: Newsletter, renderer: Renderer, 
 def _segment(
     frame: Frame, material: Material, wishes: Wishes, received: frozenset[str] | None = None
 ) -> NewSegment | Skip:
-    sorting = Sorting(material, frame.config, frame.newsletter)
+    sorting = Sorting(material, frame.config, frame.newsletter, frame.when)
     group = sorting.group(wishes, received or NOTHING)
     press = Press(replace(frame, related=material.related))
     return press.segment(sorting.picks(group), group.language, group.format, content=group.content)

@@ -37,7 +37,7 @@ def latest_issue(
     # Whatever is too little for an issue is enough for a first look.
     usual = newsletter.model_copy(update={"min_articles": 1, "skip_if_empty": True})
     frame = Frame(config, usual, MANUAL, issue.ref, issue.created_at, renderer)
-    sorting = Sorting(Material(NOBODY, wishes.cursor, window), config, usual)
+    sorting = Sorting(Material(NOBODY, wishes.cursor, window), config, usual, issue.created_at)
     group = sorting.group(replace(wishes, cursor=-1))
     segment = Press(frame).segment(sorting.picks(group), group.language, group.format, content=group.content)
     return segment if isinstance(segment, NewSegment) else None

@@ -86,6 +86,14 @@ def schedule_since(
     return since
 
 
+def known_since(conn: sa.Connection, *, newsletter: str, frequency: str, fingerprint: str) -> datetime | None:
+    """Return since when the service has known this very schedule; None when it has not loaded it yet."""
+    c = schedules.c
+    query = sa.select(c.since_at).where(c.newsletter == newsletter, c.frequency == frequency)
+    since: datetime | None = conn.scalar(query.where(c.fingerprint == fingerprint))
+    return since
+
+
 def last_decided(conn: sa.Connection, *, newsletter: str, frequency: str) -> datetime | None:
     """Return the moment of the latest slot with an outcome, None when there is none yet."""
     c = slot_rows.c

@@ -62,6 +62,7 @@ class Told:
     story: str
     language: str
     category: str
+    published_at: datetime
 
 
 @dataclass
@@ -107,8 +108,8 @@ class CursorMachine(RuleBasedStateMachine):
         self.numbers = count(1)
         self.epoch = self.db.write(lambda conn: deliveries.new_epoch(conn, self.now))
 
-    @initialize(fallback=st.booleans())
-    def begin(self, fallback: bool) -> None:
+    @initialize(fallback=st.booleans(), limit=st.sampled_from(["", "1w"]))
+    def begin(self, fallback: bool, limit: str) -> None:
         frequencies = {
             "daily": Frequency(at="07:00"),
             "weekly": Frequency(at="07:00", days=("mon",), deliver_at="reader"),
@@ -121,6 +122,7 @@ class CursorMachine(RuleBasedStateMachine):
             fallback_languages=fallback,
             max_articles=2,
             max_per_section=1,
+            max_age=limit,
         )
         self.config = Config(
             site=Site(title="News", url="https://news.example/", languages=LANGUAGES, postal_address="4 Mill Lane"),
@@ -154,7 +156,7 @@ class CursorMachine(RuleBasedStateMachine):
         article = make.new(draft, guid=name, published_at=published_at)
         [id_] = make.stored(self.db, article, now=self.now)
         story = original.story if original else name
-        self.told.append(Told(id_, len(self.told) + 1, name, story, language, category))
+        self.told.append(Told(id_, len(self.told) + 1, name, story, language, category, published_at))
 
     @precondition(lambda self: len(self.people) < 4)
     @rule(languages=READS, categories=CHOICES, frequency=st.sampled_from(["daily", "weekly"]))
@@ -265,7 +267,12 @@ class CursorMachine(RuleBasedStateMachine):
             if one.number > person.has_up_to
             and one.story not in person.stories
             and (self.newsletter.fallback_languages or one.language in person.languages)
+            and not self.old(one)
         ]
+
+    def old(self, one: Told) -> bool:
+        """Whether the newsletter's age limit keeps an article from an issue of now."""
+        return bool(self.newsletter.max_age) and one.published_at < self.now - timedelta(weeks=1)
 
     def rank(self, person: Person, one: Told) -> int:
         order = [*person.languages, *(x for x in ("en",) if x not in person.languages)]
@@ -377,7 +384,7 @@ class CursorMachine(RuleBasedStateMachine):
         self.send_all()
         for person in self.people.values():
             assert self.news(person) == []
-            if person.steady:
+            if person.steady and not self.newsletter.max_age:
                 assert self.whole_stories(person) <= set(person.stories)
 
     def send_all(self) -> None:

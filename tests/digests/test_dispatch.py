@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from publisher.config import Config, Newsletter
+from publisher.config import Config, Frequency, Newsletter
 from publisher.digests import (
     DECIDED,
     MANUAL,
@@ -19,9 +19,9 @@ from publisher.digests import (
     dispatch,
     manual_slot,
     newsletter_named,
-    plan,
     trial_mail,
 )
+from publisher.digests.planning import plan
 from publisher.errors import NotFoundError, RenderError
 from publisher.mail.message import SLOT_UNSUBSCRIBE
 from publisher.model import (
@@ -44,6 +44,7 @@ from publisher.slots import Slot
 from publisher.store import articles, deliveries, issues, preferences, subscribers
 from publisher.store.database import Connection, Database
 from tests.store import make
+from tests.store.make import HOUR
 
 Ids = Callable[[], str]
 Dispatch = Callable[..., DispatchReport]
@@ -340,6 +341,81 @@ def test_a_plan_tells_the_next_slots_and_what_the_first_would_hold(
         ("2026-12-07T07:00", 1, None),
     ]
     assert sqlite_database.read(lambda conn: issues.slots(conn)) == []
+
+
+def test_a_plan_tells_what_is_late_and_what_becomes_of_it(
+    sqlite_database: Database,
+    config: Config,
+    newsletter: Newsletter,
+    renderer: Renderer,
+    news: tuple[Article, ...],
+    ids: Ids,
+    now: datetime,
+) -> None:
+    """Issue 6, 7: while the service stands still, slots pass; a schedule that it never loaded is late for nobody."""
+    monday = newsletter.frequencies["weekly"]
+    often = newsletter.model_copy(update={"frequencies": {"weekly": monday, "daily": Frequency(at="07:00")}})
+    subscribe(sqlite_database, "a@example.net", now - timedelta(days=9))
+    publish(sqlite_database, news, now)
+
+    def planned(count: int = 1) -> list[tuple[str, str, str, bool]]:
+        found = plan(sqlite_database, config, often, renderer=renderer, now=now + HOUR, ids=ids, count=count)
+        return [(p.frequency, p.slot.local, p.late, p.report is not None) for p in found]
+
+    assert planned() == [("daily", "2026-11-24T07:00", "", True)]
+    for name, frequency in often.frequencies.items():
+        loaded = partial(
+            issues.schedule_since,
+            newsletter="week",
+            frequency=name,
+            fingerprint=frequency.schedule("Europe/Minsk").fingerprint,
+            now=now - timedelta(days=2),
+        )
+        sqlite_database.write(loaded)
+    late = "1 h late: it goes out when the service runs"
+    missed = "more than 6 h: it will be missed"
+    assert planned(2) == [
+        ("daily", "2026-11-22T07:00", f"1 d 1 h late, {missed}", False),
+        ("daily", "2026-11-23T07:00", late, True),
+        ("weekly", "2026-11-23T07:00", late, True),
+        ("daily", "2026-11-24T07:00", "", False),
+        ("daily", "2026-11-25T07:00", "", False),
+    ]
+    assert sqlite_database.read(lambda conn: issues.slots(conn)) == []
+
+
+def test_who_comes_back_after_months_gets_no_older_news_than_the_newsletter_mails(
+    sqlite_database: Database, config: Config, newsletter: Newsletter, go: Dispatch, now: datetime
+) -> None:
+    """Issue 6, 1; K5: what is older than `max_age` at the slot counts as received, and never comes."""
+    recent = newsletter.model_copy(update={"max_age": "30d"})
+    subscription = subscribe(sqlite_database, "a@example.net", now)
+    sqlite_database.write(lambda conn: preferences.pause(conn, subscription, now + timedelta(days=60)))
+    for days in (0, 29, 31, 60):
+        make.stored(
+            sqlite_database,
+            make.new(make.draft(f"{days}.md", categories=("economy",)), published_at=now + timedelta(days=days)),
+            now=now,
+        )
+    back = now + timedelta(days=60)
+    report = go(sqlite_database, newsletter=recent, slot=Slot(local="2027-01-22T07:00", at=back), now=back)
+    assert (report.deliveries, report.articles) == (1, 2)
+    sent(sqlite_database, back)
+    week = back + timedelta(days=7)
+    later = go(sqlite_database, slot=Slot(local="2027-01-29T07:00", at=week), now=week)
+    assert (later.outcome, later.reason) == (SlotOutcome.SKIPPED, "no new articles")
+
+
+def test_when_all_news_is_too_old_the_slot_is_skipped(
+    sqlite_database: Database, newsletter: Newsletter, go: Dispatch, news: tuple[Article, ...], now: datetime
+) -> None:
+    subscribe(sqlite_database, "a@example.net", now)
+    publish(sqlite_database, news, now)
+    later = now + timedelta(days=60)
+    aged = newsletter.model_copy(update={"max_age": "30d"})
+    slot = Slot(local="2027-01-22T07:00", at=later)
+    report = go(sqlite_database, newsletter=aged, slot=slot, now=later)
+    assert (report.outcome, report.reason) == (SlotOutcome.SKIPPED, "no new articles")
 
 
 def test_a_trial_goes_to_one_address_marked_and_counts_for_nothing(

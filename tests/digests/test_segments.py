@@ -14,9 +14,10 @@ import pytest
 
 from publisher.config import Config, Newsletter
 from publisher.digests.compose import Frame, Skip
+from publisher.digests.fit import HTML_LIMIT
 from publisher.digests.material import NOBODY, Material
 from publisher.digests.notes import Note
-from publisher.digests.segments import HTML_LIMIT, Group, Press, Sorting, page_language
+from publisher.digests.segments import Group, Press, Sorting, page_language
 from publisher.digests.select import Choice
 from publisher.errors import RenderError
 from publisher.mail.message import SLOT_UNSUBSCRIBE, personalise
@@ -33,7 +34,7 @@ MakeFrame = Callable[..., Frame]
 
 def printed(frame: Frame, news: tuple[Article, ...], wishes: Wishes, **options: Any) -> NewSegment | Skip:
     """Return the segment of one reader."""
-    sorting = Sorting(Material(together(wishes), 99, news), frame.config, frame.newsletter)
+    sorting = Sorting(Material(together(wishes), 99, news), frame.config, frame.newsletter, NOW)
     group = sorting.group(wishes)
     return Press(frame).segment(sorting.picks(group), group.language, group.format, **options)
 
@@ -260,6 +261,32 @@ def test_a_digest_that_gmail_would_cut_says_less(
     assert made.text.count("\n* ") == shown
 
 
+def test_the_editor_is_told_what_mails_lack_because_they_would_be_too_large(
+    make_frame: MakeFrame, make_article: MakeArticle, make_wishes: MakeWishes
+) -> None:
+    """M4: warned from 90 KB of HTML on; nothing is said of mails that fit, nor of pages, which may be longer."""
+
+    def said(changes: dict[str, Any], news: tuple[Article, ...], *wishes: Wishes) -> tuple[str, ...]:
+        frame = make_frame(**changes)
+        sorting, press = Sorting(Material(NOBODY, 999, news), frame.config, frame.newsletter, NOW), Press(frame)
+        for group in map(sorting.group, wishes):
+            press.segment(sorting.picks(group), group.language, group.format)
+            press.segment(sorting.picks(group), group.language, group.format, is_web=True)
+        return press.warnings
+
+    news = tuple(long_news(make_article, "A long paragraph. ", "A short summary. "))
+    english, russian = make_wishes(), make_wishes(languages=("ru",))
+    assert said({}, news[:9], english) == ()
+    assert said(ROOMY, news[:20], english) == (
+        "1 segment has summaries instead of full texts, to stay below 100 KB, where Gmail cuts",
+    )
+    assert said(ROOMY, news, english, russian) == (
+        "2 segments have summaries instead of full texts, to stay below 100 KB, where Gmail cuts",
+        "2 segments have up to 8 articles only on the web, to stay below 100 KB, where Gmail cuts",
+        "2 segments have over 90 KB of HTML, at most 99 KB; the limit is 100 KB, where Gmail cuts",
+    )
+
+
 def test_a_template_too_large_for_any_mail_is_refused(
     make_frame: MakeFrame, news: tuple[Article, ...], make_wishes: MakeWishes, tmp_path: Path
 ) -> None:
@@ -279,7 +306,7 @@ def test_an_article_that_cannot_be_rendered_is_left_out_and_the_rest_goes(
     (tmp_path / "mail" / "article.html.j2").write_text(source, "utf-8")
     frame = make_frame(renderer=Renderer([tmp_path]))
     press = Press(frame)
-    sorting = Sorting(Material(NOBODY, 99, news), frame.config, frame.newsletter)
+    sorting = Sorting(Material(NOBODY, 99, news), frame.config, frame.newsletter, NOW)
     picks = sorting.picks(Group("en", Choice(languages=("en",)), Format.HTML, 0))
     made = press.segment(picks, "en", Format.HTML)
     budget = next(article for article in news if article.guid == "budget")
@@ -342,7 +369,7 @@ def test_readers_who_share_a_choice_share_a_group(
         make_wishes(categories=("society", "economy")),
         make_wishes(cursor=7),
     )
-    kinds, places = Sorting(Material(NOBODY, 99, news), frame.config, frame.newsletter).kinds(together(*readers))
+    kinds, places = Sorting(Material(NOBODY, 99, news), frame.config, frame.newsletter, NOW).kinds(together(*readers))
     groups: dict[Group, list[int]] = {}
     for reader, place in enumerate(places, start=1):
         groups.setdefault(kinds[place][1], []).append(reader)
@@ -355,7 +382,7 @@ def test_who_was_sent_another_version_of_a_story_is_of_a_kind_of_their_own(
     """DESIGN §4, Languages: never twice; readers who were sent the same before share their kind."""
     frame, told = make_frame(), frozenset({news[0].story})
     material = Material(NOBODY, 99, news, received={2: told, 4: told})
-    kinds, places = Sorting(material, frame.config, frame.newsletter).kinds(together(*[make_wishes()] * 4))
+    kinds, places = Sorting(material, frame.config, frame.newsletter, NOW).kinds(together(*[make_wishes()] * 4))
     assert list(places) == [0, 1, 0, 1]
     assert [(wishes, group.already) for wishes, group in kinds] == [(make_wishes(), frozenset()), (make_wishes(), told)]
 
@@ -366,7 +393,7 @@ def test_a_reader_may_choose_full_texts_or_summaries(
     """Each in a segment of their own; the newsletter's own way, chosen or not, is one."""
     frame = make_frame()
     readers = (make_wishes(content="summary"), make_wishes(), make_wishes(content="full"))
-    sorting = Sorting(Material(NOBODY, 99, news), frame.config, frame.newsletter)
+    sorting = Sorting(Material(NOBODY, 99, news), frame.config, frame.newsletter, NOW)
     groups = list(dict.fromkeys(sorting.group(wishes) for wishes in readers))
     assert len(groups) == 2
     press = Press(frame)
@@ -383,7 +410,7 @@ def test_distinct_choices_with_the_same_articles_are_rendered_once(
 ) -> None:
     frame = make_frame()
     press = Press(frame)
-    sorting = Sorting(Material(NOBODY, 99, news), frame.config, frame.newsletter)
+    sorting = Sorting(Material(NOBODY, 99, news), frame.config, frame.newsletter, NOW)
     every = frozenset(category.slug for category in frame.config.categories) | {"uncategorised"}
     made = [
         press.segment(sorting.picks(sorting.group(make_wishes(categories=categories))), "en", Format.HTML)
