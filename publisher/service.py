@@ -270,6 +270,7 @@ class Service:
                 await self._collect(what)
             elif kind == "sweep":
                 await self.app.readers.sweep()
+                await self.app.keeping.forget()
             elif kind == "polls":
                 await self._save_polls()
             else:

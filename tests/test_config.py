@@ -38,6 +38,7 @@ from publisher.config.models import (
     FolderSource,
     Frequency,
     Ingest,
+    Keeping,
     Newsletter,
     PageLabels,
     PagesSource,
@@ -382,6 +383,8 @@ def test_whatever_stands_in_a_key_ends_as_problems_never_as_another_error(data: 
             NEWSLETTER.replace("[newsletters.f", 'spread = "2d"\n[newsletters.f'),
             "publisher.toml:13: newsletters.weekly-digest.spread: must be '24h' at most, not '2d'",
         ),
+        ('[keeping]\nwords = "12h"\n', "publisher.toml:9: keeping.words: must be '1d' at least, not '12h'"),
+        ('[keeping]\nreaders = "1w"\n', "publisher.toml:9: keeping.readers: must be '14d' at least, not '1w'"),
         ('[web]\nlisten = "[::1]:80"\nadmin_listen = "[::1]:80"\n', "publisher.toml:10: web.admin_listen: must differ"),
         ('[web]\nmedia = "nowhere"\n', "publisher.toml:9: web.media: there is no folder nowhere"),
         (
@@ -907,6 +910,7 @@ TABLES: dict[str, tuple[type[BaseModel], ...]] = {
     "dkim": (Dkim,),
     "web": (Web,),
     "ingest": (Ingest,),
+    "keeping": (Keeping,),
 }
 
 

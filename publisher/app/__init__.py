@@ -12,6 +12,7 @@ from publisher.app.dispatching import Dispatching
 from publisher.app.entering import Entering
 from publisher.app.importing import Importing
 from publisher.app.issuing import Issuing
+from publisher.app.keeping import Keeping
 from publisher.app.keys import open_keys
 from publisher.app.looking import check_templates, plan_slots, preview_mail
 from publisher.app.measuring import Measuring
@@ -46,6 +47,7 @@ class App:
         self.readers = Readers(shared, self.sending)
         self.issuing = Issuing(shared, self.sending)
         self.importing = Importing(shared, self.readers)
+        self.keeping = Keeping(shared)
         self.reloading = Reloading(shared, self._adopt)
         self.measuring = Measuring(
             shared,
@@ -175,6 +177,7 @@ class App:
         notices = await self.readers.notify()
         sent = await self.sending.send(progress=progress)
         await self.readers.sweep()
+        await self.keeping.forget()
         await self.shared.announcer.tell()
         return {
             "collected": collected,

@@ -406,6 +406,25 @@ class Ingest(Table):
     """More new articles than this in one collection are quarantined until released."""
 
 
+class Keeping(Table):
+    """What is kept of mails that went out, and for how long (spec delivery §8)."""
+
+    words: Annotated[str, AfterValidator(values.keep_words)] = "30d"
+    """How long what servers said of a mail is kept."""
+    readers: Annotated[str, AfterValidator(values.keep_readers)] = "90d"
+    """How long a delivery says whose it was; afterwards it is a number in the sums of its issue."""
+
+    @property
+    def words_for(self) -> timedelta:
+        """`words` as a time."""
+        return parse_duration(self.words)
+
+    @property
+    def readers_for(self) -> timedelta:
+        """`readers` as a time."""
+        return parse_duration(self.readers)
+
+
 class Config(Table):
     """The whole configuration. Paths are absolute once loaded."""
 
@@ -428,6 +447,7 @@ class Config(Table):
     dkim: Dkim = Dkim()
     web: Web = Web()
     ingest: Ingest = Ingest()
+    keeping: Keeping = Keeping()
 
     _places: Places = PrivateAttr(default_factory=Places)
 

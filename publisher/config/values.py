@@ -146,6 +146,20 @@ def spread(value: str) -> str:
     return value
 
 
+def keep_words(value: str) -> str:
+    """Accept how long servers' words are kept, a day at least: an operator has to see them."""
+    if parse_duration(value) < timedelta(days=1):
+        raise WrongValueError(f"must be '1d' at least, not {value[:80]!r}: you are to see what servers say")
+    return value
+
+
+def keep_readers(value: str) -> str:
+    """Accept how long deliveries name their readers, two weeks at least: so long refusals count against an address."""
+    if parse_duration(value) < timedelta(days=14):
+        raise WrongValueError(f"must be '14d' at least, not {value[:80]!r}: full mailboxes are judged by two weeks")
+    return value
+
+
 def time_of_day(value: str) -> str:
     """Accept `07:00`; the empty string passes."""
     if value:

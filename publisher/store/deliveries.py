@@ -211,7 +211,7 @@ def resend(conn: sa.Connection, ids: Iterable[int], *, now: datetime, until: dat
     rows = conn.execute(statement.values(changes).returning(d.id, d.issue_id)).all()
     over = st.one_of(issues.c.id, {row.issue_id for row in rows})
     reopened = sa.update(issues).where(over, issues.c.state == IssueState.SENT)
-    conn.execute(reopened.values(state=IssueState.SENDING, sent_at=None))
+    conn.execute(reopened.values(state=IssueState.SENDING, sent_at=None, forgotten=None))
     return sorted(row.id for row in rows)
 
 

@@ -8,10 +8,12 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from publisher.store import statements as st
+from publisher.store.forgetting import Forgotten
 from publisher.store.tables import (
     attempts,
     deliveries,
     erasures,
+    issues,
     links,
     meta,
     notices,
@@ -78,7 +80,9 @@ def blank(conn: sa.Connection) -> None:
     """Empty what the ledger still says of erased persons: what was on the wire then has been answered since."""
     d = deliveries.c
     told = sa.or_(d.address.is_not(None), d.reply_text.is_not(None))
-    nobodys = sa.select(d.id).where(d.subscriber_id.is_(None), told)
+    # Only where somebody is still named: the ledger grows for years, and after a time all of it is nobody's.
+    named = sa.select(issues.c.id).where(sa.func.coalesce(issues.c.forgotten, 0) < Forgotten.READERS)
+    nobodys = sa.select(d.id).where(d.issue_id.in_(named), d.subscriber_id.is_(None), told)
     said = sa.update(attempts).where(attempts.c.delivery_id.in_(nobodys), attempts.c.text != "")
     conn.execute(said.values(text=""))
     ended = ["failed", "uncertain", "sending", "deferred"]

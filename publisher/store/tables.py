@@ -483,6 +483,7 @@ issues = _table(
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("sent_at", Instant),
     sa.Column("told_at", Instant),  # when editors were told that it is held
+    sa.Column("forgotten", sa.Integer),  # 1: the words of servers, 2: also whose its deliveries were
     sa.UniqueConstraint("newsletter", "frequency", "slot"),
 )
 

@@ -192,6 +192,7 @@ def upgrade() -> None:
         sa.Column("created_at", Instant, nullable=False),
         sa.Column("sent_at", Instant, nullable=True),
         sa.Column("told_at", Instant, nullable=True),
+        sa.Column("forgotten", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_issues")),
         sa.UniqueConstraint("newsletter", "frequency", "slot", name=op.f("uq_issues_newsletter_frequency_slot")),
         sa.UniqueConstraint("ref", name=op.f("uq_issues_ref")),
