@@ -70,6 +70,8 @@ class Site(Table):
     postal_address: Annotated[str, AfterValidator(values.lines)] = ""
     """Shown in every mail, as the law of most countries asks; required unless smtp.embedded."""
     logo: Url = ""
+    icon: Url = ""
+    rights: Texts = ""
 
     @model_validator(mode="before")
     @classmethod

@@ -215,6 +215,7 @@ class EntryExtension(BaseExtension):
         if entry.language != self.feed_language:
             element.set(XML_LANG, entry.language)
         if entry.origin:
+            etree.SubElement(element, "link", rel="via", href=entry.origin.url)
             _origin(element, entry.origin)
         _media(element, entry, ())
         return element
@@ -248,11 +249,19 @@ def _generator(spec: FeedSpec, feed_id: str, entries: Sequence[Entry], form: For
     if not around.own:
         generator.ttl(int(REFRESH.total_seconds()) // 60)
     generator.docs("https://www.rssboard.org/rss-specification")
-    if spec.logo and form == "atom":
-        generator.logo(spec.logo)
-    elif spec.logo and PurePosixPath(urlsplit(spec.logo).path).suffix.lower() in (".gif", ".jpg", ".jpeg", ".png"):
-        generator.image(spec.logo, title=spec.title, link=spec.page_url)
+    if spec.rights:
+        generator.rights(spec.rights)
+    if form == "atom":
+        generator.logo(spec.logo or None)
+        generator.icon(spec.icon or None)
+    elif picture := next((url for url in (spec.logo, spec.icon) if _in_rss(url)), ""):
+        generator.image(picture, title=spec.title, link=spec.page_url)
     return generator
+
+
+def _in_rss(url: str) -> bool:
+    """Whether RSS may show a picture: GIF, JPEG or PNG (FR-R10)."""
+    return PurePosixPath(urlsplit(url).path).suffix.lower() in (".gif", ".jpg", ".jpeg", ".png")
 
 
 def _add(generator: Any, entry: Entry, feed_language: str, form: Format) -> None:  # noqa: ANN401 - likewise

@@ -34,10 +34,11 @@ def jsonfeed(
         "description": spec.description,
         "language": spec.language,
         "authors": [{"name": spec.publication, "url": spec.publication_url}],
-        "icon": spec.logo,
+        "icon": spec.icon or spec.logo,
         "hubs": [] if around.own else [{"type": "WebSub", "url": hub} for hub in spec.hubs],
         # Another version of the program must not change what is closed for good.
-        "_publisher": {"id": feed_id, "generator": "Publisher" if around.own else f"Publisher {__version__}"},
+        "_publisher": {"id": feed_id, "generator": "Publisher" if around.own else f"Publisher {__version__}"}
+        | ({"rights": spec.rights} if spec.rights else {}),
     }
 
     def make(missing: Sequence[Entry]) -> list[bytes]:

@@ -65,6 +65,10 @@ class FeedSpec:
     """Title of the publication: the author of articles that name none."""
     publication_url: str
     logo: str = ""
+    icon: str = ""
+    """A square picture."""
+    rights: str = ""
+    """Who may do what with its texts."""
     former: tuple[str, ...] = ()
     """Slugs it had before, the latest first."""
     hubs: tuple[str, ...] = ()
@@ -230,11 +234,17 @@ def _spec(
         directory_url=links.feeds(config),
         publication=publication,
         publication_url=site.url,
-        logo=site.logo if site.logo.startswith(("http://", "https://")) else "",
+        logo=_absolute(site.logo),
+        icon=_absolute(site.icon),
+        rights=one_line(in_language(site.rights, language, site.default_language)),
         former=former,
         hubs=config.web.hubs,
         stylesheet=f"{links.public_url(config)}/feed.css",
     )
+
+
+def _absolute(url: str) -> str:
+    return url if url.startswith(("http://", "https://")) else ""
 
 
 def _language_name(language: str) -> str:

@@ -204,7 +204,7 @@ def do(db: Database, held: list[Held], what: str, how: object) -> set[str]:
 def test_walking_back_finds_every_article_once_and_what_is_closed_stays(
     steps: list[tuple[str, object]], tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Issue 3, point 5, RFC 5005 §4: after any additions, edits, withdrawals and other dates, in all three formats."""
+    """Issue 3, point 5, §1.7, RFC 5005 §4: after any additions, edits, withdrawals, other dates; all formats."""
     monkeypatch.setattr(os, "fsync", lambda _: None)  # a crash of the machine is not what is tested here
     monkeypatch.setattr(archives, "BUDGET", 3)
     home = tmp_path_factory.mktemp("walk")
@@ -233,7 +233,7 @@ def around(months: list[str], month: str) -> list[str]:
 
 
 def test_documents_are_linked_and_the_open_month_is_not_called_closed(db: Database, config: Config) -> None:
-    """RFC 5005 §4: current, prev-archive, next-archive; no hub, no pace, no version of the program."""
+    """§1.7, RFC 5005 §4: current, prev-archive, next-archive; no hub, no pace, no version of the program."""
     for number, days in enumerate((1, 2, 3, 40, 100), 1):
         store(db, Decision(new=(new(number, published_at=NOW - days * DAY),)))
     build(db, config)

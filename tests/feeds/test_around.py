@@ -22,7 +22,7 @@ SPEC = feeds_of(make_config())[0]
 
 
 def test_atom_names_what_was_taken_back_and_when() -> None:
-    """RFC 6721 §3: ref and when; the feed's own date moves with it."""
+    """§1.8, RFC 6721 §3: ref and when; the feed's own date moves with it."""
     stone = Tombstone("urn:uuid:1", PUBLISHED + timedelta(days=2))
     built = build_feed(SPEC, "urn:x", [make_article()], make_config(), [stone])
     root = etree.fromstring(built.files["all.atom"])

@@ -47,7 +47,9 @@ def test_every_kind_of_atom_document_keeps_rfc_4287(
     """FR-A9, FR-A1 to A8: the grammar, and what a grammar cannot say: authors, alternates, addresses and ids."""
     hubs = ("https://hub.example/",)
     for spec in feeds_of(config):
-        spec = replace(spec, hubs=hubs, logo="https://example.org/logo.svg")
+        spec = replace(
+            spec, hubs=hubs, logo="https://example.org/logo.svg", icon="https://example.org/i.png", rights="© & <x>"
+        )
         document = etree.fromstring(atom(spec, rich[:count], config, AROUND[kind]))
         SCHEMA.assertValid(document)
         whole_feed_has_author = document.find("a:author", NAMES) is not None

@@ -478,12 +478,36 @@ def test_atom_entries_have_one_alternate_and_every_enclosure(files: dict[str, by
             "title": "The talk",
         },
         {"rel": "enclosure", "type": "application/pdf", "href": "https://example.org/paper.pdf"},
+        {"rel": "via", "href": "https://rivers.example/2017/05?a=1&b=2"},
     ]
     assert next(dict(e.attrib) for e in first.iterfind("a:category", NAMES)) == {
         "term": "security",
         "scheme": "tag:example.org,2026:categories",
         "label": "Security",
     }
+
+
+def test_what_is_said_of_the_publication_is_in_every_format(config: Config) -> None:
+    """FR-A8, FR-R10, §1.4: icon, logo and rights; RSS shows one picture, JSON Feed the square one."""
+    about = {
+        "logo": "https://example.org/logo.svg",
+        "icon": "https://example.org/icon.png",
+        "rights": {"en": "© The Example & friends", "ru": "© Пример"},
+    }
+    config = config.model_copy(update={"site": config.site.model_copy(update=about)})
+    for spec in feeds_of(config):
+        rights = "© Пример" if spec.language == "ru" else "© The Example & friends"
+        built = made(spec, (), config).files
+        channel = etree.fromstring(built[spec.file("rss")])[0]
+        atom = etree.fromstring(built[spec.file("atom")])
+        document = json.loads(built[spec.file("json")])
+        assert [channel.findtext(name) for name in ("copyright", "image/url")] == [rights, about["icon"]]
+        assert [atom.findtext(f"a:{name}", None, NAMES) for name in ("rights", "icon", "logo")] == [
+            rights,
+            about["icon"],
+            about["logo"],
+        ]
+        assert (document["icon"], document["_publisher"]["rights"]) == (about["icon"], rights)
 
 
 def test_ids_are_unique_absolute_and_updated_is_never_before_published(files: dict[str, bytes]) -> None:

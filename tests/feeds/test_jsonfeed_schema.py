@@ -48,7 +48,7 @@ def test_every_kind_of_json_feed_keeps_the_published_schema(
 ) -> None:
     """§1.4: feeds, archives, with and without articles, of every kind of feed."""
     for spec in feeds_of(config):
-        spec = replace(spec, hubs=("https://hub.example/",), logo="https://example.org/logo.png")
+        spec = replace(spec, hubs=("https://hub.example/",), icon="https://example.org/i.png", rights="© & <x>")
         entries = [entry_of(article, spec, config) for article in rich[:count]]
         check(documents(spec, "urn:uuid:1", entries, AROUND[kind])[spec.file("json")])
 
@@ -68,6 +68,12 @@ def test_the_published_schema_refuses_what_is_no_json_feed(
     """The checks above can fail."""
     spec = feeds_of(config)[0]
     document = json.loads(build_feed(spec, "urn:x", rich, config).files["all.json"])
-    for change in ({"version": "1.0"}, {"items": [{"url": "https://example.org/"}]}, {"title": None}, {"hubs": [{}]}):
+    changes: list[dict[str, Any]] = [
+        {"version": "1.0"},
+        {"items": [{"url": "https://example.org/"}]},
+        {"title": None},
+        {"hubs": [{}]},
+    ]
+    for change in changes:
         with pytest.raises(jsonschema.ValidationError):
             check(json.dumps(document | change).encode())

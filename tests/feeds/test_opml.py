@@ -14,6 +14,7 @@ WHEN = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
 
 def test_every_feed_is_listed_once_with_what_a_reader_needs() -> None:
+    """§1.5."""
     specs = feeds_of(make_config())
     document = opml("Feeds of X & Y", "X & Y", specs, WHEN)
     assert document.startswith(b"<?xml version='1.0' encoding='UTF-8'?>\n<opml version=\"2.0\">")
@@ -41,4 +42,5 @@ def test_the_same_feeds_give_the_same_bytes_in_any_order() -> None:
 
 
 def test_a_publication_without_feeds_has_a_list_all_the_same() -> None:
+    """§1.5: body is there, whatever is in it."""
     assert etree.fromstring(opml("T", "O", [], WHEN)).find("body") is not None
