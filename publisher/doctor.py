@@ -262,8 +262,10 @@ def public_url(url: str, status: int | None, text: str, *, running: bool) -> Lin
     if status == 200 and text == "ok":
         return Line("public address", Level.OK, f"{url} answers")
     said = f"{url}/livez: {f'{status} {text}' if status else text}"
-    start = "look at web.public_url, the name in the DNS and the web server in front (docs/deploy.md)"
-    return Line("public address", Level.PROBLEM, said, start if running else "start the service, then ask again")
+    if not running:
+        return Line("public address", Level.WARNING, said, "start the service, then ask again")
+    remedy = "look at web.public_url, the name in the DNS and the web server in front (docs/deploy.md)"
+    return Line("public address", Level.PROBLEM, said, remedy)
 
 
 def one_click(url: str, status: int | None, text: str) -> Line:

@@ -64,11 +64,11 @@ def feeds(config: Config) -> str:
 
 
 TRIAL = "trial"
-"""Stands for a token where one-click posts arrive, so that `doctor` can see whether they do."""
+"""Stands for a token in mails that count for nothing, and where `doctor` sees whether one-click posts arrive."""
 
 
-def one_click_trial(config: Config) -> str:
-    """Return the address to which a one-click post can be made that means nobody."""
+def trial(config: Config) -> str:
+    """Return a link for leaving that is nobody's: a page says so, and a one-click post to it changes nothing."""
     return f"{public_url(config)}/u/{TRIAL}"
 
 

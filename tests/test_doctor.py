@@ -257,8 +257,12 @@ async def test_an_address_that_does_not_answer_is_a_problem(tmp_path: Path) -> N
         text = CONFIGURATION.replace("https://mail.ledger.example", url)
         config = load(write_publication(tmp_path, configuration=text), {})
         line = next(line for line in await examine(config) if line.area == "public address")
-    assert (line.level, line.text) == (Level.PROBLEM, f"{url}/livez: 502 no")
+        async with await App.open(config):  # which is what holds the directory while a service runs
+            worse = next(line for line in await examine(config) if line.area == "public address")
+    assert (line.level, line.text) == (Level.WARNING, f"{url}/livez: 502 no")
     assert line.remedy == "start the service, then ask again"
+    assert (worse.level, worse.text) == (Level.PROBLEM, f"{url}/livez: 502 no")
+    assert "web.public_url" in worse.remedy
 
 
 @pytest.mark.anyio

@@ -374,6 +374,13 @@ async def test_links_stay_after_their_keys_were_rotated(client: httpx2.AsyncClie
     assert heading(await client.post(f"{path}?lang=en")) == (200, "You have left")
 
 
+@pytest.mark.parametrize("path", ["/u/trial", "/u/trial/preferences"])
+async def test_a_link_of_a_trial_mail_says_that_it_is_nobody_s(client: httpx2.AsyncClient, path: str) -> None:
+    """K17: every link of a test mail and of a preview leads somewhere, and changes nothing."""
+    assert heading(await client.get(f"{path}?lang=en")) == (200, "This mail was a trial")
+    assert heading(await client.get(f"{path}?lang=ru")) == (200, "Это письмо было пробным")
+
+
 @pytest.mark.parametrize(
     ("days", "acts", "title"),
     [

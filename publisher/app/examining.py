@@ -172,7 +172,7 @@ async def _public(config: Config, fetcher: Fetcher | None, *, running: bool) -> 
         answer = await asked.get(f"{url}/livez", seconds=PATIENCE)
         lines = [doctor.public_url(url, answer.status, answer.text, running=running)]
         if lines[0].level is doctor.Level.OK:
-            trial = links.one_click_trial(config)
+            trial = links.trial(config)
             posted = await asked.post_form(trial, {"List-Unsubscribe": "One-Click"}, seconds=PATIENCE)
             lines.append(doctor.one_click(trial, posted.status, posted.text))
     finally:

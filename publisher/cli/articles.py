@@ -26,9 +26,9 @@ def articles_list(
     state: Annotated[
         list[str] | None, typer.Option("--state", help="published, baseline, quarantined, held, withdrawn.")
     ] = None,
-    source: Annotated[str | None, typer.Option("--source")] = None,
-    category: Annotated[str | None, typer.Option("--category")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1)] = 50,
+    source: Annotated[str | None, typer.Option("--source", help="Of this source only.")] = None,
+    category: Annotated[str | None, typer.Option("--category", help="Of this category only, by its slug.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many at most.")] = 50,
     as_json: Json = False,
 ) -> None:
     """List articles, newest first."""

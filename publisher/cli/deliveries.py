@@ -20,7 +20,7 @@ def deliveries_list(
         typer.Option("--state", help="queued, sending, sent, deferred, failed, uncertain, suppressed, expired."),
     ] = None,
     issue: Annotated[str | None, typer.Option("--issue", help="Ref of the issue, as `status` shows it.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1)] = 50,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many at most.")] = 50,
     as_json: Json = False,
 ) -> None:
     """List deliveries with the server's words; `--state uncertain` shows what waits for your decision."""

@@ -41,5 +41,5 @@ def show(report: Mapping[str, Any]) -> None:
         out.print(f"[{_STYLES[level]}]{level:<7}[/]  {escape(line['area'])}: {escape(line['text'])}", soft_wrap=True)
         if line["remedy"]:
             out.print(f"         → {escape(line['remedy'])}", soft_wrap=True)
-    counts = [sum(line["level"] == level for line in report["lines"]) for level in ("problem", "warning")]
-    out.print(f"\n{counts[0]} problems, {counts[1]} warnings")
+    counts = {level: sum(line["level"] == level for line in report["lines"]) for level in ("problem", "warning")}
+    out.print("\n" + ", ".join(shown.count(number, level) for level, number in counts.items()))

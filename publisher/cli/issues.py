@@ -18,11 +18,11 @@ Ref = Annotated[str, typer.Argument(metavar="ISSUE", help="Its ref, as `issues l
 
 @issues_cli.command("list")
 def issues_list(
-    newsletter: Annotated[str | None, typer.Option("--newsletter")] = None,
+    newsletter: Annotated[str | None, typer.Option("--newsletter", help="Of this newsletter only.")] = None,
     state: Annotated[
         list[str] | None, typer.Option("--state", help="planned, held, sending, paused, sent, cancelled.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1)] = 20,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many at most.")] = 20,
     as_json: Json = False,
 ) -> None:
     """List issues, newest first, with their deliveries."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from publisher import config, sample, scaffold
 from publisher.app import App
@@ -27,7 +28,13 @@ def init(directory: Annotated[Path, typer.Argument(help="Folder to write the new
     """Write a new publication: a commented configuration, a template folder, an example article."""
     for path in scaffold.init(directory):
         out.print(f"wrote {path}", soft_wrap=True)
-    out.print(f"\nNext: publisher --config {directory / 'config' / 'publisher.toml'} run", soft_wrap=True)
+    file = directory / "config" / "publisher.toml"
+    for line in (
+        f"Next, edit {file}. Then:",
+        f'  publisher --config {file} subscribers add YOU@YOUR.DOMAIN --consent "it is me"',
+        f"  publisher --config {file} run",
+    ):
+        out.print(escape(line), soft_wrap=True)
 
 
 @cli.command()

@@ -19,7 +19,7 @@ subscribers_cli.add_typer(tables.cli)  # import and export
 
 @subscribers_cli.command("list")
 def subscribers_list(
-    newsletter: Annotated[str | None, typer.Option("--newsletter")] = None,
+    newsletter: Annotated[str | None, typer.Option("--newsletter", help="Its readers only.")] = None,
     state: Annotated[str | None, typer.Option("--state", help="pending, confirmed, unsubscribed.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -89,7 +89,7 @@ def _about(address: str) -> dict[str, Any]:
 
 @subscribers_cli.command("add")
 def subscribers_add(
-    email: Annotated[str, typer.Argument(help="The reader's address.")],
+    email: Annotated[str, typer.Argument(metavar="ADDRESS", help="The reader's address.")],
     consent: Annotated[
         str, typer.Option("--consent", help="How this person agreed, for example 'paper form 2026-05-03'.")
     ],
@@ -98,8 +98,8 @@ def subscribers_add(
     categories: Annotated[str, typer.Option("--categories", help="Slugs, comma-separated; default: all.")] = "",
     languages: Annotated[str, typer.Option("--languages", help="Best first, comma-separated.")] = "",
     format_: Annotated[str, typer.Option("--format", help="html or text.")] = "",
-    timezone: Annotated[str, typer.Option("--timezone")] = "",
-    name: Annotated[str, typer.Option("--name")] = "",
+    timezone: Annotated[str, typer.Option("--timezone", help="Where the reader lives: Europe/Minsk.")] = "",
+    name: Annotated[str, typer.Option("--name", help="What the reader is called.")] = "",
     as_json: Json = False,
 ) -> None:
     """Add one reader who agreed, or change what you state of one who is there; whoever left before stays out."""

@@ -41,7 +41,10 @@ def plan(
     ids: Ids,
     count: int = 5,
 ) -> tuple[Planned, ...]:
-    """Return overdue slots and the next `count` of a newsletter in order of time, and what the first would do."""
+    """Return overdue slots and the next `count` of a newsletter in order of time, and what the first would do.
+
+    A frequency whose next slot comes later than all these is not left out for it.
+    """
     overdue: list[Planned] = []
     coming: list[Planned] = []
     for name, frequency in newsletter.frequencies.items():
@@ -53,7 +56,8 @@ def plan(
             look.at(slot, closely=first and place == 0) for place, slot in enumerate(_upcoming(schedule, now, count))
         )
         overdue += late
-    return tuple(sorted(overdue, key=_moment)) + tuple(sorted(coming, key=_moment)[:count])
+    shown = (one for number, one in enumerate(sorted(coming, key=_moment)) if number < count or one.report is not None)
+    return (*sorted(overdue, key=_moment), *shown)
 
 
 class _Look:

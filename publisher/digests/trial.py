@@ -88,7 +88,7 @@ def trial_mail(
         raise NotFoundError(f"{newsletter.slug} has nothing to show: {segment.reason}; collect articles first")
     identity = message_id(frame.issue_ref, ids()[:16], domain_of(newsletter.from_address))
     # A link that unsubscribes nobody: whoever receives a trial may not be subscribed at all.
-    neutral = links.newsletter(config, newsletter.slug, segment.language)
+    neutral = links.trial(config)
     message = personalise(
         segment.head,
         segment.body,

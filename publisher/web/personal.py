@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from starlette.requests import Request
 from starlette.responses import Response
 
+from publisher.links import TRIAL
 from publisher.subscriptions.values import Answer, FieldProblem
 from publisher.web import Parts
 from publisher.web.choosing import problem_text
@@ -91,6 +92,15 @@ class Personal(Chrome):
     def unknown_link(self, request: Request, words: Words) -> Response:
         """Answer a token that opens nothing, the same page whatever is wrong with it (F12)."""
         _ = self.gettext(words)
+        if request.path_params.get("token") == TRIAL:
+            trial = Step(
+                heading=_("This mail was a trial"),
+                paragraphs=(
+                    _("In a reader's own mail this link leads to that reader's settings. Here it changes nothing."),
+                ),
+                links=((_("Newsletters"), f"/?lang={words.language}"),),
+            )
+            return self.step(request, words, trial)
         step = Step(
             heading=_("This link does not work"),
             paragraphs=(

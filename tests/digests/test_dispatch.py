@@ -362,7 +362,7 @@ def test_a_plan_tells_what_is_late_and_what_becomes_of_it(
         found = plan(sqlite_database, config, often, renderer=renderer, now=now + HOUR, ids=ids, count=count)
         return [(p.frequency, p.slot.local, p.late, p.report is not None) for p in found]
 
-    assert planned() == [("daily", "2026-11-24T07:00", "", True)]
+    assert planned() == [("daily", "2026-11-24T07:00", "", True), ("weekly", "2026-11-30T07:00", "", True)]
     for name, frequency in often.frequencies.items():
         loaded = partial(
             issues.schedule_since,
@@ -416,6 +416,20 @@ def test_when_all_news_is_too_old_the_slot_is_skipped(
     slot = Slot(local="2027-01-22T07:00", at=later)
     report = go(sqlite_database, newsletter=aged, slot=slot, now=later)
     assert (report.outcome, report.reason) == (SlotOutcome.SKIPPED, "no new articles")
+
+
+def test_a_plan_shows_every_frequency_however_many_slots_of_others_come_first(
+    sqlite_database: Database, config: Config, newsletter: Newsletter, renderer: Renderer, ids: Ids, now: datetime
+) -> None:
+    """Who reads weekly is not hidden behind five days that nobody reads."""
+    daily = {"daily": Frequency(at="08:00"), "weekly": Frequency(at="07:00", days=("sun",))}
+    both = newsletter.model_copy(update={"frequencies": daily})
+    planned = plan(sqlite_database, config, both, renderer=renderer, now=now, ids=ids, count=2)
+    assert [(p.frequency, p.slot.local, p.report is not None) for p in planned] == [
+        ("daily", "2026-11-23T08:00", True),
+        ("daily", "2026-11-24T08:00", False),
+        ("weekly", "2026-11-29T07:00", True),
+    ]
 
 
 def test_a_trial_goes_to_one_address_marked_and_counts_for_nothing(
