@@ -17,12 +17,13 @@ def move(conn: sa.Connection, reached: Iterable[Sequence[Any]]) -> None:
     for subscription_id, to_seq in reached:
         if subscription_id is not None:
             furthest[subscription_id] = max(to_seq, furthest.get(subscription_id, 0))
-    if furthest:
-        st.run(conn, _move, rows=st.as_given(sorted(furthest.items())))
+    rows = sorted(furthest.items())
+    for first in range(0, len(rows), st.MOST):
+        st.run(conn, _move, rows=rows[first : first + st.MOST])
 
 
 # Made once, because it runs for every message.
-_reached = st.given(subscriptions.c.id, subscriptions.c.cursor)
+_reached = st.few(subscriptions.c.id, subscriptions.c.cursor)
 _move = (
     sa.update(subscriptions)
     .where(subscriptions.c.id == _reached["id"], subscriptions.c.cursor < _reached["cursor"])

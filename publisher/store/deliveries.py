@@ -134,8 +134,8 @@ def record(conn: sa.Connection, outcomes: Iterable[Recorded], now: datetime) -> 
         return set()
     held = [row for row in st.run(conn, _held, ids=list(by_id)) if row[1] == by_id[row[0]].epoch]
     changes = [_given(by_id[id_], ambiguous, now) for id_, _, ambiguous, *_ in held]
-    if changes:
-        st.run(conn, _record, rows=st.as_given(changes))
+    for first in range(0, len(changes), st.MOST):
+        st.run(conn, _record, rows=changes[first : first + st.MOST])
     states = {id_: state for id_, state, *_ in changes}
     cursors.move(conn, (position for id_, _, _, *position in held if states[id_] in _REACHED))
     cancelled.close(conn, [id_ for id_, state in states.items() if state in WAITING], now)
@@ -313,7 +313,7 @@ _held = (
     .with_for_update()
 )
 _OUTCOME = ("id", "state", "reason", "next_at", "ambiguous", "reply_code", "reply_text", "finished_at")
-_outcome = st.given(*(deliveries.c[name] for name in _OUTCOME))
+_outcome = st.few(*(deliveries.c[name] for name in _OUTCOME))
 _record = (
     sa.update(deliveries)
     .where(deliveries.c.id == _outcome["id"])

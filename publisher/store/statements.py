@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
@@ -13,7 +14,10 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from publisher.store.tables import as_text
+from publisher.store.tables import Instant, as_text
+
+MOST = 1000
+"""Rows for one statement made with `few`: SQLite takes 32,766 values."""
 
 AnyRow = sa.Row[*tuple[Any, ...]]
 
@@ -142,6 +146,59 @@ def given(*columns: sa.ColumnClause[Any], name: str = "rows") -> Mapping[str, sa
     return {column.name: _field(value, place, column.type) for place, column in enumerate(columns)}
 
 
+class _Rows(sa.types.TypeDecorator[Any]):
+    """Rows in one parameter: JSON on PostgreSQL; on SQLite `run` writes a place for each value."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def __init__(self, moments: tuple[int, ...]) -> None:
+        """`moments`: the places of times."""
+        super().__init__()
+        self.moments = moments
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:  # noqa: ANN401 - the driver's type
+        """Encode the times; on PostgreSQL everything."""
+        rows = [list(row) for row in value]
+        for row in rows:
+            for place in self.moments:
+                if row[place] is not None:
+                    row[place] = as_text(row[place])
+        return rows if dialect.name == "sqlite" else _encode(rows)
+
+
+class _few(_each):  # noqa: N801 - as `one_of`
+    inherit_cache = True
+
+
+@compiles(_few, "sqlite")
+def _values(element: _few, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - SQLAlchemy's hook
+    return f"(VALUES {_PLACES}{compiler.process(element.clauses, **options)})"
+
+
+_PLACES = "/* rows */"
+
+
+class _column(_field):  # noqa: N801 - as `one_of`
+    inherit_cache = True
+
+
+@compiles(_column, "sqlite")
+def _values_column(element: _column, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - SQLAlchemy's hook
+    value, place = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{value.removesuffix('value')}column{int(place) + 1}"
+
+
+def few(*columns: sa.Column[Any], name: str = "rows") -> Mapping[str, sa.ColumnElement[Any]]:
+    """Do as `given` does for one row to `MOST`, given as they are, for a statement that changes or counts what exists.
+
+    Taking JSON to pieces costs SQLite more than the change itself. One row may come twice, which changes nothing.
+    """
+    moments = tuple(place for place, column in enumerate(columns) if isinstance(column.type, Instant))
+    value = _few(parameter(name, _Rows(moments))).table_valued("value", name=f"each_{name}").c.value
+    return {column.name: _column(value, place, column.type) for place, column in enumerate(columns)}
+
+
 def as_given(rows: Iterable[Sequence[Any]]) -> str:
     """Return rows as the parameter of a statement made with `given`: values in the order of the columns."""
     return _encode(list(rows))
@@ -169,8 +226,7 @@ def into_given(
     return statement.returning(*(table.c[name] for name in returning)) if returning else statement
 
 
-_as_text = functools.lru_cache(maxsize=16)(as_text)  # neighbours have most of their moments in common
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_as_text).encode
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=as_text).encode
 
 
 class _Compiled(NamedTuple):
@@ -180,25 +236,46 @@ class _Compiled(NamedTuple):
     positional: bool
     as_json: bool
     """Whether its rows come as one."""
+    rows: int | None
+    """Which of the parameters brings rows that `_spread` spreads."""
 
 
 @functools.lru_cache(maxsize=256)
-def _compiled(statement: sa.Executable, dialect: sa.Dialect) -> _Compiled:
+def _compiled(statement: sa.Executable, dialect: sa.Dialect, *, one: bool = False) -> _Compiled:
     compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})  # type: ignore[attr-defined]  # Executable in name
     positional = compiled.positiontup is not None
-    parameters = []
+    parameters: list[tuple[str, Any, Callable[[Any], Any] | None]] = []
+    rows = None
     for name in compiled.positiontup if positional else compiled.bind_names.values():
         if compiled.binds[name] in compiled.literal_execute_params:
             continue
         bind = compiled.binds[name]
+        if isinstance(bind.type, _Rows) and dialect.name == "sqlite":
+            rows = len(parameters)
         parameters.append((name, bind.effective_value, bind.type.dialect_impl(dialect).bind_processor(dialect)))
     text = str(compiled)
-    as_json = dialect.name == "sqlite" and isinstance(statement, sa.Select)
+    as_json = dialect.name == "sqlite" and isinstance(statement, sa.Select) and not one
     if isinstance(statement, sa.Select) and as_json:
         # The driver gives up the interpreter's lock for every row, and other threads take it.
         columns = ", ".join(statement.selected_columns.keys())
         text = f"SELECT json_group_array(json_array({columns})) FROM ({text})"  # noqa: S608 - our own names
-    return _Compiled(text, parameters, positional, as_json)
+    return _Compiled(text, parameters, positional, as_json, rows)
+
+
+@functools.lru_cache(maxsize=128)
+def _with_places(text: str, rows: int, width: int) -> str:
+    row = f"({', '.join('?' * width)})"
+    return text.replace(f"{_PLACES}?", ", ".join([row] * rows))
+
+
+def _spread(text: str, parameters: list[Any], place: int) -> tuple[str, list[Any]]:
+    """Return a statement and its parameters with a place for each value of the rows that one of them brings."""
+    rows = parameters[place]
+    if len(rows) > 8:
+        # The last row again changes nothing, and the driver keeps but a hundred statements prepared.
+        rows += rows[-1:] * (-len(rows) % 8)
+    values = itertools.chain.from_iterable(rows)
+    return _with_places(text, len(rows), len(rows[0])), [*parameters[:place], *values, *parameters[place + 1 :]]
 
 
 def run(conn: sa.Connection, statement: sa.Executable, **values: Any) -> Sequence[Sequence[Any]]:  # noqa: ANN401 - any
@@ -206,16 +283,27 @@ def run(conn: sa.Connection, statement: sa.Executable, **values: Any) -> Sequenc
 
     As `conn.execute` does, at a fraction of its cost: the outbox does this for every message.
     """
-    text, parameters, positional, as_json = _compiled(statement, conn.dialect)
-    encoded = [encode(values.get(name, own)) if encode else values.get(name, own) for name, own, encode in parameters]
-    given = encoded if positional else dict(zip((name for name, _, _ in parameters), encoded, strict=True))
+    return _run(conn, _compiled(statement, conn.dialect), values)
+
+
+def scalar(conn: sa.Connection, statement: sa.Executable, **values: Any) -> Any:  # noqa: ANN401 - any
+    """Return the only value of the only row that a statement gives, None when it gives none; else as `run`."""
+    found = _run(conn, _compiled(statement, conn.dialect, one=True), values)
+    return found[0][0] if found else None
+
+
+def _run(conn: sa.Connection, compiled: _Compiled, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
+    text, parameters, positional, as_json, rows = compiled
+    given = [encode(values.get(name, own)) if encode else values.get(name, own) for name, own, encode in parameters]
+    if rows is not None:
+        text, given = _spread(text, given, rows)
     driver = conn.dialect.loaded_dbapi
     cursor = conn.connection.cursor()
     try:
-        cursor.execute(text, given)
+        cursor.execute(text, given if positional else dict(zip((name for name, *_ in parameters), given, strict=True)))
         if as_json:
-            [[rows]] = cursor.fetchall()
-            return cast("list[list[Any]]", json.loads(rows))
+            [[found]] = cursor.fetchall()
+            return cast("list[list[Any]]", json.loads(found))
         return list(cursor.fetchall()) if cursor.description else []
     except driver.Error as error:
         # Parameters are left out: addresses of readers do not belong in error messages.
@@ -231,7 +319,7 @@ def many(conn: sa.Connection, statement: sa.Executable, rows: Sequence[Mapping[s
     """
     if not rows:
         return
-    text, parameters, positional, _ = _compiled(statement, conn.dialect)
+    text, parameters, positional, *_ = _compiled(statement, conn.dialect)
     names = [name for name, _, _ in parameters]
     values = [[encode(row[name]) if encode else row[name] for name, _, encode in parameters] for row in rows]
     conn.exec_driver_sql(

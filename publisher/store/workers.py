@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from publisher.errors import BusyError, StoreError
 from publisher.store import deliveries
+from publisher.store import statements as st
 from publisher.store.claims import ALL, Share
 from publisher.store.database import Connection, Database
 from publisher.store.faults import explained
@@ -123,7 +124,7 @@ def living(conn: Connection, *, own: int | None = None) -> list[int]:
 
 def stands(conn: Connection, epoch: int) -> bool:
     """Whether a worker may claim: nobody has recovered what it left, and nobody can until this transaction ends."""
-    return conn.scalar(_standing, {"epoch": epoch}) is not None
+    return bool(st.run(conn, _standing, epoch=epoch))
 
 
 def share(conn: Connection, epoch: int) -> Share:
@@ -144,7 +145,7 @@ def _connect(db: Database) -> Connection:
 
 _standing = (
     sa.select(workers.c.epoch)
-    .where(workers.c.epoch == sa.bindparam("epoch"), workers.c.stopped_at.is_(None))
+    .where(workers.c.epoch == st.parameter("epoch", workers.c.epoch.type), workers.c.stopped_at.is_(None))
     .with_for_update(read=True)  # against the UPDATE of whoever declares this worker dead
 )
 _held = sa.text(  # of our own session, so the database is ours; objsubid 2: the key has two halves
