@@ -193,8 +193,7 @@ def _all_stand(conn: sa.Connection, candidates: Sequence[Claimed], now: datetime
     if conn.dialect.name != "sqlite" or len(candidates) > st.MOST:
         return False
     rows = [(candidate.id, candidate.attempt) for candidate in candidates]
-    [[number]] = st.run(conn, _standing, rows=rows, now=now)
-    return bool(number == len(candidates))
+    return bool(st.scalar(conn, _standing, rows=rows, now=now) == len(candidates))
 
 
 def _facts(conn: sa.Connection, ids: Sequence[int], now: datetime) -> Mapping[int, _Facts]:
@@ -281,7 +280,7 @@ _deciding = (
 )
 _candidates = st.few(deliveries.c.id, deliveries.c.attempt)
 _standing = (
-    sa.select(sa.func.count(deliveries.c.id.distinct()).label("number"))
+    sa.select(sa.func.count(deliveries.c.id.distinct()))
     .join_from(deliveries, issues)
     .join(subscriptions, subscriptions.c.id == deliveries.c.subscription_id)
     .join(subscribers, subscribers.c.id == deliveries.c.subscriber_id)

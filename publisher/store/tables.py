@@ -13,6 +13,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeEngine
 
 
+@functools.lru_cache(maxsize=64)  # neighbours have most of their moments in common
 def as_text(moment: datetime) -> str:
     """Return a moment as SQLite keeps it. Raises ValueError for one without a zone."""
     if moment.tzinfo is None:

@@ -124,7 +124,7 @@ def living(conn: Connection, *, own: int | None = None) -> list[int]:
 
 def stands(conn: Connection, epoch: int) -> bool:
     """Whether a worker may claim: nobody has recovered what it left, and nobody can until this transaction ends."""
-    return bool(st.run(conn, _standing, epoch=epoch))
+    return st.scalar(conn, _standing, epoch=epoch) is not None
 
 
 def share(conn: Connection, epoch: int) -> Share:
