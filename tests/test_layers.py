@@ -95,6 +95,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "prometheus_client": ("publisher.web",),
     "typer": ("publisher.cli",),
     "rich": ("publisher.cli",),
+    "uvloop": ("publisher.cli",),
 }
 
 # The machine's clock and dice are handed in by `app`, so that every decision can be repeated in a test.

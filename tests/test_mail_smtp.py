@@ -21,6 +21,13 @@ from tests.smtp_server import Script, SmtpServer, smtp_server
 
 pytestmark = pytest.mark.anyio
 
+
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    """Both event loops: commands run on uvloop, whoever builds on the package perhaps on asyncio's own."""
+    return "asyncio", {"use_uvloop": request.param}
+
+
 TLS = Path(__file__).parent / "data" / "tls"
 MESSAGE = b"From: a@example.org\r\nMessage-ID: <1@example.org>\r\n\r\nHello\r\n.dotted\r\n..\r\n.\r\n"
 LARGE = b"Subject: large\r\n\r\n" + b"x" * 70 + b"\r\n"
@@ -459,7 +466,7 @@ async def test_a_certificate_nobody_vouches_for_is_refused(security: str) -> Non
 )
 async def test_one_login_is_tried_and_no_more(script: Script, expected: tuple[Outcome, int | None, str]) -> None:
     """H7: a wrong password costs one attempt, not one per method."""
-    async with smtp_server(script) as server:
+    async with smtp_server(copy.deepcopy(script)) as server:
         door = transport(server, username="user", password="secret", timeouts=QUICK)
         attempt = await door.send("s@example.org", "r@example.net", MESSAGE)
         await door.close()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+import uvloop
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -64,7 +64,12 @@ def do(action: str, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a JS
             return json.loads(json.dumps(await app.actions[action](**arguments, progress=told)))
 
     with progress() as told:
-        return asyncio.run(story(told))
+        return play(story(told))
+
+
+def play(story: Coroutine[Any, Any, T]) -> T:
+    """Run a story that may send or serve; a turn of uvloop's event loop costs half of what asyncio's own costs."""
+    return uvloop.run(story)
 
 
 @asynccontextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +16,7 @@ from publisher.app.supervisor import Supervisor
 from publisher.cli import show
 from publisher.cli.checking import tried
 from publisher.cli.console import err, out
-from publisher.cli.reach import Json, load, progress
+from publisher.cli.reach import Json, load, play, progress
 from publisher.clock import now
 
 cli = typer.Typer()
@@ -61,7 +60,7 @@ def demo(
                 await _serve(app)
             return done
 
-    asyncio.run(story())
+    play(story())
 
 
 @cli.command()
@@ -98,7 +97,7 @@ def run(
             show.fail_on_failed_slots(done["dispatched"])
             show.try_later(done["clock"] or done["sent"]["held"])
 
-    asyncio.run(story())
+    play(story())
 
 
 async def _serve(app: App, hangups: Hangups | None = None) -> None:

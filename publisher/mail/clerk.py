@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple
 
 from publisher import addresses, faults
@@ -28,18 +30,37 @@ class Said(NamedTuple):
     stands: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Turn:
+class _Turn(NamedTuple):
     done: Step | None
     following: Claimed | None
     said: asyncio.Future[Said]
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one transaction writes."""
+
+    turns: list[_Turn] = field(default_factory=list)
+    done: list[Step] = field(default_factory=list)
+    kept: int = 0
+    """How many of `done` come from the backlog."""
+    following: list[Claimed] = field(default_factory=list)
+
+
+class _Written(NamedTuple):
+    """What one transaction came to: whose outcomes were written, who was claimed, whether this worker is fenced."""
+
+    written: set[int]
+    taken: set[int]
+    fenced: bool
 
 
 class Clerk:
     """Writes the ledger for one run of the outbox.
 
     While a transaction is being written the connections that finish meanwhile gather, and share the next one: the more
-    there are, the fewer syncs a message costs. So it also waits a little until `together` of them have come.
+    there are, the fewer syncs a message costs. So it also waits a little until `together` of them have come. `clock`,
+    `may_claim` and `charge` are called on the writer's thread.
     `backlog` holds outcomes that could not be written; it outlives the run.
     """
 
@@ -56,23 +77,24 @@ class Clerk:
         self._db, self._clock, self._may_claim, self._charge = db, clock, may_claim, charge
         self._backlog = backlog
         self._together = together
-        self._enough = asyncio.Event()
         self.fenced = False
         """Whether another worker has declared this one dead: it may claim nothing more."""
-        self._turns: list[_Turn] = []
-        self._writing: asyncio.Task[None] | None = None
+        self._turns: deque[_Turn] = deque()
+        self._going = False
+        self._gathering: asyncio.TimerHandle | None = None
+        self._writing: asyncio.Future[_Written] | None = None
 
     async def turn(self, done: Step | None, following: Claimed | None) -> Said:
         """Record what came of one delivery and claim the next, both or neither durable when this returns.
 
         Raises StoreError or BusyError when the ledger cannot be written; the outcome is kept in the backlog then.
         """
-        turn = _Turn(done, following, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        turn = _Turn(done, following, loop.create_future())
         self._turns.append(turn)
-        if len(self._turns) >= self._together:
-            self._enough.set()
-        if self._writing is None:
-            self._writing = asyncio.create_task(self._write())
+        if self._writing is None and not self._going:
+            self._going = True
+            loop.call_soon(self._go_on)  # not at once: others may be about to say something in this same moment
         return await turn.said
 
     def keep(self, done: Step) -> None:
@@ -86,63 +108,80 @@ class Clerk:
 
     async def close(self) -> None:
         """Wait for what is being written."""
-        while self._writing is not None:
-            await asyncio.wait([self._writing])
+        while self._turns or self._writing is not None:
+            self._go_on(enough=True)
+            if self._writing is not None:
+                await asyncio.wait([self._writing])
 
-    async def _write(self) -> None:
-        try:
-            while self._turns:
-                await self._gather()
-                turns, self._turns = self._turns, []
-                await self._write_together(turns)
-        finally:
-            self._writing = None
-
-    async def _gather(self) -> None:
+    def _go_on(self, *, enough: bool = False) -> None:
+        """Write what has gathered, unless it is worth waiting for more."""
+        self._going = False
+        if self._writing is not None or not self._turns:
+            return
         # Where few come while a transaction is written (a server far away), waiting for more would only delay them.
-        if self._together // 4 <= len(self._turns) < self._together:
-            timer = asyncio.get_running_loop().call_later(GATHER, self._enough.set)
-            await self._enough.wait()
-            timer.cancel()
-        self._enough.clear()
+        if self._together // 4 <= len(self._turns) < self._together and not enough:
+            if self._gathering is None:
+                self._gathering = asyncio.get_running_loop().call_later(GATHER, self._stop_gathering)
+            return
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+        batch = _Batch()
+        self._writing = self._db.begin_write(partial(self._write, batch))
+        self._writing.add_done_callback(partial(self._written, batch))
 
-    async def _write_together(self, turns: Sequence[_Turn]) -> None:
-        kept = len(self._backlog)
-        done = [*self._backlog, *(turn.done for turn in turns if turn.done)]
-        following = [turn.following for turn in turns if turn.following]
-        now = self._clock()
+    def _stop_gathering(self) -> None:
+        self._gathering = None
+        self._go_on(enough=True)
+
+    def _fill(self, batch: _Batch) -> None:
+        """Take in everything that waits, unless that was done already: a transaction that runs again is the same."""
+        if batch.turns:
+            return
+        batch.turns += (self._turns.popleft() for _ in range(len(self._turns)))
+        batch.kept = len(self._backlog)
+        batch.done = [*self._backlog[: batch.kept], *(turn.done for turn in batch.turns if turn.done)]
+        batch.following = [turn.following for turn in batch.turns if turn.following]
+
+    def _write(self, batch: _Batch, conn: Connection) -> _Written:
+        """Write a transaction, on the writer's thread; who came while it was busy elsewhere comes along."""
+        self._fill(batch)
         faults.point("clerk.begin")
+        now, following = self._clock(), batch.following
+        written = _record(conn, batch.done, now)
+        faults.point("clerk.recorded")
+        # Asked here and not before waiting for the writer: meanwhile somebody may have said stop.
+        claiming = bool(following) and self._may_claim()
+        stands = not claiming or workers.stands(conn, following[0].epoch)
+        granted = self._charge(conn, following, now) if self._charge and claiming and stands else following
+        taken = claims.take(conn, granted, now) if claiming and stands else set()
+        faults.point("clerk.taken")
+        return _Written(written, taken, not stands)
 
-        def work(conn: Connection) -> tuple[set[int], set[int], bool]:
-            written = _record(conn, done, now)
-            faults.point("clerk.recorded")
-            # Asked here and not before waiting for the writer: meanwhile somebody may have said stop.
-            claiming = bool(following) and self._may_claim()
-            stands = not claiming or workers.stands(conn, following[0].epoch)
-            granted = self._charge(conn, following, now) if self._charge and claiming and stands else following
-            taken = claims.take(conn, granted, now) if claiming and stands else set()
-            faults.point("clerk.taken")
-            return written, taken, not stands
-
-        try:
-            written, taken, fenced = await self._db.awrite(work)
-        except BaseException as error:
-            self._backlog += done[kept:]
-            for turn in turns:
+    def _written(self, batch: _Batch, writing: asyncio.Future[_Written]) -> None:
+        """Tell the connections; the next transaction begins before they go on."""
+        self._writing = None
+        if error := writing.exception():
+            self._fill(batch)  # the transaction may not even have begun
+            self._backlog += batch.done[batch.kept :]
+            for turn in batch.turns:
                 if not turn.said.done():
                     turn.said.set_exception(error)
-            if not isinstance(error, Exception):
-                raise
-            return
-        faults.point("clerk.committed")
-        self.fenced = self.fenced or fenced
-        del self._backlog[:kept]
+        else:
+            faults.point("clerk.committed")
+            del self._backlog[: batch.kept]
+            self._tell(batch.turns, writing.result())
+        self._go_on()
+
+    def _tell(self, turns: Sequence[_Turn], found: _Written) -> None:
+        self.fenced = self.fenced or found.fenced
         for turn in turns:
             if not turn.said.done():
-                said = turn.done is None or turn.done.record.delivery_id in written
-                stands = turn.following is not None and turn.following.id in taken
+                said = turn.done is None or turn.done.record.delivery_id in found.written
+                stands = turn.following is not None and turn.following.id in found.taken
                 if turn.following is not None:
-                    taken.discard(turn.following.id)  # a claim is one connection's, should two ask for it at once
+                    # A claim is one connection's, should two ask for it at once.
+                    found.taken.discard(turn.following.id)
                 turn.said.set_result(Said(said, stands))
 
 

@@ -82,6 +82,15 @@ class Dialogue(asyncio.Protocol):
             await self._wait(timeout, "no reply", "given up while waiting for a reply")
         return self._answers.popleft()
 
+    def heard(self) -> Answer | None:
+        """Return the next reply asked for if it has come already."""
+        return self._answers.popleft() if self._answers else None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether replies asked for have not come yet."""
+        return self._expected > 0
+
     async def command(self, line: bytes, timeout: float) -> Answer:  # noqa: ASYNC109 - as above
         """Send one line (without CRLF) and return the reply. Raises BrokenError, and the line may have arrived."""
         self.ask(line + b"\r\n", 1)

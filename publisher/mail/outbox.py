@@ -128,7 +128,7 @@ async def run(
         db, transport, epoch, clock, dice, stop, progress, policy, kept, breaker, alive, connections, over, pacer, tally
     )
     await run_.prepare()
-    with ThreadPoolExecutor(COMPOSERS, thread_name_prefix="publisher-compose") as threads:
+    with _composers() if composer.signs else contextlib.nullcontext() as threads:
         ahead = Ahead(
             db,
             composer.compose,
@@ -144,6 +144,10 @@ async def run(
             workers = [asyncio.create_task(run_.work(ahead)) for _ in range(connections)]
             await run_.attend(workers, ahead, grace)
     return await run_.finish(ahead.later_at)
+
+
+def _composers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(COMPOSERS, thread_name_prefix="publisher-compose")
 
 
 class _Run:
@@ -307,18 +311,24 @@ class _Run:
         step = self._step(parcel.claimed, attempt)
         self._held = self._held or step.hold
         try:
-            await self._heed(parcel.claimed, attempt, step)
+            if attempt.outcome is Outcome.ACCEPTED:
+                self._heed_accepted(parcel.claimed, attempt)
+            else:
+                await self._heed(parcel.claimed, attempt, step)
         except BaseException:
             self._clerk.keep(step)  # what came of the attempt must not be lost with what follows from it
             raise
         return step
 
+    def _heed_accepted(self, claimed: Claimed, attempt: Attempt) -> None:
+        now = self._clock()
+        self._pacer.accepted(claimed, now)
+        self._breaker.note(claimed, attempt, now)
+
     async def _heed(self, claimed: Claimed, attempt: Attempt, step: Step) -> None:
         """Draw the conclusions that reach beyond the delivery itself."""
         now, size = self._clock(), 0
-        if attempt.outcome is Outcome.ACCEPTED:
-            self._pacer.accepted(claimed, now)
-        elif attempt.outcome is Outcome.AMBIGUOUS:
+        if attempt.outcome is Outcome.AMBIGUOUS:
             size = await self._size(claimed.issue_id)
         if step.slow and (told := await self._pacer.complained(self._db, claimed, step.slow, now)):
             self._slowed.append(told)

@@ -8,14 +8,14 @@ import ipaddress
 import re
 import ssl
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import aiosmtplib
 
 from publisher import faults
 from publisher.config import Server
 from publisher.mail import sockets
-from publisher.mail.dialogue import Answer, BrokenError, Dialogue, readable, take_over
+from publisher.mail.dialogue import BLOCK, Answer, BrokenError, Dialogue, readable, take_over
 from publisher.mail.replies import classify
 from publisher.model import Attempt
 
@@ -43,8 +43,7 @@ class Timeouts:
     goodbye: float = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """Who sends to whom, and how many octets."""
 
     mail_from: str
@@ -175,8 +174,7 @@ class Transport:
                 return _attempt(fault.phase, fault.code, fault.text)
             faults.point("smtp.connected")
             self._sent, self._since = 0, asyncio.get_running_loop().time()
-        refusal = self._unsuitable(envelope)
-        if refusal:
+        if self._ahead is None and (refusal := self._unsuitable(envelope)):
             return _attempt("message", None, refusal)
         self._sent += 1
         attempt = await self._transaction(self._dialogue, envelope, message, behind)
@@ -217,16 +215,19 @@ class Transport:
             if not opened and "pipelining" in self._extensions:
                 dialogue.ask(b"".join(self._commands(envelope)), 3)
                 opened = True
+            # Answered before it was claimed: what came behind the answers, or the end, has been seen by now.
+            settled = opened and not dialogue.waiting
             refused = await (self._opened(dialogue) if opened else self._open(dialogue, envelope))
             if refused is not None:
                 return refused
             faults.point("smtp.opened")
             phase = "body"
             content = _stuffed(message)
-            early = await dialogue.body(content, self._timeouts.block)
-            if early is not None:
-                dialogue.abort()  # half a message is on the way: there is no orderly way back
-                return _unaccepted(phase, early)
+            if not settled or len(content) > BLOCK:
+                early = await dialogue.body(content, self._timeouts.block)
+                if early is not None:
+                    dialogue.abort()  # half a message is on the way: there is no orderly way back
+                    return _unaccepted(phase, early)
             riding = self._riding(behind)
             faults.point("smtp.before-dot")
             dialogue.finish(content, riding, 4 if riding else 1)
@@ -267,7 +268,7 @@ class Transport:
         refusal: tuple[str, Answer] | None = None
         for phase, limit in zip(("mail", "rcpt", "data"), limits, strict=True):
             try:
-                answer = await dialogue.hear(limit)
+                answer = dialogue.heard() or await dialogue.hear(limit)
             except BrokenError as fault:
                 return _unaccepted(*refusal) if refusal else _attempt(phase, None, str(fault))
             if refusal is not None:

@@ -126,7 +126,11 @@ class Database:
 
     async def awrite(self, work: Callable[[Connection], T]) -> T:
         """Do as `write` does without blocking the event loop; a transaction that has begun outlives cancellation."""
-        return await asyncio.get_running_loop().run_in_executor(self._writing, self._write, work)
+        return await self.begin_write(work)
+
+    def begin_write(self, work: Callable[[Connection], T]) -> asyncio.Future[T]:
+        """Begin what `awrite` does, for whoever would rather be called than wait."""
+        return asyncio.get_running_loop().run_in_executor(self._writing, self._write, work)
 
     async def ashare(self, work: Callable[[Connection], T]) -> T:
         """Do as `awrite` does, in one transaction with what others ask for at this moment: one sync for all of them.

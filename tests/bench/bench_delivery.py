@@ -31,6 +31,7 @@ from typing import Any
 import aiosmtplib
 import dkim
 import jinja2
+import uvloop
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -226,7 +227,7 @@ def _sent(chosen: argparse.Namespace, folder: Path, port: int, *, kill: bool = F
 def work(chosen: argparse.Namespace) -> None:
     """Recover and send until `messages` are sent: what `memory` and `crash` start as a process of its own."""
     with Database.open("", data_dir=chosen.folder) as database:
-        asyncio.run(_work(database, chosen))
+        uvloop.run(_work(database, chosen))
     print("memory", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, flush=True)
 
 

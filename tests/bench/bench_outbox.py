@@ -22,6 +22,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
+import uvloop
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from publisher.mail import outbox
@@ -131,10 +132,10 @@ def publisher(port: int, chosen: argparse.Namespace, *, profile: bool) -> tuple[
             import pstats
 
             profiler = cProfile.Profile()
-            report = profiler.runcall(asyncio.run, story)
+            report = profiler.runcall(uvloop.run, story)
             pstats.Stats(profiler).sort_stats("tottime").print_stats(35)
         else:
-            report = asyncio.run(story)
+            report = uvloop.run(story)
         seconds = time.perf_counter() - begin
         now = resource.getrusage(resource.RUSAGE_SELF)
         assert report == outbox.OutboxReport(sent=chosen.messages), report
