@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-import uvloop
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -69,6 +68,8 @@ def do(action: str, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a JS
 
 def play(story: Coroutine[Any, Any, T]) -> T:
     """Run a story that may send or serve; a turn of uvloop's event loop costs half of what asyncio's own costs."""
+    import uvloop  # as above
+
     return uvloop.run(story)
 
 
