@@ -19,6 +19,7 @@ from publisher.model import (
     NewIssue,
     SlotOutcome,
 )
+from publisher.store import cursors
 from publisher.store import statements as st
 from publisher.store.tables import deliveries, issue_articles, schedules, subscriptions
 from publisher.store.tables import issues as issue_rows
@@ -307,7 +308,9 @@ def adopt(conn: sa.Connection, known: Iterable[str], heir: str, now: datetime) -
     for row in rows:
         doubtful = sa.update(deliveries).where(d.issue_id == row.id, st.among(d.state, WAITING), d.ambiguous > 0)
         reason = f"perhaps sent over {row.transport}, which is configured no more"
-        conn.execute(doubtful.values(state=DeliveryState.UNCERTAIN, reason=reason, finished_at=now))
+        values = {"state": DeliveryState.UNCERTAIN, "reason": reason, "finished_at": now}
+        perhaps = conn.execute(doubtful.values(values).returning(d.subscription_id, d.to_seq)).all()
+        cursors.move(conn, perhaps)  # else its articles would come again with the next issue
         conn.execute(sa.update(issue_rows).where(c.id == row.id).values(transport=heir))
     return dict(Counter(row.transport for row in rows))
 

@@ -363,6 +363,19 @@ def test_a_paused_issue_sends_nothing_until_it_goes_on(database: Database) -> No
     assert len(claim(database)) == 1
 
 
+def test_what_a_lost_transport_may_have_sent_counts_as_received(database: Database) -> None:
+    """H28, V8: it is uncertain and not sent over another one; so its articles do not come again with the next issue."""
+    ada, bob = readers(database, "ada", "bob")
+    frozen(database, [ada, bob], to_seq=7)
+    [doubtful] = claim(database, limit=1)
+    unknown = outcome(doubtful, DeliveryState.DEFERRED, next_at=NOW, ambiguous=True)
+    assert database.write(lambda conn: deliveries.record(conn, [unknown], NOW)) == {doubtful.id}
+    assert database.write(lambda conn: issues.adopt(conn, ["other"], "other", NOW)) == {"smtp": 1}
+    assert [state for _, state, _ in states(database)] == [DeliveryState.UNCERTAIN, DeliveryState.QUEUED]
+    found = database.read(lambda conn: make.readers(conn, "digest", "weekly"))
+    assert {id_: wishes.cursor for id_, wishes in found.items()} == {ada: 7, bob: 0}
+
+
 def test_cancelling_suppresses_what_waits(database: Database) -> None:
     """K18: what is on the wire ends by itself, the rest is suppressed as cancelled."""
     ada, bob = readers(database, "ada", "bob")
