@@ -115,11 +115,14 @@ class Office:
         under_way = self.db.write(work)
         self.ledger.left.setdefault(id_, Left(time.monotonic(), under_way))
 
-    def freeze(self, *, also: Sequence[str] = ()) -> int | None:
-        """Freeze the next issue, with one article more, for everybody confirmed and for `also`, whatever they are."""
-        return self.db.write(partial(self._freeze, also=also))
+    def freeze(self, *, also: Sequence[str] = (), held: str = "") -> int | None:
+        """Freeze the next issue, with one article more, for everybody confirmed and for `also`, whatever they are.
 
-    def _freeze(self, conn: Connection, also: Sequence[str]) -> int | None:
+        `held`: why it waits for an approval.
+        """
+        return self.db.write(partial(self._freeze, also=also, held=held))
+
+    def _freeze(self, conn: Connection, also: Sequence[str], held: str) -> int | None:
         ref, slot = f"{0x0A1B2C3D4E5F + self.issues:012x}", self.clock.now + timedelta(minutes=self.issues)
         to_seq = self.issues + 1
         cursors = {id_: wishes.cursor for id_, wishes in make.readers(conn, "weekly", "weekly").items()}
@@ -134,6 +137,7 @@ class Office:
             to_seq=to_seq,
             settings={"from_address": "news@example.org", "public_url": "https://news.example.org"},
             article_ids=(),
+            held=held,
             segments=tuple(_segment(cursor, to_seq) for cursor in sorted(set(cursors.values()))),
             deliveries=tuple(
                 NewDelivery(

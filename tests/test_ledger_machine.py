@@ -21,7 +21,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from publisher import addresses
 from publisher.mail.steps import Policy, Step, next_step
 from publisher.model import Attempt, Claimed, DeliveryState, IssueState, Outcome, SubscriptionState
-from publisher.store import claims, deliveries, issue_turns, issues, subscribers, workers
+from publisher.store import claims, deliveries, issue_turns, issues, sign_ups, subscribers, workers
+from publisher.store.consents import Evidence
 from publisher.store.database import Connection, Database
 from publisher.store.deliveries import DeliveryRow
 from publisher.store.issues import WAITING
@@ -116,8 +117,9 @@ class LedgerMachine(RuleBasedStateMachine):
         assert all(cursors[id_] >= cursor for id_, cursor in self.cursors.items()), "a cursor went back"
         self.before, self.cursors = rows, cursors
 
-    def freeze(self) -> None:
-        issue_id = self.office.freeze()
+    def freeze(self, *, held: str = "") -> None:
+        # Whoever has not confirmed is in it too, as if they had been when it was composed: the claim finds them.
+        issue_id = self.office.freeze(also=self.pending(), held=held)
         assert issue_id is not None
         query = (
             "SELECT d.id, s.key, d.to_seq FROM deliveries d JOIN segments s ON s.id = d.segment_id WHERE d.issue_id = ?"
@@ -142,6 +144,18 @@ class LedgerMachine(RuleBasedStateMachine):
     def somebody_subscribes(self) -> None:
         self.office.join(f"reader{len(self.office.subscription)}")
 
+    @precondition(lambda self: len(self.office.subscription) < 4)
+    @rule()
+    def somebody_asks_for_the_newsletter(self) -> None:
+        self.office.join(f"reader{len(self.office.subscription)}", SubscriptionState.PENDING)
+
+    @precondition(lambda self: self.pending())
+    @rule(data=st.data())
+    def somebody_confirms(self, data: st.DataObject) -> None:
+        person = self.office.people[data.draw(st.sampled_from(self.pending()))]
+        now, evidence = self.office.clock.now, Evidence(method="link", proof="test")
+        self.do(lambda conn: sign_ups.confirm(conn, person, ["weekly"], evidence, now))
+
     @precondition(lambda self: self.rare["leave"] < 1)
     @rule(data=st.data())
     def somebody_leaves(self, data: st.DataObject) -> None:
@@ -159,6 +173,30 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def an_issue_is_frozen(self) -> None:
         self.freeze()
+
+    @precondition(lambda self: self.office.issues < 4 and self.rare["hold"] < 2)
+    @rule()
+    def an_issue_is_held(self) -> None:
+        self.rare["hold"] += 1
+        self.freeze(held="look at it")
+
+    @precondition(lambda self: self.held())
+    @rule(data=st.data(), spread=st.sampled_from([timedelta(), timedelta(hours=2)]))
+    def an_editor_approves_an_issue(self, data: st.DataObject, spread: timedelta) -> None:
+        self.approve(data.draw(st.sampled_from(self.held())), spread)
+
+    def approve(self, issue: int, spread: timedelta) -> None:
+        found, now = self.db.read(partial(issues.get, id=issue)), self.office.clock.now
+        assert found is not None
+        self.do(lambda conn: issue_turns.approve(conn, found, wait=timedelta(hours=36), spread=spread, now=now))
+
+    @precondition(lambda self: self.rare["reload"] < 2)
+    @rule()
+    def a_reload_takes_the_transport_away(self) -> None:
+        """H28: another one carries on; what may have been sent over the old one is not sent over the new."""
+        self.rare["reload"] += 1
+        other = "bulk" if self.rare["reload"] % 2 else "smtp"
+        self.do(lambda conn: issues.adopt(conn, [other], other, self.office.clock.now))
 
     @rule(data=st.data())
     def an_operator_pauses_or_resumes_an_issue(self, data: st.DataObject) -> None:
@@ -327,6 +365,14 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.issue_states[row.issue_id] == IssueState.SENDING
         assert row.expires_at > self.office.clock.now
 
+    def pending(self) -> list[str]:
+        states = {id_: listed.subscription.state for id_, listed in self.listed().items()}
+        asked = self.office.subscription.items()
+        return sorted(name for name, id_ in asked if states[id_] is SubscriptionState.PENDING)
+
+    def held(self) -> list[int]:
+        return sorted(issue for issue, state in self.issue_states.items() if state == IssueState.HELD)
+
     def listed(self) -> dict[int, subscribers.Listed]:
         return {listed.subscription.id: listed for listed in self.db.read(subscribers.listing)}
 
@@ -339,7 +385,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for row in self.before.values():
             found[row.issue_id].add(row.message_id)
         assert found == {id_: set(chosen) for id_, chosen in self.office.ledger.selected.items() if chosen}
-        going_on = (IssueState.SENDING, IssueState.PAUSED)
+        going_on = (IssueState.SENDING, IssueState.PAUSED, IssueState.HELD)
         for row in self.before.values():
             assert row.state not in WAITING or self.issue_states[row.issue_id] in going_on, row
 
@@ -390,6 +436,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def come_to_an_end(self) -> None:
         self.recover([*self.machines, *self.dead])
+        for id_ in self.held():
+            self.approve(id_, timedelta())
         for id_ in self.office.ledger.selected:
             self.do(partial(issue_turns.resume, id=id_))
         for _ in range(2):  # what may have been sent keeps a reader out of the next issue, but not of the one after
@@ -424,8 +472,9 @@ def _snapshot(conn: Connection) -> tuple[dict[int, DeliveryRow], dict[int, str],
 
 
 def test_no_order_of_events_breaks_a_promise(sqlite_template: Path) -> None:
-    """§5.2, V1–V8: claims, outcomes of each kind, crashes, recovery, fencing, leaving, pausing, clocks, resending.
+    """§5.2, §7.2, V1–V8: claims, outcomes of each kind, crashes, recovery, fencing, and what people do to them.
 
+    People ask, confirm, leave, complain; operators hold, approve, pause, cancel, resend, reload; clocks jump.
     With `--hypothesis-profile=long` thousands of orders.
     """
     LedgerMachine.template = sqlite_template
