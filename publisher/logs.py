@@ -12,7 +12,7 @@ from typing import Any
 _LOCAL = re.compile(r"[^\s<>()\[\]\"',;:@=/\\]*\Z")
 _DOMAIN = re.compile(r"[^\s<>()\[\]\"',;:@/\\]{1,253}")
 _LONGEST_LOCAL = 64  # RFC 5321 §4.5.3.1.1
-_TOKEN_PATH = re.compile(r"(/(?:c|u|m|a)/)[A-Za-z0-9_.~-]{8,}")
+_TOKEN_PATH = re.compile(r"(/(?:c|u|m|a|login)/)[A-Za-z0-9_.~-]{8,}")
 _TOKEN_FIELD = re.compile(
     r"((?:token|password|secret|authorization)[\"']?\s*[=:]\s*[\"']?)[^\s\"'&,;}]+", re.IGNORECASE
 )

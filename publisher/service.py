@@ -93,7 +93,11 @@ class Service:
         self.timer = Timer(self._wake)
         self.polls = Polls()
         self.office = admin.Office(
-            gate=app.entering.gate, act=app.acting.perform, dice=hexadecimal, stop=app.shared.stop
+            gate=app.entering.gate,
+            act=app.acting.perform,
+            dice=hexadecimal,
+            stop=app.shared.stop,
+            counted=lambda: admin.Latest(*last) if (last := app.measuring.last) else None,
         )
         self._public, self._admin = Present(self._none), Present(self._none)
         self._show()

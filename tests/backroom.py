@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator
@@ -66,7 +67,7 @@ async def backroom(home: Path, *, more: str = "", config: Config | None = None) 
 
         secrets = count(1)
         gate = Gate(app.database, clock=clock, secret=lambda: f"{next(secrets):064x}")
-        office = replace(service.office, gate=gate)
+        office = replace(service.office, gate=gate, stop=asyncio.Event())
         pages = admin.application(replace(service.parts, clock=clock), office)
         room = Backroom(app, service, pages, office)
         yield room

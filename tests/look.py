@@ -1,11 +1,11 @@
-"""Screenshots of the demo's pages and digests: `uv run python -m tests.look DIR` writes them for eyes to judge."""
+"""Screenshots of the demo's pages and digests: `uv run python -m tests.look DIR [NAME…]` writes them for eyes."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -46,13 +46,15 @@ async def serving_demo(home: Path) -> AsyncIterator[dict[str, str]]:
             await running
 
 
-async def look(out: Path) -> None:
-    """Photograph what the demo shows: each page wide, narrow, light and dark; mails without pictures too."""
+async def look(out: Path, only: Sequence[str] = ()) -> None:
+    """Photograph what the demo shows, or these pages: each wide, narrow, light and dark; mails without pictures too."""
     async with serving_demo(out / "demo") as addresses, async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         try:
             state = await logged_in(browser, addresses["login"])
             for name, address in addresses.items():
+                if only and name not in only:
+                    continue
                 await _photograph(browser, address, out, name, state)
                 if name.startswith("mail-"):
                     await _photograph(browser, address, out, f"{name}-bare", state, pictures=False)
@@ -81,6 +83,10 @@ def _addresses(home: Path, listening: Listening, app: App) -> dict[str, str]:
         "category": f"{listening.public}/categories/security?lang=en",
         "newsletter": f"{listening.public}/newsletters/weekly?lang=en",
         "login": listening.login,
+        "overview": f"{listening.admin}/",
+        "issues": f"{listening.admin}/issues/",
+        "readers": f"{listening.admin}/readers/",
+        "reader": f"{listening.admin}/readers/1",
         "inbox": f"{listening.admin}/inbox/",
         "accounts": f"{listening.admin}/accounts",
         "audit": f"{listening.admin}/audit",
@@ -98,6 +104,7 @@ def _addresses(home: Path, listening: Listening, app: App) -> dict[str, str]:
         "link": f"{listening.public}/preferences?lang=en",
     }
     issue = app.database.read(lambda conn: issues.listing(conn, limit=1))[0]
+    found["admin-issue"] = f"{listening.admin}/issues/{issue.ref}"
     found["issue"] = f"{listening.public}/issues/{issue.ref}?lang=en"
     for path in sorted((home / "inbox" / "new").iterdir()):
         message = message_from_bytes(path.read_bytes(), policy=policy.default)
@@ -159,4 +166,4 @@ async def _photograph(
 if __name__ == "__main__":
     target = Path(sys.argv[1] if len(sys.argv) > 1 else "look")
     target.mkdir(parents=True, exist_ok=True)
-    asyncio.run(look(target))
+    asyncio.run(look(target, sys.argv[2:]))

@@ -77,6 +77,7 @@ async def test_the_application_has_no_route_beside_the_table(room: Backroom) -> 
 
 async def test_each_route_asks_for_its_role_whatever_the_method(room: Backroom) -> None:
     """L1: routes × roles × methods."""
+    room.office.stop.set()  # or the events would never end
     clients = {None: room.client()} | {role: await room.enter(role) for role in Role}
     known: dict[str, dict[str, Role | None]] = {}
     for way in table(room):

@@ -140,6 +140,7 @@ class App:
             "cancel": self.issuing.cancel,
             "send": self.sending.send,
             "resend": self.sending.resend,
+            "mark_sent": self.sending.mark_sent,
             **self.readers.actions,
             "add_subscriber": self.add_subscriber,
             "import_subscribers": self.import_subscribers,

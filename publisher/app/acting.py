@@ -62,6 +62,7 @@ _SUBJECTS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "import_subscribers": lambda _: "",
     "import_begin": lambda _: "",
     "export_subscribers": lambda _: "",
+    "rotate_keys": lambda _: "",
     "invite_account": _account,
     "revoke_account": _account,
 }

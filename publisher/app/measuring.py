@@ -72,6 +72,11 @@ class Measuring(Stories):
         self._counted = await self.database.aread(lambda conn: counted.everything(conn, wanted))
         self._counted_at = now()
 
+    @property
+    def last(self) -> tuple[Counted, datetime] | None:
+        """What was counted last, and when; None before the first count."""
+        return None if self._counted is None or self._counted_at is None else (self._counted, self._counted_at)
+
     async def keep_counting(self) -> None:
         """Count again and again until the service stops."""
         loop = asyncio.get_running_loop()

@@ -55,6 +55,7 @@ class Readers(Stories):
         """What a command may ask of a running service."""
         return {
             "erase_subscriber": self.erase,
+            "export_subscribers": self.export,
             "suppress": self.suppress,
             "unsuppress": self.unsuppress,
             "rotate_keys": self.rotate_keys,
@@ -99,6 +100,11 @@ class Readers(Stories):
         if not known:
             raise NotFoundError(f"nothing is known of {address}; later imports leave it out")
         return {"address": address, "erased": True}
+
+    async def export(self, *, progress: Progress = silent) -> dict[str, Any]:
+        """Allow that all readers are taken away as a file: an action of its own because it goes on record (L14)."""
+        progress("exporting", 0, None)
+        return {"allowed": True}
 
     async def suppress(self, address: str, *, reason: str = "", progress: Progress = silent) -> dict[str, Any]:
         """Never mail an address again, until `unsuppress`."""

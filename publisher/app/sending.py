@@ -30,7 +30,7 @@ from publisher.mail.inbox import Inbox
 from publisher.mail.outbox import OutboxReport
 from publisher.mail.smtp import Transport
 from publisher.mail.steps import Policy
-from publisher.store import deliveries, issues, meta
+from publisher.store import deliveries, issues, meta, tallies
 from publisher.store.database import Connection
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -271,6 +271,12 @@ class Sending(Stories):
         if again:
             self.shared.woken.set()
         return {"waiting": again, "refused": sorted(set(ids) - set(again))}
+
+    async def mark_sent(self, ids: Sequence[int], *, progress: Progress = silent) -> dict[str, Any]:
+        """Count uncertain deliveries as sent: the operator knows that they arrived, or wants no second copy."""
+        progress("marking", 0, len(ids))
+        marked = await self.database.awrite(lambda conn: tallies.mark_sent(conn, list(ids)))
+        return {"sent": marked, "refused": sorted(set(ids) - set(marked))}
 
 
 def _combined(reports_: Mapping[str, OutboxReport]) -> dict[str, Any]:

@@ -45,3 +45,12 @@ def deliveries_resend(
 ) -> None:
     """Send uncertain or failed deliveries once more; who got the first copy gets a second."""
     show.value(do("resend", {"ids": ids}), as_json, show.resent)
+
+
+@deliveries_cli.command("mark-sent")
+def deliveries_mark_sent(
+    ids: Annotated[list[int], typer.Argument(metavar="ID...", help="Numbers as `deliveries list` shows them.")],
+    as_json: Json = False,
+) -> None:
+    """Count uncertain deliveries as sent, because you know that they arrived, or want no second copy."""
+    show.value(do("mark_sent", {"ids": ids}), as_json, show.marked)

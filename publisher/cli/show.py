@@ -466,6 +466,14 @@ def demo(done: Mapping[str, Any], directory: Path, loaded: Config) -> None:
     _line(f"Configuration: {loaded.files[0]}")
 
 
+def marked(done: Mapping[str, Any]) -> None:
+    """Say which deliveries count as sent now."""
+    if done["sent"]:
+        _line(f"marked as sent: {', '.join(str(number) for number in done['sent'])}")
+    if done["refused"]:
+        _line(f"left as they are, not being uncertain: {', '.join(str(number) for number in done['refused'])}")
+
+
 def invited(done: Mapping[str, Any]) -> None:
     """Say how somebody logs in."""
     _line(f"{done['name']} ({done['role']}) logs in here, once, before {done['expires_at']}:")

@@ -514,6 +514,7 @@ segments = _table(
 _WAITING = sa.text("state IN ('queued', 'deferred')")
 _SENDING = sa.text("state = 'sending'")
 _OPEN = sa.text("state IN ('queued', 'deferred', 'sending')")
+_UNCERTAIN = sa.text("state = 'uncertain'")
 
 deliveries = _table(
     "deliveries",

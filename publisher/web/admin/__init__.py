@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -14,18 +14,23 @@ from publisher.config import Config
 from publisher.config.values import is_loopback, split_listen
 from publisher.web import Parts, preview
 from publisher.web.admin.door import Door
+from publisher.web.admin.events import Events
 from publisher.web.admin.frame import Frame
+from publisher.web.admin.issue import IssuePages
 from publisher.web.admin.mailbox import Mailbox
-from publisher.web.admin.office import Office
+from publisher.web.admin.numbers import Numbers
+from publisher.web.admin.office import Latest, Office
+from publisher.web.admin.overview import Overview
 from publisher.web.admin.people import People
 from publisher.web.admin.previews import PreviewPages
+from publisher.web.admin.readers import ReaderPages
 from publisher.web.admin.ways import Way
 from publisher.web.answers import application_of, slashed
 from publisher.web.health import Metrics, live, readiness
 from publisher.web.pages import icon
 from publisher.web.security import LOOPBACK, Guard
 
-__all__ = ["Office", "application", "ways"]
+__all__ = ["Latest", "Office", "application", "ways"]
 
 
 def application(parts: Parts, office: Office) -> ASGIApp:
@@ -38,7 +43,15 @@ def application(parts: Parts, office: Office) -> ASGIApp:
 
 def ways(frame: Frame, door: Door) -> list[Way]:
     """Return every route with the least role that may go it; None: open to whoever reaches the listener."""
-    return [*_open(frame, door), *_of_previews(frame), *_of_mailbox(frame), *_of_people(frame, door)]
+    numbers = Numbers(frame.parts)
+    return [
+        *_open(frame, door),
+        *_of_issues(frame, numbers),
+        *_of_previews(frame),
+        *_of_mailbox(frame),
+        *_of_people(frame, door, people := People(frame)),
+        *_of_readers(frame, people),
+    ]
 
 
 def _open(frame: Frame, door: Door) -> list[Way]:
@@ -55,6 +68,26 @@ def _open(frame: Frame, door: Door) -> list[Way]:
         Way("GET", "/livez", None, live),
         Way("GET", "/readyz", None, ready),
         Way("GET", "/metrics", None, Metrics(frame.parts).answer),
+    ]
+
+
+def _of_issues(frame: Frame, numbers: Numbers) -> list[Way]:
+    overview, pages, events = Overview(frame, numbers), IssuePages(frame, numbers), Events(frame, numbers)
+    return [
+        Way("GET", "/", Role.VIEWER, overview.overview),
+        Way("GET", "/events", Role.VIEWER, events.overview),
+        Way("GET", "/live.js", Role.VIEWER, events.script),
+        Way("GET", "/issues", Role.VIEWER, slashed),
+        Way("GET", "/issues/", Role.VIEWER, overview.issues),
+        Way("GET", "/issues/{ref}", Role.VIEWER, pages.issue),
+        Way("GET", "/issues/{ref}/events", Role.VIEWER, events.issue),
+        Way("GET", "/issues/{ref}/segments/{id}", Role.VIEWER, pages.segment),
+        Way("POST", "/issues/{ref}/approve", Role.EDITOR, pages.approve),
+        Way("POST", "/issues/{ref}/pause", Role.EDITOR, pages.pause),
+        Way("POST", "/issues/{ref}/resume", Role.EDITOR, pages.resume),
+        Way("POST", "/issues/{ref}/cancel", Role.EDITOR, pages.cancel),
+        Way("POST", "/issues/{ref}/resend", Role.EDITOR, pages.resend),
+        Way("POST", "/issues/{ref}/mark-sent", Role.EDITOR, pages.mark_sent),
     ]
 
 
@@ -80,14 +113,8 @@ def _of_mailbox(frame: Frame) -> list[Way]:
     ]
 
 
-def _of_people(frame: Frame, door: Door) -> list[Way]:
-    pages = People(frame)
-
-    async def start(request: Request) -> Response:
-        return RedirectResponse("/preview/", 302)
-
+def _of_people(frame: Frame, door: Door, pages: People) -> list[Way]:
     return [
-        Way("GET", "/", Role.VIEWER, start),
         Way("POST", "/logout", Role.VIEWER, door.leave),
         Way("POST", "/logout/everywhere", Role.VIEWER, door.leave_everywhere),
         Way("GET", "/fresh", Role.VIEWER, pages.fresh),
@@ -95,6 +122,19 @@ def _of_people(frame: Frame, door: Door) -> list[Way]:
         Way("POST", "/accounts", Role.ADMIN, pages.invite),
         Way("POST", "/accounts/revoke", Role.ADMIN, pages.revoke),
         Way("GET", "/audit", Role.ADMIN, pages.audit),
+    ]
+
+
+def _of_readers(frame: Frame, people: People) -> list[Way]:
+    pages = ReaderPages(frame, people)
+    return [
+        Way("GET", "/readers", Role.VIEWER, slashed),
+        Way("GET", "/readers/", Role.VIEWER, pages.readers),
+        Way("POST", "/readers/", Role.EDITOR, pages.search),
+        Way("POST", "/export/readers", Role.ADMIN, pages.export),
+        Way("GET", "/readers/{id}", Role.EDITOR, pages.reader),
+        Way("POST", "/readers/{id}/suppress", Role.EDITOR, pages.suppress),
+        Way("POST", "/readers/{id}/unsuppress", Role.EDITOR, pages.unsuppress),
     ]
 
 

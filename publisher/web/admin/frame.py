@@ -106,7 +106,7 @@ class Frame(Chrome):
             return []
         path = request.url.path
         return [
-            Link(title=title, url=url, current=path == url or (url != "/" and path.startswith(url)))
+            Link(title=title, url=url, current=path == url or (url != "/" and path.startswith(url.rstrip("/") + "/")))
             for title, url, least in self._places()
             if visit.role.may(least)
         ]
@@ -114,8 +114,13 @@ class Frame(Chrome):
     def _places(self) -> list[tuple[str, str, Role]]:
         first = [f"/preview/{one.slug}" for one in self.config.newsletters[:1]]
         return [
+            ("Overview", "/", Role.VIEWER),
+            ("Issues", "/issues/", Role.VIEWER),
             *(("Preview", url, Role.VIEWER) for url in first),
             *((("Inbox", "/inbox/", Role.EDITOR),) if self.parts.inbox is not None else ()),
+            ("Readers", "/readers/", Role.VIEWER),
+            ("Accounts", "/accounts", Role.ADMIN),
+            ("Audit log", "/audit", Role.ADMIN),
         ]
 
 
@@ -133,7 +138,14 @@ def _may(role: Role | None) -> Callable[[str], bool]:
 
 
 _SAID: Mapping[str, str] = {
-    "invite_account": "Invited.",
+    "approve": "Approved: the issue is being sent.",
+    "pause": "Paused: what is on the wire ends by itself.",
+    "resume": "The issue goes on.",
+    "cancel": "Cancelled: nobody else gets this issue.",
+    "resend": "These deliveries wait to be sent once more.",
+    "mark_sent": "These deliveries count as sent.",
+    "suppress": "Suppressed: nothing more is mailed to this address.",
+    "unsuppress": "This address may be mailed again; whoever left stays away.",
     "revoke_account": "The account is gone; it is logged out everywhere.",
 }
 """What a page says of what was just done."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 from publisher.accounts.gate import Gate
 from publisher.accounts.tries import Tries
+from publisher.store.counted import Counted
 
 
 class Act(Protocol):
@@ -23,6 +25,14 @@ class Act(Protocol):
         form: str | None = None,
     ) -> Awaitable[Any]:
         """Return what came of it. Raises PublisherError as the story does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """What the service counted last in the background, and when."""
+
+    numbers: Counted
+    at: datetime
 
 
 class Dice(Protocol):
@@ -41,4 +51,7 @@ class Office:
     dice: Dice
     stop: asyncio.Event
     """Set when the service is told to stop: what would stay open ends."""
+    counted: Callable[[], Latest | None]
     tries: Tries = field(default_factory=Tries)
+    streams: set[object] = field(default_factory=set)
+    """Pages that are told of changes at this moment."""

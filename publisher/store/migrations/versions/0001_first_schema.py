@@ -559,6 +559,13 @@ def upgrade() -> None:
         postgresql_where=sa.text("state IN ('queued', 'deferred', 'sending')"),
     )
     op.create_index(
+        "ix_deliveries_uncertain",
+        "deliveries",
+        ["issue_id"],
+        sqlite_where=sa.text("state = 'uncertain'"),
+        postgresql_where=sa.text("state = 'uncertain'"),
+    )
+    op.create_index(
         "ix_deliveries_sending",
         "deliveries",
         ["epoch"],
