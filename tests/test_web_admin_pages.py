@@ -325,9 +325,8 @@ def sweeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
                 form = nonces.nonce(secret, unquote(url.path), f"{next(thrown):032x}")
                 body = urlencode([("form", form), *fields], errors="replace") if method == "POST" else None
                 given = {"Content-Type": "application/x-www-form-urlencoded"} | headers
-                answer = await admin.request(
-                    method, url, content=body, headers={name: value.encode("latin-1") for name, value in given.items()}
-                )
+                raw = {name.encode(): value.encode("latin-1") for name, value in given.items()}
+                answer = await admin.request(method, url, content=body, headers=raw)
                 return answer.status_code
 
             return portal.call(story)

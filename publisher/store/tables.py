@@ -549,6 +549,7 @@ deliveries = _table(
     sa.Index("ix_deliveries_waiting", "next_at", "id", sqlite_where=_WAITING, postgresql_where=_WAITING),
     sa.Index("ix_deliveries_sending", "epoch", sqlite_where=_SENDING, postgresql_where=_SENDING),
     sa.Index("ix_deliveries_open", "issue_id", "state", sqlite_where=_OPEN, postgresql_where=_OPEN),
+    sa.Index("ix_deliveries_uncertain", "issue_id", sqlite_where=_UNCERTAIN, postgresql_where=_UNCERTAIN),
 )
 
 attempts = _table(
