@@ -38,6 +38,11 @@ def category(config: Config, slug: str, language: str) -> str:
     return f"{public_url(config)}/categories/{slug}?lang={quote(language)}"
 
 
+def newsletters(config: Config, language: str) -> str:
+    """Return the address of the page that lists all newsletters."""
+    return f"{public_url(config)}/newsletters/?lang={quote(language)}"
+
+
 def newsletter(config: Config, slug: str, language: str) -> str:
     """Return the address of the page of a newsletter: what it is, and its issues."""
     return f"{public_url(config)}/newsletters/{slug}?lang={quote(language)}"

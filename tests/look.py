@@ -81,6 +81,7 @@ def _addresses(home: Path, listening: Listening, app: App) -> dict[str, str]:
         "feeds": f"{listening.public}/feeds/?lang=en",
         "feed": f"{listening.public}/feeds/security?lang=en",
         "category": f"{listening.public}/categories/security?lang=en",
+        "newsletters": f"{listening.public}/newsletters/?lang=en",
         "newsletter": f"{listening.public}/newsletters/weekly?lang=en",
         "login": listening.login,
         "overview": f"{listening.admin}/",

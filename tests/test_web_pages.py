@@ -68,7 +68,7 @@ async def test_home_shows_each_story_once_in_the_language_of_the_visitor(client:
 
 async def test_every_page_announces_the_feeds_in_three_formats(client: httpx2.AsyncClient) -> None:
     """FR-D1: the site's feed first, absolute addresses, distinct titles."""
-    for path in ("/", "/feeds/", "/categories/economy", "/newsletters/weekly"):
+    for path in ("/", "/feeds/", "/categories/economy", "/newsletters/", "/newsletters/weekly"):
         page = (await client.get(path)).text
         found = re.findall(r'<link rel="alternate" type="([^"]+)" title="([^"]+)" href="([^"]+)">', page)
         assert found[:3] == [
@@ -162,6 +162,36 @@ async def test_an_issue_has_a_page_from_when_it_is_sent_and_none_when_it_is_canc
     assert (await client.get(f"/issues/{ref}")).status_code == status
     listed = f"/issues/{ref}" in (await client.get("/newsletters/weekly?lang=en")).text
     assert listed is (condition in ("sending", "sent"))
+
+
+async def test_all_newsletters_stand_on_one_page_with_the_way_to_each(app: App, client: httpx2.AsyncClient) -> None:
+    """Issue 5: what each is, its latest issue, past ones, the sign-up; without the slash a visitor is led there."""
+    [ref] = app.database.read(lambda conn: conn.exec_driver_sql("SELECT ref FROM issues").scalars().all())
+    site = "https://mail.ledger.example"
+    page = (await client.get("/newsletters/?lang=en")).text
+    assert re.findall(r'<h2><a href="([^"]+)">([^<]+)</a></h2>', page) == [
+        (f"{site}/newsletters/{one.slug}?lang=en", one.title if isinstance(one.title, str) else one.title["en"])
+        for one in app.config.newsletters
+    ]
+    assert links(page)[-5:-2] == [
+        "/subscribe?lang=en&newsletter=weekly",
+        f"{site}/newsletters/weekly?lang=en",
+        f"{site}/issues/{ref}?lang=en",
+    ]
+    led = await client.get("/newsletters")
+    assert (led.status_code, led.headers["location"]) == (308, "/newsletters/")
+    assert f"{site}/newsletters/?lang=en" in links((await client.get("/newsletters/weekly?lang=en")).text)
+
+
+async def test_a_newsletter_s_former_address_leads_to_its_present_one(app: App) -> None:
+    """Links in old mail and on other sites outlive a new name."""
+    named = [one.model_copy(update={"former": ("old-weekly",)}) for one in app.config.newsletters]
+    parts = replace(Service(app).parts, config=app.config.model_copy(update={"newsletters": tuple(named)}))
+    async with client_of(pages.application(parts)) as visitor:
+        led = await visitor.get("/newsletters/old-weekly?lang=en")
+        assert led.status_code == 301
+        assert led.headers["location"] == "https://mail.ledger.example/newsletters/weekly?lang=en"
+        assert (await visitor.get("/newsletters/other")).status_code == 404
 
 
 async def test_search_engines_are_asked_to_leave_issues_out_where_a_newsletter_wants_it(

@@ -8,7 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from publisher.store import statements as st
-from publisher.store.tables import consents, wordings
+from publisher.store.tables import Id, consents, wordings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +66,18 @@ def of(conn: sa.Connection, subscriber_id: int) -> list[Consent]:
     columns = [c[name] for name in Consent.__dataclass_fields__]
     query = sa.select(*columns).where(c.subscriber_id == subscriber_id).order_by(c.id)
     return [Consent(**row) for row in conn.execute(query).mappings()]
+
+
+def asked_by(conn: sa.Connection, subscriber_id: int) -> dict[str, str]:
+    """Return by which method each newsletter was last asked for in a person's name."""
+    return {str(newsletter): str(method) for newsletter, method in st.run(conn, _asked, subscriber_id=subscriber_id)}
+
+
+_asked = (
+    sa.select(consents.c.newsletter, consents.c.method)
+    .where(consents.c.subscriber_id == st.parameter("subscriber_id", Id), consents.c.event == "requested")
+    .order_by(consents.c.id)
+)
 
 
 def keep_wording(

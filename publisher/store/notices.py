@@ -24,6 +24,7 @@ class NoticeKind(StrEnum):
     """What a notice was queued for."""
 
     SIGN_UP = "sign-up"  # somebody signed this address up
+    OPT_IN = "opt-in"  # an import brought this address without a consent on record
     LINK = "link"  # somebody asked for the link to this address's preferences
     ADDRESS = "address"  # somebody wants to move to this address
     ADDRESS_CHANGED = "address-changed"  # somebody moved away from this address

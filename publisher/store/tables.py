@@ -390,7 +390,7 @@ _NOTICE_LEAVES = sa.text("state = 'sending'")
 notices = _table(
     "notices",
     _id(),
-    _text("kind"),  # sign-up | link | address | address-changed | welcome
+    _text("kind"),  # sign-up | opt-in | link | address | address-changed | welcome
     sa.Column("subscriber_id", Id, sa.ForeignKey("subscribers.id", ondelete="CASCADE"), nullable=False, index=True),
     sa.Column("link_id", Id, sa.ForeignKey("links.id", ondelete="CASCADE"), index=True),
     _text("newsletter", nullable=True),

@@ -14,6 +14,11 @@ from publisher.store.consents import Evidence
 from publisher.store.database import Connection
 from publisher.subscriptions.values import Wording
 
+IMPORTED = "import"
+"""The method of what was asked for by an import."""
+OPT_IN = "opt-in"
+"""The form by which somebody agrees whom an import brought."""
+
 _FORM = re.compile(r"[^A-Za-z0-9./:-]+")
 _VERSION = 12  # digits of the hash that stand for a version nobody named
 
@@ -25,9 +30,20 @@ def wording(config: Config, renderer: Renderer, language: str) -> Wording:
         text = renderer.words(language).gettext(
             "Yes, send me the newsletters that I chose by e-mail. I can leave at any time with one click."
         )
+    return _wording(text, language, config.sign_up.consent_version)
+
+
+def opt_in_wording(renderer: Renderer, language: str) -> Wording:
+    """Return the text that somebody agrees to whom an import brought: nothing of it was chosen by them."""
+    text = renderer.words(language).gettext(
+        "Yes, send me these newsletters by e-mail. I can leave at any time with one click."
+    )
+    return _wording(text, language)
+
+
+def _wording(text: str, language: str, version: str = "") -> Wording:
     digest = hashlib.sha256(text.encode()).hexdigest()
-    version = config.sign_up.consent_version or digest[:_VERSION]
-    return Wording(hash=digest, version=version, language=language, text=text)
+    return Wording(hash=digest, version=version or digest[:_VERSION], language=language, text=text)
 
 
 def shown(conn: Connection, stated: str, current: Wording) -> str:

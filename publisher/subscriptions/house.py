@@ -99,13 +99,14 @@ def send_sign_up(
     newsletter: str | None,
     now: datetime,
     due_at: datetime | None = None,
+    kind: NoticeKind = NoticeKind.SIGN_UP,
 ) -> None:
-    """Queue the mail that a sign-up asks for: what is in it is decided when it goes out, and nobody can tell now."""
+    """Queue the mail that a sign-up or an import asks for; what is in it is decided when it goes out."""
     due_at = due_at or now
     link = links.make(conn, "confirm", subscriber_id, expires_at=due_at + CONFIRM_FOR, now=now)
     blocked = house.blocked(conn, address_key)
     new = house.notice(
-        NoticeKind.SIGN_UP,
+        kind,
         subscriber_id,
         language,
         now,

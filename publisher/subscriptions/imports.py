@@ -15,11 +15,11 @@ from publisher.model import SubscriptionState
 from publisher.store import imports, requests
 from publisher.store.database import Connection, Database
 from publisher.store.imports import NOBODY, Entry, Standing
+from publisher.store.notices import NoticeKind
+from publisher.subscriptions.consent import IMPORTED
 from publisher.subscriptions.house import House, send_sign_up
 from publisher.subscriptions.limits import STRANGER, WEEK, Buckets, wait
 from publisher.subscriptions.rows import COLUMNS, CellError, Understanding, Wish
-
-METHOD = "import"
 
 
 class Taken(StrEnum):
@@ -171,7 +171,7 @@ def _take(
                     entry = entry._replace(requested_at=how.due_at(how.asked + counts[str(taken)] - 1))
                 entries.append(entry)
         if not dry:
-            written = imports.write(conn, entries, method=METHOD, now=how.now)
+            written = imports.write(conn, entries, method=IMPORTED, now=how.now)
             for entry in entries:
                 person = written.get((entry.address_key, entry.newsletter))
                 if person is not None and entry.requested_at is not None:
@@ -201,6 +201,7 @@ def _ask(conn: Connection, how: _How, entry: Entry, person: int, due_at: datetim
         newsletter=entry.newsletter,
         now=how.now,
         due_at=due_at,
+        kind=NoticeKind.OPT_IN,
     )
 
 

@@ -18,7 +18,7 @@ class Letter:
     """Everything that the templates `mail/notice.*.j2` know."""
 
     kind: str
-    """confirm | known | link | address | address-changed | welcome"""
+    """confirm | opt-in | known | link | address | address-changed | welcome"""
     subject: str
     heading: str
     before: tuple[str, ...]
@@ -63,7 +63,7 @@ def letter(
         subject=words.subject % values,
         heading=words.heading,
         before=tuple(paragraph % values for paragraph in words.before),
-        items=items if kind in ("confirm", "known", "welcome") else (),
+        items=items if kind in ("confirm", "opt-in", "known", "welcome") else (),
         label=words.label,
         url=url,
         after=words.after,
@@ -104,6 +104,22 @@ def _confirm(_: _Gettext) -> _Words:
             _("If it was not you, do nothing: without a confirmation you get no newsletter."),
         ),
         why=_("You receive this mail because this address was typed into a form at %(site)s."),
+    )
+
+
+def _opt_in(_: _Gettext) -> _Words:
+    return _Words(
+        subject=_("Please confirm: %(titles)s"),
+        heading=_("May we write to you?"),
+        before=(
+            _("Your address is on a list of %(site)s that does not say whether you agreed. If you want it, you get:"),
+        ),
+        label=_("Confirm the subscription"),
+        after=(
+            _("The button opens a page that asks you once more. It works for three days."),
+            _("If you do not want it, do nothing: you get no newsletter, and after a week the address is forgotten."),
+        ),
+        why=_("You receive this mail because this address is on a list that %(site)s has taken over."),
     )
 
 
@@ -164,6 +180,7 @@ def _welcome(_: _Gettext) -> _Words:
 
 _WORDS: dict[str, Callable[[_Gettext], _Words]] = {
     "confirm": _confirm,
+    "opt-in": _opt_in,
     "known": _known,
     "link": _link,
     "address": _address,

@@ -78,10 +78,11 @@ def kind_of(notice: Notice, now: datetime) -> str | Refusal:
     if notice.link_used:
         return Refusal(DeliveryState.SUPPRESSED, "its link has been used meanwhile")
     reads = any(item.state is SubscriptionState.CONFIRMED for item in notice.subscriptions)
-    if notice.kind is NoticeKind.SIGN_UP:
+    if notice.kind in (NoticeKind.SIGN_UP, NoticeKind.OPT_IN):
+        signed_up = notice.kind is NoticeKind.SIGN_UP
         if any(sign_ups.awaits(item) for item in notice.subscriptions):
-            return "confirm"
-        return "known" if reads else Refusal(DeliveryState.SUPPRESSED, "nothing waits for a confirmation")
+            return "confirm" if signed_up else "opt-in"
+        return "known" if reads and signed_up else Refusal(DeliveryState.SUPPRESSED, "nothing waits for a confirmation")
     if notice.kind is NoticeKind.LINK:
         # A stranger may ask for it with any address; P4 allows only a confirmation to one that never confirmed.
         known = any(item.state is not SubscriptionState.PENDING for item in notice.subscriptions)
@@ -323,7 +324,7 @@ def compose(house: House, notice: Notice, kind: str) -> tuple[str, bytes]:
 
 
 def _concerns(state: SubscriptionState, *, awaiting: bool, kind: str) -> bool:
-    return awaiting if kind == "confirm" else kind == "known" and state is SubscriptionState.CONFIRMED
+    return awaiting if kind in ("confirm", "opt-in") else kind == "known" and state is SubscriptionState.CONFIRMED
 
 
 def _target(house: House, notice: Notice, kind: str, leave: str) -> str:
@@ -333,7 +334,7 @@ def _target(house: House, notice: Notice, kind: str, leave: str) -> str:
         return f"{leave}/preferences"
     if notice.link_id is None:
         return ""
-    if kind == "confirm":
+    if kind in ("confirm", "opt-in"):
         return links.confirm(config, keyring.token(Purpose.CONFIRM, notice.link_id))
     if kind == "address":
         return links.new_address(config, keyring.token(Purpose.ADDRESS, notice.link_id))

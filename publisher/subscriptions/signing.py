@@ -11,6 +11,7 @@ from publisher.addresses import Address
 from publisher.config import Config, Newsletter
 from publisher.model import Format, Subscriber, Subscription, SubscriptionState
 from publisher.store import consents, erasures, links, notices, preferences, sign_ups, subscribers
+from publisher.store.consents import Evidence
 from publisher.store.database import Connection
 from publisher.store.links import Link
 from publisher.store.notices import NoticeKind
@@ -181,12 +182,30 @@ def confirm(
         consents.record(conn, person.id, "", "suppression-lifted", evidence, now)
         state = LinkState.OPEN
     if state is LinkState.OPEN:
-        asked = [item.newsletter for item in sign_ups.awaiting(conn, person.id)]
+        imported = _imported(conn, person.id)
+        asked = {item.newsletter for item in sign_ups.awaiting(conn, person.id)} - imported
         done = sign_ups.confirm(conn, person.id, asked, evidence, now)
+        if imported:
+            evidence = _agreed(conn, house, house.language(language or person.languages[0]), client, now)
+            done += sign_ups.confirm(conn, person.id, imported, evidence, now)
         links.use(conn, link.id, now)
         erasures.welcome_back(conn, house.pepper.hash(person.address_key))
         _welcome(conn, house, person, done, now)
     return _shown(conn, house, links.get(conn, link.id, "confirm") or link, person, language, now)
+
+
+def _imported(conn: Connection, person: int) -> set[str]:
+    """Return what waits for a confirmation because an import asked for it."""
+    asked_by = consents.asked_by(conn, person)
+    waiting = (item.newsletter for item in sign_ups.awaiting(conn, person))
+    return {newsletter for newsletter in waiting if asked_by.get(newsletter) == consent.IMPORTED}
+
+
+def _agreed(conn: Connection, house: House, language: str, client: str | None, now: datetime) -> Evidence:
+    """Keep the text that somebody agrees to whom an import brought, and return what is kept of the act."""
+    shown = consent.opt_in_wording(house.renderer, language)
+    consents.keep_wording(conn, shown.hash, version=shown.version, language=language, text=shown.text, now=now)
+    return consent.evidence(house.config, "link", client, form=consent.OPT_IN, wording=shown.hash)
 
 
 def renew(
@@ -212,6 +231,7 @@ def renew(
             language=house.language(language),
             newsletter=asked[0].newsletter,
             now=now,
+            kind=NoticeKind.OPT_IN if len(_imported(conn, person.id)) == len(asked) else NoticeKind.SIGN_UP,
         )
     return TAKEN
 
@@ -259,11 +279,13 @@ def _shown(conn: Connection, house: House, link: Link, person: Subscriber, langu
     else:
         mine = [item for item in mine if sign_ups.awaits(item)]
     language = house.language(language or person.languages[0])
+    asks = state in (LinkState.OPEN, LinkState.SUPPRESSED) and _imported(conn, person.id)
     return Confirming(
         state=state,
         address=addresses.masked(person.address),
         language=language,
         subscriptions=tuple(held(house.config, item, language, now) for item in mine),
+        wording=consent.opt_in_wording(house.renderer, language).text if asks else "",
     )
 
 

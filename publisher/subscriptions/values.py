@@ -138,6 +138,8 @@ class Confirming:
     language: str
     subscriptions: tuple[Held, ...]
     """OPEN and SUPPRESSED: what the button will confirm. DONE: what is confirmed."""
+    wording: str = ""
+    """The text to agree to where the person has seen none yet, because an import brought them."""
 
 
 class Rights(StrEnum):

@@ -92,8 +92,13 @@ class ConfirmingPages(Personal):
                     heading=_("Shall we write to you?"),
                     paragraphs=(_("Press the button, and mail comes to %(address)s:") % {"address": found.address},),
                     items=items,
+                    consent=found.wording,
                     actions=(Action(url=here, label=_("Yes, subscribe me")),),
-                    notes=(_("If you did not ask for it, close this page: nothing will be sent."),),
+                    notes=(
+                        _("If you do not want it, close this page: nothing will be sent.")
+                        if found.wording
+                        else _("If you did not ask for it, close this page: nothing will be sent."),
+                    ),
                 )
             case LinkState.DONE:
                 return Step(

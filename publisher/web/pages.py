@@ -20,6 +20,7 @@ from publisher.feeds.spec import NEWSLETTER_PREFIX, REFRESH
 from publisher.files import packaged
 from publisher.model import Article, Issue, IssueState
 from publisher.store import articles, issues
+from publisher.subscriptions.choices import newsletter_of
 from publisher.text import excerpt
 from publisher.web import Parts, confirming, leaving, mydata, preferences, signup
 from publisher.web.answers import application_of, slashed
@@ -51,6 +52,8 @@ def application(parts: Parts) -> ASGIApp:
         Route("/categories/{slug}", pages.category),
         Route("/articles/{ref}", pages.article),
         Route("/articles/{ref}/{slug}", pages.article),
+        Route("/newsletters", slashed),
+        Route("/newsletters/", pages.newsletters),
         Route("/newsletters/{slug}", pages.newsletter),
         Route("/issues/{ref}", pages.issue),
         *_of_persons(parts, clients),
@@ -288,12 +291,30 @@ class Pages(Chrome):
             related=[words.article(other) for other in named if other.state.visible],
         )
 
+    async def newsletters(self, request: Request) -> Response:
+        """List what is sent by e-mail."""
+        words = self.words(request)
+        _ = self.parts.renderer.words(words.language).gettext
+        page = self.page(
+            request,
+            words,
+            _("Newsletters"),
+            feeds=tuple(f"{NEWSLETTER_PREFIX}{one.slug}" for one in self.config.newsletters),
+            description=_("What we send by e-mail, and what was sent until now."),
+            canonical=links.newsletters(self.config, words.language),
+        )
+        shown = [await self._newsletter(words, one, 1) for one in self.config.newsletters]
+        link = f"{signup.LINK_PATH}?lang={words.language}" if self.config.newsletters else ""
+        return self.html("web/newsletters.html.j2", words, page, newsletters=shown, link_url=link)
+
     async def newsletter(self, request: Request) -> Response:
-        """Show what a newsletter is, and its issues."""
+        """Show what a newsletter is, and its issues; a former name leads to the present one."""
         words = self.words(request)
         slug = request.path_params["slug"]
         newsletter = next((n for n in self.config.newsletters if n.slug == slug), None)
         if newsletter is None:
+            if renamed := newsletter_of(self.config, slug):
+                return RedirectResponse(links.newsletter(self.config, renamed.slug, words.language), 301)
             raise HTTPException(404)
         about = await self._newsletter(words, newsletter)
         page = self.page(
@@ -305,7 +326,14 @@ class Pages(Chrome):
             canonical=links.newsletter(self.config, slug, words.language),
             noindex=newsletter.noindex,
         )
-        return self.html("web/archive.html.j2", words, page, newsletter=about, issues=about["issues"])
+        return self.html(
+            "web/archive.html.j2",
+            words,
+            page,
+            newsletter=about,
+            issues=about["issues"],
+            newsletters_url=links.newsletters(self.config, words.language),
+        )
 
     async def issue(self, request: Request) -> Response:
         """Show an issue as it was sent, in the copy that holds nobody's links; not before it is sent (L5, L6)."""

@@ -35,6 +35,8 @@ class Step:
     paragraphs: Sequence[str] = ()
     items: Sequence[tuple[str, str]] = ()
     """(title, detail)"""
+    consent: str = ""
+    """What is agreed to by the first button."""
     actions: Sequence[Action] = ()
     links: Sequence[tuple[str, str]] = ()
     """(title, address)"""

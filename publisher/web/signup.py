@@ -153,6 +153,7 @@ class SignUpPages(Personal):
             trap=TRAP,
             action=f"{PATH}?lang={words.language}",
             link_url=f"{LINK_PATH}?lang={words.language}",
+            newsletters_url=links.newsletters(self.config, words.language),
             problems=self.problems(words, problems),
             note=note,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import email
 import email.policy
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from email.message import EmailMessage
@@ -14,9 +15,11 @@ import pytest
 
 from publisher.mail.smtp import Timeouts, Transport
 from publisher.store import deliveries, subscribers
+from publisher.store.tables import consents, wordings
 from publisher.store.tables import notices as rows
-from publisher.subscriptions import notices
+from publisher.subscriptions import imports, notices
 from publisher.subscriptions.letters import letter, rendered
+from publisher.subscriptions.rows import COLUMNS
 from publisher.subscriptions.values import AnswerKind, Choice, LinkState
 from publisher.tokens import Purpose
 from tests.smtp_server import Script, SmtpServer, smtp_server
@@ -70,6 +73,83 @@ async def post(town: Town) -> AsyncIterator[Post]:
     epoch = town.database.write(lambda conn: deliveries.new_epoch(conn, town.now))
     async with smtp_server(Script()) as server:
         yield Post(town, server, epoch)
+
+
+async def import_of(town: Town, *addresses: str) -> None:
+    """Take addresses without a consent from a list, in one step of the import."""
+    begun = imports.begin(town.database, digest="d", file="old.csv", now=town.now)
+    rows_ = [
+        [n, *({"email": one, "newsletter": "weekly"}.get(c, "") for c in COLUMNS)] for n, one in enumerate(addresses, 2)
+    ]
+    await asyncio.to_thread(
+        imports.take,
+        town.database,
+        town.config,
+        import_id=begun["id"],
+        rows=rows_,
+        upto=len(addresses) + 1,
+        opt_in=True,
+        house=town.house,
+        now=town.now,
+    )
+
+
+async def test_whom_an_import_brought_is_told_the_truth_and_agrees_to_words_of_their_own(post: Post) -> None:
+    """G3, P4, Art. 7(1): nothing was typed into a form; what they agree to is shown, and kept with version and hash."""
+    await import_of(post.town, "ada@example.org")
+    assert post.town.notices() == [("opt-in", "queued")]
+    assert (await post.send()).sent == 1
+    [mail] = post.mails
+    body = mail.get_body(("plain",))
+    assert body is not None
+    text = " ".join(body.get_content().split())
+    assert "Your address is on a list of The Ledger that does not say whether you agreed." in text
+    assert "because this address is on a list that The Ledger has taken over." in text
+    assert "form" not in text
+    token = post.town.token(Purpose.CONFIRM)
+    shown = await post.town.desk.confirming(token)
+    assert shown is not None
+    assert shown.wording == "Yes, send me these newsletters by e-mail. I can leave at any time with one click."
+    done = await post.town.desk.confirm(token, client=HOME)
+    assert done is not None
+    assert (done.state, done.wording) == (LinkState.DONE, "")
+    asked, agreed = post.town.rows(consents)
+    assert (asked["event"], asked["method"], asked["form"], asked["wording"]) == ("requested", "import", "", None)
+    assert (agreed["event"], agreed["method"], agreed["form"]) == ("confirmed", "link", "opt-in")
+    [kept] = [row for row in post.town.rows(wordings) if row["hash"] == agreed["wording"]]
+    assert kept["text"] == shown.wording
+    assert kept["hash"] == hashlib.sha256(shown.wording.encode()).hexdigest()
+    assert kept["version"] == kept["hash"][:12]
+
+
+async def test_each_newsletter_is_agreed_to_as_it_was_asked_for(post: Post) -> None:
+    """Signed up for one by the form and brought to another by an import: two rows, each with its own words."""
+    await import_of(post.town, "ada@example.org")
+    await post.town.sign_up("ada@example.org", "alerts")
+    await post.town.desk.confirm(post.town.token(Purpose.CONFIRM), client=HOME)
+    record = [(row["newsletter"], row["event"], row["form"]) for row in post.town.rows(consents)]
+    assert record == [
+        ("weekly", "requested", ""),
+        ("alerts", "requested", "page"),
+        ("alerts", "confirmed", "confirm"),
+        ("weekly", "confirmed", "opt-in"),
+    ]
+
+
+async def test_a_late_link_of_an_import_is_renewed_with_the_same_words(post: Post) -> None:
+    """F11: the new mail does not claim that a form was filled in."""
+    await import_of(post.town, "ada@example.org")
+    post.town.passes(days=4)
+    await post.town.desk.renew(post.town.token(Purpose.CONFIRM), client=HOME)
+    assert [kind for kind, _ in post.town.notices()] == ["opt-in", "opt-in"]
+
+
+async def test_whom_an_import_asks_who_reads_by_then_gets_no_mail(post: Post) -> None:
+    """P4: they signed up themselves in the meantime, and nobody typed anything."""
+    await import_of(post.town, "ada@example.org")
+    await post.town.desk.confirm(post.town.token(Purpose.CONFIRM), client=HOME)
+    assert await post.send() == notices.Report(suppressed=1)
+    assert post.mails == []
 
 
 async def test_a_confirmation_opens_its_page_and_no_list_headers_are_in_it(post: Post) -> None:
@@ -220,7 +300,7 @@ async def test_a_welcome_is_the_latest_issue_for_the_readers_choices(post: Post)
 
 
 @pytest.mark.parametrize("language", ["en", "ru"])
-@pytest.mark.parametrize("kind", ["confirm", "known", "link", "address", "address-changed", "welcome"])
+@pytest.mark.parametrize("kind", ["confirm", "opt-in", "known", "link", "address", "address-changed", "welcome"])
 async def test_a_letter_reads_as_it_always_did(town: Town, kind: str, language: str, update_golden: bool) -> None:
     """Golden files: look at them when a word changes."""
     await town.reader("ada@example.org", "weekly", "alerts")
