@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -12,8 +13,8 @@ from typing import Any
 import pytest
 
 from publisher import reports
-from publisher.app import App, dispatching, issuing
-from publisher.config import Config
+from publisher.app import App, dispatching, issuing, plan_slots
+from publisher.config import Config, Frequency
 from publisher.errors import NotFoundError, RefusedError
 from publisher.store import deliveries, issues
 from tests.publications import BORDER, load_publication, write_article
@@ -232,3 +233,38 @@ async def test_no_issue_appears_on_a_blackout_day_and_its_articles_come_with_the
         clock = datetime(2026, 12, 14, 4, 0, 30, tzinfo=UTC)
         [done] = await app.dispatching.run_due()
         assert (done["outcome"], done["articles"], done["deliveries"]) == ("dispatched", 2, 1)
+
+
+async def test_after_an_outage_of_days_there_is_one_issue_with_what_is_not_too_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """K4, K5, §5.4: of three missed days one issue, without what is too old by then; the plan says so before."""
+    daily = {"daily": Frequency(at="07:00")}
+    config = publication(tmp_path, frequencies=daily, max_age="6d")
+    clock = datetime(2026, 11, 23, 5, tzinfo=UTC)  # 08:00 in Minsk
+    monkeypatch.setattr(dispatching, "now", lambda: clock)
+    async with await App.open(config) as app:
+        assert await app.dispatching.run_due() == []
+        await app.import_subscribers([ANNA | {"frequency": "daily"}])
+        await app.publishing.collect()
+    clock = datetime(2026, 11, 26, 6, tzinfo=UTC)
+    monkeypatch.setattr("publisher.app.looking.now", lambda: clock)
+    async with await App.open(config) as app:
+        planned = await asyncio.to_thread(plan_slots, app.database, config, None, 1)
+        [done] = await app.dispatching.run_due()
+        assert await app.dispatching.run_due() == []
+        told = await app.database.aread(issues.slots)
+        shown = await app.database.aread(lambda conn: reports.issue_show(config, conn, done["issue"]))
+    assert [(slot["slot"], slot["late"]) for slot in planned] == [
+        ("2026-11-24T07:00", "2 d 2 h late, more than 6 h: it will be missed"),
+        ("2026-11-25T07:00", "1 d 2 h late, more than 6 h: it will be missed"),
+        ("2026-11-26T07:00", "2 h late: it goes out when the service runs"),
+        ("2026-11-27T07:00", None),
+    ]
+    assert (done["slot"], done["outcome"], done["deliveries"]) == ("2026-11-26T07:00", "dispatched", 1)
+    assert [article["title"] for article in shown["articles"]] == ["A good harvest"]
+    assert [(slot.slot, slot.outcome) for slot in told] == [
+        ("2026-11-26T07:00", "dispatched"),
+        ("2026-11-25T07:00", "missed"),
+        ("2026-11-24T07:00", "missed"),
+    ]

@@ -1,6 +1,6 @@
 """How long an issue takes from its slot to all its deliveries queued in the store, by readers and distinct choices.
 
-uv run python -m tests.bench.bench_digests [--readers 1000000] [--choices 1000]
+uv run python -m tests.bench.bench_digests [--readers 1000000] [--choices 1000] [--folder DIR]
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import multiprocessing
 import pstats
 import resource
 import secrets
+import shutil
 import tempfile
 import time
 from collections import Counter
@@ -125,6 +126,7 @@ def main() -> None:
     parser.add_argument("--choices", type=int, default=1_000)
     parser.add_argument("--stories", type=int, default=25)
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--folder", type=Path, help="fill this once and measure on a copy of it; default: fill anew")
     options = parser.parse_args()
     newsletter = Newsletter(
         slug="week",
@@ -141,15 +143,20 @@ def main() -> None:
         web=Web(public_url="https://letters.news.example"),
     )
     with tempfile.TemporaryDirectory() as folder:
-        filling = multiprocessing.get_context("spawn").Process(target=_filled, args=(folder, options))
-        filling.start()  # in a process of its own, whose memory is not counted
-        filling.join()
+        kept: Path = options.folder or Path(folder)
+        if not (kept / "publisher.db").exists():
+            kept.mkdir(parents=True, exist_ok=True)
+            filling = multiprocessing.get_context("spawn").Process(target=_filled, args=(kept, options))
+            filling.start()  # in a process of its own, whose memory is not counted
+            filling.join()
+        if options.folder:
+            shutil.copytree(kept, folder, dirs_exist_ok=True)
         with Database.open(data_dir=Path(folder)) as db:
             measure(db, config, newsletter, profile=options.profile)
 
 
-def _filled(folder: str, options: argparse.Namespace) -> None:
-    with Database.open(data_dir=Path(folder)) as db:
+def _filled(folder: Path, options: argparse.Namespace) -> None:
+    with Database.open(data_dir=folder) as db:
         fill(db, options.readers, options.choices, options.stories)
 
 

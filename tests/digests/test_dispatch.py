@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -183,6 +186,35 @@ def test_a_slot_is_dispatched_once(
     again = go(sqlite_database)
     assert (again.outcome, again.reason, again.issue) == (SlotOutcome.SKIPPED, DECIDED, None)
     assert len(sqlite_database.read(lambda conn: issues.listing(conn))) == 1
+
+
+def test_two_instances_make_one_issue_of_a_slot(
+    postgresql_database: Database,
+    postgresql_url: str,
+    tmp_path: Path,
+    go: Dispatch,
+    news: tuple[Article, ...],
+    now: datetime,
+) -> None:
+    """K6, P7: both compose it, and one freezes it, whichever is quicker."""
+    for number in range(50):
+        subscribe(postgresql_database, f"reader{number}@example.net", now, languages=(("en",), ("ru",))[number % 2])
+    publish(postgresql_database, news, now)
+    (tmp_path / "other").mkdir()
+    with Database.open(postgresql_url, data_dir=tmp_path / "other") as other, ThreadPoolExecutor() as threads:
+        for week in range(5):
+            slot = Slot(local=f"2026-11-23T0{week}:00", at=now)
+            ready = Barrier(2)
+
+            def both(db: Database, slot: Slot = slot, ready: Barrier = ready) -> DispatchReport:
+                ready.wait()
+                return go(db, slot=slot)
+
+            reports = list(threads.map(both, (postgresql_database, other)))
+            assert sorted(report.reason == DECIDED for report in reports) == [False, True]
+            assert sorted(report.deliveries for report in reports) == [0, 50]
+    frozen = postgresql_database.read(lambda conn: deliveries.listing(conn, limit=1000))
+    assert Counter(row.state for row in frozen) == {DeliveryState.QUEUED: 50, DeliveryState.EXPIRED: 200}
 
 
 @pytest.mark.parametrize(("min_articles", "reason"), [(1, "no new articles"), (99, "11 articles < min_articles 99")])
