@@ -118,5 +118,6 @@ def test_only_so_many_clients_are_remembered() -> None:
     ],
 )
 def test_the_client_is_whom_trusted_proxies_name(peer: str, forwarded: str, client: str | None) -> None:
+    """F4, F5: anybody may forge X-Forwarded-For; only what a trusted proxy added counts, IPv6 by its /64."""
     clients = Clients(["127.0.0.1", "::1", "10.0.0.0/8"])
     assert clients.address(peer, forwarded.encode()) == client

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 
 from publisher.config import Config
 from publisher.render import Renderer
-from publisher.store import subscribers
+from publisher.store import articles, issues, subscribers
 from publisher.store.database import Connection, Database
 from publisher.store.tables import metadata
+from publisher.store.tables import segments as segment_rows
 from publisher.store.tables import subscribers as subscriber_rows
 from publisher.subscriptions.values import Choice, FieldProblem
 from publisher.tokens import Keyring, Pepper, Purpose
@@ -29,6 +30,7 @@ from publisher.web.forms import parsed
 from publisher.web.polls import Clients
 from publisher.web.preferences import pause_of
 from tests.publications import load_publication
+from tests.store.make import draft, frozen, new, stored
 from tests.subscriptions.town import KEY, MORE, SALT, Town
 
 pytestmark = pytest.mark.anyio
@@ -482,21 +484,64 @@ async def addresses(town: Town) -> list[str]:
     return sorted({path.replace("{token}", known.get(path[:2], "")) for path in paths})
 
 
-async def test_reading_changes_nothing_whatever_token_it_carries(client: httpx2.AsyncClient, town: Town) -> None:
-    """F9, P5: GET, HEAD and OPTIONS of every address, as link scanners and prefetching browsers ask."""
+async def test_reading_changes_nothing_whatever_token_it_carries(
+    client: httpx2.AsyncClient, town: Town, tmp_path: Path
+) -> None:
+    """F9, P5: GET, HEAD and OPTIONS of every route there is, as link scanners and prefetching browsers ask."""
     paths = await addresses(town)
     assert len(paths) == 16
+    [number] = stored(town.database, new(draft("storm.md", title="A storm", slug="storm", categories=("economy",))))
+    frozen(town.database, [1], newsletter="weekly", article_ids=[number])
+    town.database.write(lambda conn: conn.execute(segment_rows.update().values(is_web=True)))
+    [article] = town.database.read(lambda conn: articles.for_feed(conn, limit=9))
+    [ref] = town.database.read(lambda conn: [issue.ref for issue in issues.listing(conn, limit=9)])
+    known = {
+        "/articles": (article.ref, article.slug),
+        "/issues": (ref,),
+        "/feeds": ("all",),
+        "/categories": ("economy",),
+    }
+    known["/newsletters"] = ("weekly",)
+    others = set()
+    for route in pages.routes_of(pages.Pages(parts_of(town, tmp_path)), Clients()):
+        path = route.path.replace("{token}", "T")
+        for value in known.get("/" + path.split("/")[1], ()):
+            path = re.sub(r"{\w+}", value, path, count=1)
+        others.add(path)
+    others = {path for path in others if "/T" not in path} - set(paths)
     before = dump(town)
     statuses = {}
-    for path in [*paths, "/", "/newsletters/weekly", "/feeds/", "/robots.txt", "/livez"]:
+    for path in [*paths, *others, "/feeds/all.atom", "/nothing"]:
         for method in ("GET", "HEAD", "OPTIONS"):
             headers = {"Sec-Purpose": "prefetch", "Sec-Fetch-Site": "none"}
             statuses[path, method] = (await client.request(method, path, headers=headers)).status_code
     assert dump(town) == before
     shown = [path for path in paths if statuses[path, "GET"] == 200]
-    assert {status for (_, method), status in statuses.items() if method == "OPTIONS"} == {405}
+    allowed = {status for (path, method), status in statuses.items() if method == "OPTIONS" and path in paths}
+    assert allowed == {405}
+    seen = {path: statuses[path, "GET"] for path in others}
+    assert {status for path, status in seen.items() if path != "/readyz"} == {200, 301, 308}
+    assert len([status for status in seen.values() if status == 200]) >= 12
     assert len(shown) == 9  # every page that shows something; the others take posts alone
     assert {status for (path, method), status in statuses.items() if path in paths and method == "GET"} == {200, 405}
+
+
+async def test_no_page_acts_by_itself(client: httpx2.AsyncClient, town: Town) -> None:
+    """F10: no script, no refresh, no form that a browser sends without a press; whatever acts is a button of a POST."""
+    buttons = 0
+    for path in await addresses(town):
+        answer = await client.get(path)
+        if answer.status_code != 200 or path.endswith(".json"):
+            continue
+        assert not re.search(r"<script|http-equiv|<meta[^>]*refresh|<iframe|<object|<embed|onload", answer.text)
+        assert "refresh" not in answer.headers
+        methods = re.findall(r"<form([^>]*)>", answer.text)
+        assert [one for one in methods if 'method="post"' not in one] == []
+        assert not re.search(
+            r"<(?:a|img|link)[^>]*(?:href|src)=\"[^\"]*/(?:erase|leave|pause|renew|address)\b", answer.text
+        )
+        buttons += answer.text.count("<button")
+    assert buttons > 12
 
 
 async def test_each_address_names_the_methods_that_it_takes(client: httpx2.AsyncClient, town: Town) -> None:

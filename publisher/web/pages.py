@@ -43,6 +43,23 @@ def application(parts: Parts) -> ASGIApp:
     """Build the public listener's app: feeds first and raw, pages behind the guard."""
     pages = Pages(parts)
     clients = Clients(parts.config.web.trusted_proxies)
+    app = application_of(routes_of(pages, clients), pages.missing)
+    # A feed is polled a thousand times for one page view, so it meets neither the router nor the guard.
+    web = parts.config.web
+    return FeedsApp(
+        Guard(app, (leaving.PREFIX,), landings=frozenset({signup.PATH}), token_paths=TOKEN_PATHS),
+        folder(parts.config),
+        parts.clock,
+        routes=parts.routes,
+        polls=parts.polls,
+        limit=Limit(web.feed_polls_per_hour),
+        clients=clients,
+    )
+
+
+def routes_of(pages: Pages, clients: Clients) -> list[Any]:
+    """Return all routes of the public listener but the feeds' files."""
+    parts = pages.parts
     routes: list[Any] = [
         Route("/", pages.home),
         Route("/feeds", slashed),
@@ -66,18 +83,7 @@ def application(parts: Parts) -> ASGIApp:
     ]
     if media := parts.config.web.media:
         routes.append(Mount("/media", StaticFiles(directory=media)))
-    app = application_of(routes, pages.missing)
-    # A feed is polled a thousand times for one page view, so it meets neither the router nor the guard.
-    web = parts.config.web
-    return FeedsApp(
-        Guard(app, (leaving.PREFIX,), landings=frozenset({signup.PATH}), token_paths=TOKEN_PATHS),
-        folder(parts.config),
-        parts.clock,
-        routes=parts.routes,
-        polls=parts.polls,
-        limit=Limit(web.feed_polls_per_hour),
-        clients=clients,
-    )
+    return routes
 
 
 def _of_persons(parts: Parts, clients: Clients) -> list[Route]:

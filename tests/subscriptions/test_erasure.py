@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from functools import partial
 from pathlib import Path
 
+import httpx2
 import pytest
+import structlog
 from sqlalchemy import Executable
 
+from publisher import control
+from publisher.app import silent
 from publisher.config import Config
 from publisher.mail.inbox import Inbox
 from publisher.model import Attempt, DeliveryState, Outcome, Recorded, SubscriptionState
@@ -17,11 +23,14 @@ from publisher.render import Renderer
 from publisher.store import attempts, deliveries, erasures, meta, subscribers
 from publisher.store.database import Connection, Database
 from publisher.store.tables import consents, suppressions
+from publisher.store.tables import links as link_rows
 from publisher.subscriptions import erasure
-from publisher.subscriptions.values import AnswerKind
+from publisher.subscriptions.rows import COLUMNS
+from publisher.subscriptions.values import AnswerKind, SignUp
 from publisher.tokens import Keyring, Pepper, Purpose
 from tests.store.make import claim, frozen
 from tests.subscriptions.town import HOME, KEY, SALT, Town
+from tests.test_control import running
 
 pytestmark = pytest.mark.anyio
 
@@ -157,3 +166,63 @@ async def test_an_operators_suppression_is_not_the_readers_to_lift(town: Town) -
         assert [one.state if one else None for one in shown] == states
     assert town.events()[-2:] == [("", "suppression-lifted"), ("weekly", "confirmed")]
     assert town.states() == {"weekly": SubscriptionState.CONFIRMED}
+
+
+async def test_a_person_erased_by_their_own_page_is_nowhere_while_the_service_runs_and_after(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """P10, §8: real mails in the inbox, a digest sent, the database open and its log in use; no line tells of them."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    try:
+        async with running(tmp_path) as (app, listening), httpx2.AsyncClient(base_url=listening.public) as client:
+            desk, ring, data = app.readers.desk, app.shared.keyring, app.config.data_dir
+            for name in (CANARY, "other@x.example"):
+                await desk.sign_up(SignUp(address=name, newsletters=("weekly",), language="en"), client=HOME)
+            await app.readers.notify()
+            for number in (1, 2):
+                assert (await client.post(f"/c/{ring.token(Purpose.CONFIRM, number)}")).status_code == 200
+            (tmp_path / "articles" / "storm.md").write_text("---\ntitle: A storm\ncategory: economy\n---\nIt came.\n")
+            os.utime(tmp_path / "articles" / "storm.md", (1e9, 1e9))
+            await app.publishing.collect()
+            await app.dispatching.dispatch("weekly")
+            await app.sending.send()
+            await desk.send_link(CANARY, client=HOME)
+            await app.readers.notify()
+            [fresh] = await app.database.aread(
+                lambda conn: [row.id for row in conn.execute(link_rows.select()) if row.purpose == "manage"]
+            )
+            held = found_in(data)
+            assert "publisher.db-wal" in held
+            assert len([name for name in held if not name.startswith("publisher.db")]) == 3  # confirmation, issue, link
+
+            page = f"/m/{ring.token(Purpose.MANAGE, fresh)}"
+            answer = await client.post(f"{page}/erase?lang=en", data={"sure": "1"})
+            assert "You are forgotten" in answer.text
+
+            assert found_in(data) == []
+            assert (await client.get(page)).status_code == 404
+            assert await app.database.aread(lambda conn: len(subscribers.listing(conn))) == 1
+        assert found_in(tmp_path) == []
+        told = "".join(capfd.readouterr()).lower()
+        assert "listening" in told
+        assert [word for word in ("canary", "erased.example") if word in told] == []
+    finally:
+        structlog.reset_defaults()
+
+
+async def test_an_erased_person_stays_out_of_an_import_by_the_command_of_a_running_service(tmp_path: Path) -> None:
+    """§8: erased by the operator, then on an old list in other letters: left out, and found nowhere after it."""
+    async with running(tmp_path) as (app, _):
+        data = app.config.data_dir
+        row = {"email": CANARY, "consent": "paper form"}
+        await control.call(data, "import_subscribers", {"rows": [row]}, silent)
+        assert await control.call(data, "erase_subscriber", {"address": CANARY}, silent) == {
+            "address": CANARY,
+            "erased": True,
+        }
+        assert found_in(data) == []
+        begun = await control.call(data, "import_begin", {"digest": "d", "file": "old.csv"}, silent)
+        rows = [[2, CANARY.upper(), *("form" if column == "consent" else "" for column in COLUMNS[1:])]]
+        done = await control.call(data, "import_rows", {"import_id": begun["id"], "rows": rows, "upto": 2}, silent)
+        assert done == {"counts": {"suppressed": 1}, "listed": [[2, "suppressed", "erased"]]}
+        assert found_in(data) == []
