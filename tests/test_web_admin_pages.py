@@ -105,9 +105,9 @@ async def test_an_issue_is_paused_resumed_and_cancelled_by_editors_once_each(roo
     for turn, state in (("pause", IssueState.PAUSED), ("resume", IssueState.SENDING), ("cancel", IssueState.CANCELLED)):
         mine, theirs = [(await one.get(url)).text for one in (editor, other)]
         fields = {"form": form_value(mine, f"{url}/{turn}")}
-        for _ in range(2):
+        for said in (turn, "already"):
             answer = await editor.post(f"{url}/{turn}", data=fields)
-            assert (answer.status_code, answer.headers["location"]) == (303, f"{url}?said={turn}")
+            assert (answer.status_code, answer.headers["location"]) == (303, f"{url}?said={said}")
             assert await state_of(room) is state
         late = await other.post(f"{url}/{turn}", data={"form": form_value(theirs, f"{url}/{turn}")})
         assert (late.status_code, "Nothing was changed" in late.text) == (409, True)
@@ -138,26 +138,32 @@ async def test_a_held_issue_is_approved_from_its_page(tmp_path: Path) -> None:
         assert await state_of(room) is IssueState.SENDING
 
 
-@pytest.mark.parametrize(("action", "state"), [("resend", DeliveryState.DEFERRED), ("mark-sent", DeliveryState.SENT)])
+@pytest.mark.parametrize(("action", "state"), [("resend", DeliveryState.DEFERRED), ("mark_sent", DeliveryState.SENT)])
 async def test_uncertain_deliveries_are_decided_all_or_those_chosen(
     room: Backroom, action: str, state: DeliveryState
 ) -> None:
     """One resend, however often the form is sent (K16)."""
     await alter(room, DeliveryState.UNCERTAIN, words=EVIL)
     editor = await room.enter(Role.EDITOR)
-    url = f"/issues/{await ref_of(room)}"
-    page = (await editor.get(url)).text
-    assert EVIL not in page
-    form = nonces.nonce(next(iter(editor.cookies.values())), f"{url}/{action}", "a" * 32)
-    nobody = await editor.post(f"{url}/{action}", data={"form": form, "id": ["999", "x", "-1", "9" * 40]})
+    page = f"/issues/{await ref_of(room)}"
+    url = f"{page}/uncertain"
+    shown = (await editor.get(page)).text
+    assert EVIL not in shown
+    form = form_value(shown, url)
+    nobody = await editor.post(url, data={"form": form, "do": action, "id": ["999", "x", "-1", "9" * 40]})
     assert nobody.status_code == 409
+    assert (await editor.post(url, data={"form": form, "do": "cancel", "id": "1"})).status_code == 400
     for _ in range(2):
-        answer = await editor.post(f"{url}/{action}", data={"form": form, "id": "1"})
+        answer = await editor.post(url, data={"form": form, "do": action, "id": "1"})
         assert answer.status_code in (303, 409)
     rows = await room.app.database.aread(lambda conn: deliveries.listing(conn))
     assert [row.state for row in rows] == [state, DeliveryState.UNCERTAIN]
-    rest = nonces.nonce(next(iter(editor.cookies.values())), f"{url}/{action}", "b" * 32)
-    assert (await editor.post(f"{url}/{action}", data={"form": rest, "all": "1"})).status_code == 303
+    again = await editor.post(url, data={"form": form, "do": f"{action} all"})
+    assert again.status_code == 303  # the same form did its work already
+    rows = await room.app.database.aread(lambda conn: deliveries.listing(conn))
+    assert [row.state for row in rows] == [state, DeliveryState.UNCERTAIN]
+    fresh = form_value((await editor.get(page)).text, url)
+    assert (await editor.post(url, data={"form": fresh, "do": f"{action} all"})).status_code == 303
     rows = await room.app.database.aread(lambda conn: deliveries.listing(conn))
     assert [row.state for row in rows] == [state, state]
 
@@ -358,8 +364,7 @@ PATHS = sorted(
         "/issues/{}/pause",
         "/issues/{}/resume",
         "/issues/{}/cancel",
-        "/issues/{}/resend",
-        "/issues/{}/mark-sent",
+        "/issues/{}/uncertain",
         "/preview/",
         "/preview/{}",
         "/preview/{}/mail",
@@ -401,7 +406,7 @@ def test_nothing_that_anybody_sends_makes_a_page_fail(sweeper: Callable[..., int
     names = st.sampled_from(["said", "before", "language", "format", "dark", "v", "x"])
     query = "&".join(f"{n}={quote(v)}" for n, v in data.draw(st.lists(st.tuples(names, ODD), max_size=3)))
     fields = data.draw(
-        st.lists(st.tuples(st.sampled_from(["id", "all", "name", "role", "address", "form"]), ODD), max_size=4)
+        st.lists(st.tuples(st.sampled_from(["id", "do", "name", "role", "address", "form"]), ODD), max_size=4)
     )
     status = sweeper(method, path, query, fields, data.draw(HEADERS))
     assert status < 500, (method, path, query, fields)

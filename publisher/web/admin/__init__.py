@@ -86,8 +86,7 @@ def _of_issues(frame: Frame, numbers: Numbers) -> list[Way]:
         Way("POST", "/issues/{ref}/pause", Role.EDITOR, pages.pause),
         Way("POST", "/issues/{ref}/resume", Role.EDITOR, pages.resume),
         Way("POST", "/issues/{ref}/cancel", Role.EDITOR, pages.cancel),
-        Way("POST", "/issues/{ref}/resend", Role.EDITOR, pages.resend),
-        Way("POST", "/issues/{ref}/mark-sent", Role.EDITOR, pages.mark_sent),
+        Way("POST", "/issues/{ref}/uncertain", Role.EDITOR, pages.decide),
     ]
 
 

@@ -84,14 +84,15 @@ class Frame(Chrome):
         """Do what a form asks for, and lead back to a page that says so; what cannot be done is told in its words."""
         visit = known_visit(request)
         try:
-            await self.office.act(visit.name, action, arguments, form=visit.once)
+            done = await self.office.act(visit.name, action, arguments, form=visit.once)
         except StoreError:
             raise  # answered with 503, as everywhere
         except NotFoundError as error:
             return self.notice_page(request, "Not found", sentence(error), status=404)
         except PublisherError as error:
             return self.notice_page(request, "Nothing was changed", sentence(error), status=409)
-        return RedirectResponse(f"{back}?said={action}", 303, PRIVATE)
+        said = "already" if done.get("already") else action
+        return RedirectResponse(f"{back}?said={said}", 303, PRIVATE)
 
     def _forms(self, visit: Visit | None) -> Callable[[str], str]:
         """Return what gives each form its hidden value, by the address it is sent to."""
@@ -138,6 +139,7 @@ def _may(role: Role | None) -> Callable[[str], bool]:
 
 
 _SAID: Mapping[str, str] = {
+    "already": "This form had been sent before, and was done once. To do more, begin anew on this page.",
     "approve": "Approved: the issue is being sent.",
     "pause": "Paused: what is on the wire ends by itself.",
     "resume": "The issue goes on.",

@@ -23,7 +23,7 @@ from publisher.web.admin.numbers import Numbers
 from publisher.web.admin.overview import titles_of
 from publisher.web.admin.people import number
 from publisher.web.admin.values import about_issue, about_tally, at_clock, sending_plot
-from publisher.web.admin.ways import known_visit
+from publisher.web.admin.ways import form_of, known_visit
 from publisher.web.chrome import PRIVATE
 from publisher.web.security import MAIL_POLICY
 
@@ -39,6 +39,7 @@ _TURNS: Mapping[IssueState, tuple[str, ...]] = {
     IssueState.PAUSED: ("resume", "cancel"),
 }
 """What may be done with an issue in a state; nothing with one that is over."""
+_DECISIONS = ("resend", "mark_sent")
 
 
 class IssuePages:
@@ -113,28 +114,24 @@ class IssuePages:
         """End an issue for good."""
         return await self._turn(request, "cancel")
 
-    async def resend(self, request: Request) -> Response:
-        """Send uncertain deliveries once more: those that were chosen, or all of the issue."""
-        return await self._decide(request, "resend")
-
-    async def mark_sent(self, request: Request) -> Response:
-        """Count uncertain deliveries as sent: those that were chosen, or all of the issue."""
-        return await self._decide(request, "mark_sent")
+    async def decide(self, request: Request) -> Response:
+        """Send uncertain deliveries once more, or count them as sent: those that were chosen, or all of the issue."""
+        issue, form = await self._found(request), form_of(request)
+        action, _, rest = form.one("do").partition(" ")
+        if action not in _DECISIONS:
+            raise HTTPException(400)
+        mine = await self.database.aread(lambda conn: tallies.uncertain_ids(conn, issue.id))
+        if rest != "all":
+            chosen = {number(text) for text in form.all("id")}
+            mine = [id_ for id_ in mine if id_ in chosen]
+        if not mine:
+            text = "None of the chosen deliveries is uncertain. Nothing was changed."
+            return self.frame.notice_page(request, "Nothing to decide", text, status=409)
+        return self._done(await self.frame.act(request, action, {"ids": mine}, f"/issues/{issue.ref}"))
 
     async def _turn(self, request: Request, action: str) -> Response:
         issue = await self._found(request)
         return self._done(await self.frame.act(request, action, {"ref": issue.ref}, f"/issues/{issue.ref}"))
-
-    async def _decide(self, request: Request, action: str) -> Response:
-        issue, form = await self._found(request), known_visit(request).form
-        mine = await self.database.aread(lambda conn: tallies.uncertain_ids(conn, issue.id))
-        if form is not None and not form.has("all"):
-            chosen = {number(text) for text in form.all("id")}
-            mine = [id_ for id_ in mine if id_ in chosen]
-        if not mine:
-            text = "None of the chosen deliveries is uncertain any more. Nothing was changed."
-            return self.frame.notice_page(request, "Nothing to decide", text, status=409)
-        return self._done(await self.frame.act(request, action, {"ids": mine}, f"/issues/{issue.ref}"))
 
     def _done(self, answer: Response) -> Response:
         self.numbers.hurry()

@@ -21,7 +21,7 @@ LEAST = 1.0
 SHARE = 20
 """A count is followed by a pause of at least so many times its length: 5 % of a core at most."""
 PATIENCE = 0.05
-"""Seconds that a page waits for a count that has begun: most are done by then, and the others are not worth it."""
+"""Seconds that a page waits for numbers it has none of, or that were changed just now: most are counted by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,35 +40,41 @@ class Lately(Generic[T]):
         self._clock = clock
         self._task: asyncio.Task[None] | None = None
         self._due = 0.0
+        self._changes = self._seen = 0
+        """Changes that somebody made here, and how many of them the last count has seen."""
         self.last: Taken[T] | None = None
         self.version = 0
         """Moves whenever a count finds other numbers than the one before."""
 
     async def get(self, patience: float = PATIENCE) -> Taken[T] | None:
-        """Return the last count, after waiting so many seconds for a newer one; None before the first is done."""
+        """Return the last count, and begin another one when it is time; None before the first is done.
+
+        It is waited for, so many seconds, only where the last one is of no use.
+        """
         if self._task is None and asyncio.get_running_loop().time() >= self._due:
             self._task = asyncio.create_task(self._take())
-        if self._task is not None and patience:
+        useless = self.last is None or self._seen < self._changes
+        if self._task is not None and useless and patience:
             await asyncio.wait([self._task], timeout=patience)
         return self.last
 
     def hurry(self) -> None:
         """Count again at the next question, because something was changed just now."""
         self._due = 0.0
+        self._changes += 1
 
     async def _take(self) -> None:
         loop = asyncio.get_running_loop()
-        begun, moment = loop.time(), self._clock()
-        self._due = float("inf")
+        begun, moment, changes = loop.time(), self._clock(), self._changes
         try:
             value = await self._count()
             if self.last is None or value != self.last.value:
                 self.version += 1
-            self.last = Taken(value, moment)
+            self.last, self._seen = Taken(value, moment), changes
         except (StoreError, BusyError) as error:
             log.warning("not counted", reason=str(error))
         finally:
-            due = loop.time() + max(LEAST, SHARE * (loop.time() - begun))
-            # Somebody may have asked for haste meanwhile: what was counted then is of before the change.
-            self._due = due if self._due == float("inf") else 0.0
+            # What was changed meanwhile may not be in these numbers.
+            pause = max(LEAST, SHARE * (loop.time() - begun)) if changes == self._changes else 0.0
+            self._due = loop.time() + pause
             self._task = None

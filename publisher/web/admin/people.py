@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from publisher.accounts.values import Role
 from publisher.errors import PublisherError, StoreError
 from publisher.web.admin.frame import Frame, sentence
-from publisher.web.admin.ways import known_visit
+from publisher.web.admin.ways import form_of, known_visit
 from publisher.web.chrome import PRIVATE
 
 ROWS = 100
@@ -62,9 +62,7 @@ class People:
         visit = known_visit(request)
         if (stale := self.stale(request)) is not None:
             return stale
-        form = visit.form
-        if form is None:
-            raise RuntimeError("a form is read before its handler runs")
+        form = form_of(request)
         arguments = {"name": form.one("name"), "role": form.one("role") or None}
         try:
             done = await self.frame.office.act(visit.name, "invite_account", arguments, form=visit.once)
@@ -79,11 +77,9 @@ class People:
 
     async def revoke(self, request: Request) -> Response:
         """Take an account away."""
-        visit = known_visit(request)
         if (stale := self.stale(request)) is not None:
             return stale
-        name = visit.form.one("name") if visit.form else ""
-        return await self.frame.act(request, "revoke_account", {"name": name}, "/accounts")
+        return await self.frame.act(request, "revoke_account", {"name": form_of(request).one("name")}, "/accounts")
 
     async def audit(self, request: Request) -> Response:
         """Show what was done, by whom, the latest first."""

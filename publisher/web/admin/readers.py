@@ -21,7 +21,7 @@ from publisher.web.admin.lately import Lately
 from publisher.web.admin.overview import titles_of
 from publisher.web.admin.people import People, number
 from publisher.web.admin.values import at_clock
-from publisher.web.admin.ways import known_visit
+from publisher.web.admin.ways import form_of, known_visit
 from publisher.web.chrome import PRIVATE
 from publisher.web.values import Words
 
@@ -49,8 +49,7 @@ class ReaderPages:
 
     async def search(self, request: Request) -> Response:
         """Find readers by the beginning of their address: by post, so that none stands in an address bar."""
-        form = known_visit(request).form
-        asked = form.one("address")[:_LONGEST] if form else ""
+        asked = form_of(request).one("address")[:_LONGEST]
         if not asked:
             return await self._readers(request, asked=asked, found=[])
         key = asked.casefold()

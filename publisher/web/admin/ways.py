@@ -65,3 +65,11 @@ def known_visit(request: Request) -> Visit:
     if visit is None:
         raise RuntimeError("a page for those who are logged in stands on an open way")
     return visit
+
+
+def form_of(request: Request) -> Form:
+    """Return the form of a post, which the door has read and found to be one of ours."""
+    form = known_visit(request).form
+    if form is None:
+        raise RuntimeError("a form is asked for where none was sent")
+    return form
