@@ -78,6 +78,15 @@ def test_run_once_does_a_full_round(publisher: Command) -> None:
     assert done["sent"]["sent"] == 0
 
 
+def test_what_went_wrong_is_said_on_standard_error_alone(publisher: Command, tmp_path: Path) -> None:
+    """So a cron job that throws standard output away still mails it."""
+    (tmp_path / "articles").rename(tmp_path / "elsewhere")
+    code, out, err = publisher("run", "--once")
+    assert code == 1
+    assert "articles: " not in out
+    assert "\narticles: " in err  # below the line of the log
+
+
 def test_sources_list_has_every_skipped_file_with_its_reason(publisher: Command, tmp_path: Path) -> None:
     """The form that DESIGN §6 promises to programs."""
     (tmp_path / "articles" / "bad.md").write_text("---\ntitle: Bad\ndate: 2026-02-30\n---\nx\n", encoding="utf-8")
@@ -206,8 +215,8 @@ def test_exit_codes_say_what_kind_of_failure_it_was(publisher: Command, tmp_path
         code, _, err = publisher("collect")
     assert (code, "does not answer" in err) == (75, True)
     (tmp_path / "articles").rename(tmp_path / "away")
-    code, out, _ = publisher("collect")
-    assert (code, str(tmp_path / "articles") in out) == (1, True)
+    code, _, err = publisher("collect")
+    assert (code, str(tmp_path / "articles") in err) == (1, True)
     publisher.file.write_text("[site]\ntitel = 'x'\n", encoding="utf-8")
     code, _, err = publisher("check")
     assert code == 3

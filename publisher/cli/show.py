@@ -49,6 +49,11 @@ def _line(text: str) -> None:
     out.print(escape(text), soft_wrap=True)
 
 
+def _wrong(text: str) -> None:
+    """Say what went wrong, on standard error: a cron job that throws the rest away mails it all the same."""
+    err.print(escape(text), soft_wrap=True)
+
+
 def fail_on_errors(collected: Mapping[str, Any]) -> None:
     """End with exit code 1 when a source could not be collected."""
     if any("error" in source for source in collected["sources"]):
@@ -72,7 +77,7 @@ def collected(done: Mapping[str, Any]) -> None:
     """Say what a collection brought."""
     for source in done["sources"]:
         if "error" in source:
-            _line(f"{source['name']}: {source['error']}")
+            _wrong(f"{source['name']}: {source['error']}")
             continue
         _line(
             f"{source['name']}: {count(source['articles'], 'article')}; {source['new']} new, "
@@ -85,7 +90,7 @@ def collected(done: Mapping[str, Any]) -> None:
         for note in source["notes"]:
             _line(f"  {note}")
         if source["alarm"]:
-            _line(f"  ALARM {source['alarm']}")
+            _wrong(f"{source['name']}: ALARM {source['alarm']}")
     if done["feeds"]:
         feeds(done["feeds"])
 
@@ -94,7 +99,7 @@ def feeds(done: Mapping[str, Any]) -> None:
     """Say which feeds changed."""
     _line(f"feeds: {len(done['built'])} built, {len(done['changed'])} files changed, {done['unchanged']} as they were")
     for problem in done["problems"]:
-        _line(f"  {problem['path']}: {problem['reason']}")
+        _wrong(f"{problem['path']}: {problem['reason']}")
 
 
 def dispatched(done: Mapping[str, Any]) -> None:
@@ -106,7 +111,8 @@ def dispatched(done: Mapping[str, Any]) -> None:
             f"{count(done['segments'], 'segment')}, {count(done['articles'], 'article')}"
         )
     else:
-        _line(f"{done['newsletter']} {done['slot']}: {would}{done['outcome']}: {done['reason']}")
+        say = _wrong if done["outcome"] == "failed" else _line
+        say(f"{done['newsletter']} {done['slot']}: {would}{done['outcome']}: {done['reason']}")
     _cautions(done)
 
 
