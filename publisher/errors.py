@@ -8,6 +8,7 @@ PublisherError
 ├── SourceError           a source as a whole could not be collected                        (exit 1)
 ├── RenderError           a template could not be compiled or rendered                      (exit 1)
 └── StoreError            the database is newer than the program, damaged or out of reach   (exit 1)
+    └── DamageError       what is in it cannot be read                                      (exit 1)
 """
 
 from __future__ import annotations
@@ -77,3 +78,7 @@ class RenderError(PublisherError):
 
 class StoreError(PublisherError):
     """The database is newer than this program, damaged or out of reach."""
+
+
+class DamageError(StoreError):
+    """What is in the database cannot be read: nothing that it says may be acted on."""

@@ -38,6 +38,7 @@ OURS = (
     Metric("publisher_build_info", "gauge", ("version", "database"), "Always 1; the labels say what runs."),
     Metric("publisher_ready", "gauge", (), "1 when /readyz says ready, 0 when it does not."),
     Metric("publisher_problem", "gauge", ("part",), "1 for each part that /readyz names, with or without being ready."),
+    Metric("publisher_paused", "gauge", (), "1 when nothing is sent until `publisher resume`, else 0."),
     Metric("publisher_articles", "gauge", ("state",), "Articles by state."),
     Metric("publisher_source_articles", "gauge", ("source",), "Articles that a source holds, withdrawn ones left out."),
     Metric("publisher_source_skipped", "gauge", ("source",), "Files or items that the last collection could not use."),

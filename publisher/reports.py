@@ -34,6 +34,13 @@ SENDING_RESTS = "sending_rests"
 """Where it keeps why nothing is sent until an operator wants it; empty when it is."""
 
 
+PAUSED = "paused"
+"""Where it keeps why this instance sends nothing at all; empty when it may."""
+
+BACKUP = "backup"
+"""Where a backup says when it was made; empty in a database that is none."""
+
+
 def rests_key(transport: str) -> str:
     """Return where the database keeps why nothing is sent over a transport."""
     return SENDING_RESTS if transport == DEFAULT_TRANSPORT else f"{SENDING_RESTS} {transport}"
@@ -229,6 +236,7 @@ def status(config: Config, conn: Connection, now: datetime) -> dict[str, Any]:
             "transports": transports.standing(config, conn, now, rests),
             "reasons": [{"reason": reason, "deliveries": count} for reason, count in deliveries.reasons(conn)],
         },
+        "paused": meta.get(conn, PAUSED) or None,
         "clock": slots.clock_problem(last_seen(conn), now) or None,
         "configuration": meta.get(conn, CONFIGURATION) or None,
     }

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from publisher import control
 from publisher.app import App, hexadecimal, now
 from publisher.app.lanes import LONGEST_REST, Lane
+from publisher.app.shared import paused_because
 from publisher.app.supervisor import LONGEST_SILENCE, Pulses, Supervisor
 from publisher.config import DEFAULT_TRANSPORT, Source, split_listen
 from publisher.doctor import LITTLE_DISK
@@ -45,6 +46,9 @@ SAVING = timedelta(minutes=1)
 
 SWEEPING = timedelta(hours=1)
 """How often sign-ups are looked for that nobody confirmed in time."""
+
+CHECKING = 1.0
+"""Seconds between two looks at whether the database's file is still there."""
 
 LONGEST_LOOK = 900.0
 """Seconds that may pass between two looks at what is due: an issue for a million readers takes minutes to compose."""
@@ -176,6 +180,7 @@ class Service:
             telling = asyncio.create_task(self._keep_telling())
             noticing = asyncio.create_task(self._keep_noticing())
             watching = asyncio.create_task(self.app.reloading.watch())
+            checking = asyncio.create_task(self._keep_checking())
             counting = asyncio.create_task(self.app.measuring.keep_counting())
             looking = asyncio.create_task(self.app.measuring.keep_looking_at_the_loop())
             stopping = asyncio.create_task(self.app.shared.stop.wait())
@@ -193,7 +198,7 @@ class Service:
                 supervised = asyncio.create_task(self._keep_supervised())
                 log.info("listening", public=_url(public), admin=_url(private))
                 await asyncio.wait(
-                    {stopping, sending, telling, noticing, watching, counting, looking, *serving},
+                    {stopping, sending, telling, noticing, watching, checking, counting, looking, *serving},
                     return_when=asyncio.FIRST_COMPLETED,
                 )
             finally:
@@ -205,7 +210,7 @@ class Service:
                 for server in servers:
                     server.should_exit = True
                 stopping.cancel()
-                results = await self._ended(sending, telling, noticing, watching, counting, looking, *serving)
+                results = await self._ended(sending, telling, noticing, watching, checking, counting, looking, *serving)
                 await self._save_polls()
                 if supervised is not None:
                     supervised.cancel()
@@ -299,6 +304,7 @@ class Service:
 
     async def _look(self) -> None:
         """Do what is due by the clock."""
+        await self.app.standing.count()
         await self.app.publishing.release_due()
         self._note_feeds(await self.app.publishing.refresh_feeds())
         for done in await self.app.dispatching.run_due():
@@ -384,6 +390,13 @@ class Service:
         problems = sorted(self._readiness())
         return f"Problems: {', '.join(problems)}; {waiting}" if problems else f"All is well; {waiting}"
 
+    async def _keep_checking(self) -> None:
+        """End the service when its database's file is gone or another: what is written there now is lost (J7)."""
+        while not self.app.shared.stop.is_set():
+            self.app.standing.check()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.app.shared.stop.wait(), CHECKING)
+
     async def _keep_noticing(self) -> None:
         """Send confirmations and links when they are asked for, however long an issue is being sent (F4)."""
         failures = 0
@@ -444,6 +457,8 @@ class Service:
         found = dict(self.problems)
         if rejected := self.app.reloading.problem:
             found["configuration"] = rejected
+        if self.app.shared.paused:
+            found["paused"] = paused_because(self.app.shared.paused)
         free = shutil.disk_usage(self.app.config.data_dir).free
         if free < LITTLE_DISK:
             found["disk"] = f"{free / 2**20:,.0f} MiB free; make room now: sending stops when the disk is full"

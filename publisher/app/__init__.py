@@ -19,13 +19,16 @@ from publisher.app.measuring import Measuring
 from publisher.app.publishing import Publishing
 from publisher.app.readers import Readers
 from publisher.app.reloading import Reloading
+from publisher.app.safekeeping import Safekeeping
 from publisher.app.sending import RESENT_FOR, Sending
 from publisher.app.shared import Made, Shared, silent
+from publisher.app.standing import Standing, check_before
 from publisher.clock import hexadecimal, now
 from publisher.config import Config
 from publisher.control import Progress
 from publisher.http import Fetcher
 from publisher.store.database import Database
+from publisher.store.engines import locate
 from publisher.store.lock import DirectoryLock
 
 __all__ = ["RESENT_FOR", "App", "check_templates", "hexadecimal", "now", "plan_slots", "preview_mail", "silent"]
@@ -45,6 +48,8 @@ class App:
         self.sending = Sending(shared, self.publishing)
         self.dispatching = Dispatching(shared, self.sending)
         self.readers = Readers(shared, self.sending)
+        self.safekeeping = Safekeeping(shared)
+        self.standing = Standing(shared, self.readers)
         self.issuing = Issuing(shared, self.sending)
         self.importing = Importing(shared, self.readers)
         self.keeping = Keeping(shared)
@@ -70,10 +75,13 @@ class App:
         lock = DirectoryLock(config.data_dir)
         lock.acquire()
         try:
+            location = locate(config.database_url, config.data_dir)
+            check_before(config.data_dir, location.path if location.dialect == "sqlite" else None)
             database = await asyncio.to_thread(Database.open, config.database_url, data_dir=config.data_dir)
             try:
                 keys = await asyncio.to_thread(open_keys, database, config)
                 app = cls(lock, Shared(config, database, fetcher or Fetcher(), keys))
+                await app.standing.begin()
                 await app.reloading.begin()
                 await app.sending.begin()
                 await app.shared.announcer.look()
@@ -97,6 +105,7 @@ class App:
             await self.publishing.finish()
             await self.shared.announcer.close()
             await self.sending.close()
+            await self.standing.end()
         finally:
             await asyncio.to_thread(self.shared.database.close)
             self.lock.release()
@@ -137,6 +146,8 @@ class App:
             "approve": self.issuing.approve,
             "pause": self.issuing.pause,
             "resume": self.issuing.resume,
+            "copy": self.safekeeping.copy,
+            "resume_sending": self.standing.resume,
             "cancel": self.issuing.cancel,
             "send": self.sending.send,
             "resend": self.sending.resend,

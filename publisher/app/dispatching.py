@@ -14,7 +14,7 @@ import structlog
 from publisher import addresses, digests, reports, slots
 from publisher.app.looking import planned_moment
 from publisher.app.sending import Sending
-from publisher.app.shared import Made, Shared, Stories, silent
+from publisher.app.shared import Made, Shared, Stories, paused_because, silent
 from publisher.clock import hexadecimal, now
 from publisher.config import Config, Newsletter
 from publisher.control import Progress
@@ -57,6 +57,8 @@ class Dispatching(Stories):
             return await self.test(newsletter, to)
         made = self.shared.made
         chosen = digests.newsletter_named(made.config, newsletter)
+        if self.shared.paused and not dry_run:
+            raise RefusedError(paused_because(self.shared.paused))
         moment = now()
         progress(f"composing {chosen.slug}", 0, None)
         async with self._dispatching:
@@ -75,6 +77,8 @@ class Dispatching(Stories):
         async with self._dispatching:
             moment = now()
             self.clock_problem = await self.database.awrite(partial(_look_at_clock, now=moment))
+            if self.shared.paused or self.database.damage:
+                return done
             if self.clock_problem:
                 log.error("scheduling is held", reason=self.clock_problem)
                 return []

@@ -91,7 +91,9 @@ class Issuing(Stories):
 
         Noted only when all of a newsletter's editors were reached, so a crash tells some of them twice.
         """
-        problems = []
+        problems: list[str] = []
+        if self.shared.paused:
+            return problems
         async with self._telling:
             for issue_id in await self.database.aread(issue_turns.untold):
                 issue = await self.database.aread(partial(issues.get, id=issue_id))

@@ -107,6 +107,7 @@ class Measuring(Stories):
         found: dict[str, Any] = {
             "publisher_build_info": [((__version__, self.database.dialect), 1)],
             "publisher_ready": [((), ready)],
+            "publisher_paused": [((), bool(self.shared.paused))],
             "publisher_problem": [((part,), 1) for part in sorted(problems)],
             "publisher_collections_total": _pairs(self._publishing.collections),
             "publisher_ingested_articles_total": _pairs(self._publishing.ingested),

@@ -13,7 +13,7 @@ import structlog
 from publisher import addresses
 from publisher.app.keys import alone, erasure_file, key_file, rotated
 from publisher.app.sending import Sending
-from publisher.app.shared import Shared, Stories, silent
+from publisher.app.shared import Shared, Stories, paused_because, silent
 from publisher.clock import dice, hexadecimal, key, now
 from publisher.config import Config
 from publisher.control import Progress
@@ -65,6 +65,8 @@ class Readers(Stories):
         """Send the notices that are due."""
         if await self.database.aread(notice_rows.next_at) is None:
             return asdict(notices.Report())
+        if self.shared.paused:
+            return asdict(notices.Report(held=paused_because(self.shared.paused)))
         await self.sending.prepare()
         async with self._notifying:
             report = await notices.send_due(

@@ -17,7 +17,7 @@ import structlog
 from publisher import links, reports
 from publisher.app.lanes import Lane, Teller, paces
 from publisher.app.publishing import Publishing
-from publisher.app.shared import Made, Shared, Stories, silent
+from publisher.app.shared import Made, Shared, Stories, paused_because, silent
 from publisher.app.worker import Worker
 from publisher.clock import dice, now
 from publisher.config import DEFAULT_TRANSPORT, sending_problems
@@ -170,6 +170,11 @@ class Sending(Stories):
         if lane is None:  # a reload took it away, and its issues go over another one
             return OutboxReport()
         async with lane.running:
+            if self.shared.paused:
+                waiting = await self.database.aread(partial(deliveries.waiting, transport=name))
+                return OutboxReport(waiting=waiting.open, held=paused_because(self.shared.paused))
+            if self.database.damage:
+                return OutboxReport(held=self.database.damage)
             if by_hand:
                 await self.rest(lane, "")
             elif lane.resting:

@@ -77,6 +77,8 @@ class Shared:
         self.stop = asyncio.Event()
         self.woken = asyncio.Event()
         """Set when there may be deliveries to send."""
+        self.paused = ""
+        """Why nothing at all is sent (K8); "" when it may be."""
 
     @property
     def config(self) -> Config:
@@ -92,6 +94,11 @@ class Shared:
     def signer(self) -> Signer | None:
         """What signs mail; None when nothing does."""
         return self.made.signer
+
+
+def paused_because(reason: str) -> str:
+    """Say that nothing is sent, why, and what to do."""
+    return f"{reason}; nothing is sent until `publisher resume`"
 
 
 class Stories:

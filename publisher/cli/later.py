@@ -65,6 +65,21 @@ PLACES: dict[str, Place] = {
         "cli",
         "Look at everything around the service, from the disk to the DNS, and say what is wrong and its remedy.",
     ),
+    "backup": Place(
+        "backing",
+        "cli",
+        "Write the database, the keys and the journal of who left into one file, while the service runs.",
+    ),
+    "restore": Place(
+        "backing",
+        "cli",
+        "Put a backup into an empty data directory; nothing is sent from it until `publisher resume`.",
+    ),
+    "resume": Place(
+        "backing",
+        "cli",
+        "Let a restored or copied instance send again; what was open counts as perhaps sent, so nobody gets it twice.",
+    ),
     "approve": Place("issues", "cli", "Send an issue that is held, exactly as it was composed."),
     "issues": Place("issues", "issues_cli", "Issues: composed digests, sent or waiting."),
     "deliveries": Place("deliveries", "deliveries_cli", "Mails to readers: what became of each."),

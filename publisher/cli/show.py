@@ -334,6 +334,8 @@ def status(done: Mapping[str, Any]) -> None:
         _line(f"  {entry['deliveries']} wait after {entry['reason']}")
     if done["clock"]:
         _line(f"CLOCK: {done['clock']}")
+    if done["paused"]:
+        _line(f"PAUSED: {done['paused']}; nothing is sent until `publisher resume`")
 
 
 def _transport(done: Mapping[str, Any]) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
@@ -14,7 +15,9 @@ from typing import Any, NamedTuple, Self, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from publisher.errors import BusyError, StoreError
+from publisher.errors import BusyError, DamageError, StoreError
+from publisher.store import departures
+from publisher.store.departures import Noted
 from publisher.store.engines import Location, create_file, locate, postgresql_engine, sqlite_engine
 from publisher.store.faults import explained, may_run_again
 from publisher.store.migrate import HEAD, check_revision, current_revision, migrate
@@ -50,6 +53,10 @@ class Database:
         self._asked: deque[_Asked] = deque()
         self._writer_thread: int | None = None
         self._writer: sa.Connection | None = None  # SQLite's one, while it works
+        self.damage = ""
+        """What showed that the database is damaged; "" while nothing has."""
+        self.journal: Callable[[Sequence[Noted]], None] | None = None
+        """Told of departures before the transaction that they happen in is committed; what it raises undoes that."""
 
     @classmethod
     def open(cls, url: str = "", *, data_dir: Path, readers: int = 4, upgrade: bool = True) -> Self:
@@ -105,7 +112,7 @@ class Database:
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in one read-only transaction, which sees one state of the database throughout."""
-        with explained(self.where), self._readers.connect() as connection, connection.begin():
+        with self._explained(), self._readers.connect() as connection, connection.begin():
             return work(connection)
 
     def write(self, work: Callable[[Connection], T]) -> T:
@@ -224,7 +231,7 @@ class Database:
     def _write(self, work: Callable[[Connection], T]) -> T:
         if self.dialect == "sqlite":
             self._writer_thread = threading.get_ident()
-        with explained(self.where):
+        with self._explained():
             for _ in range(_TRIES - 1):
                 try:
                     return self._once(work)
@@ -233,19 +240,39 @@ class Database:
                         raise
             return self._once(work)
 
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            with explained(self.where):
+                yield
+        except DamageError as error:
+            self.damage = str(error)
+            raise
+
     def _once(self, work: Callable[[Connection], T]) -> T:
         if self.dialect != "sqlite":
             with self._writers.connect() as connection, connection.begin():
-                return work(connection)
+                return self._done(connection, work)
         # Kept, because taking it from the pool costs as much as a small transaction.
         if self._writer is None:
             self._writer = self._writers.connect()
         try:
             with self._writer.begin():
-                return work(self._writer)
+                return self._done(self._writer, work)
         except BaseException:
             self._put_back()  # whatever state it is in, the pool sees to it
             raise
+
+    def _done(self, connection: Connection, work: Callable[[Connection], T]) -> T:
+        departures.taken(connection)  # of a transaction that was undone
+        result = work(connection)
+        noted = departures.taken(connection)
+        if noted and self.journal is not None:
+            try:
+                self.journal(noted)
+            except OSError as error:
+                raise StoreError(f"{self.where}: the journal of departures cannot be written ({error})") from error
+        return result
 
     def _put_back(self) -> None:
         if self._writer is not None:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from publisher.store import departures
 from publisher.store import statements as st
 from publisher.store.forgetting import Forgotten
 from publisher.store.tables import (
@@ -29,6 +30,7 @@ def erase(conn: sa.Connection, address_key: str, address_hash: str, now: datetim
     Deliveries stay as numbers without a name: an issue's sums must match (P1). What servers said of the person goes,
     since servers repeat addresses.
     """
+    departures.note(conn, "erased", address_key)
     p, d = subscribers.c, deliveries.c
     person = conn.execute(sa.select(p.id, p.address).where(p.address_key == address_key).with_for_update()).first()
     kind = conn.scalar(

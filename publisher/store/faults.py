@@ -7,13 +7,14 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
-from publisher.errors import BusyError, PublisherError, StoreError
+from publisher.errors import BusyError, DamageError, PublisherError, StoreError
 
+_DAMAGED = "the database is damaged, and nothing is sent from it; restore the last backup with `publisher restore`"
 _SQLITE: dict[str, tuple[type[PublisherError], str]] = {
     "SQLITE_BUSY": (BusyError, "another process holds the database; try again when it has finished"),
     "SQLITE_LOCKED": (BusyError, "another process holds the database; try again when it has finished"),
     "SQLITE_NOTADB": (StoreError, "this file is not a database; move it away or restore a backup"),
-    "SQLITE_CORRUPT": (StoreError, "the database is damaged; restore the last backup"),
+    "SQLITE_CORRUPT": (DamageError, _DAMAGED),
     "SQLITE_FULL": (StoreError, "the disk is full; make room, nothing is lost"),
     "SQLITE_IOERR": (StoreError, "the disk reports an error; look at its health and at the space left"),
     "SQLITE_READONLY": (StoreError, "the database cannot be written; look at owner and permissions of file and folder"),
@@ -26,7 +27,7 @@ _POSTGRESQL: dict[str, tuple[type[PublisherError], str]] = {
     "57014": (StoreError, "a statement took longer than statement_timeout"),
     "57P": (BusyError, "the server is stopping or starting; try again"),
     "42501": (StoreError, "this user may not do that; grant it the rights on the schema"),
-    "XX001": (StoreError, "the database is damaged; restore the last backup"),
+    "XX001": (DamageError, "the database is damaged, and nothing is sent from it; restore the last dump"),
 }
 _OUT_OF_REACH = (
     StoreError,

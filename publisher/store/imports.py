@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from publisher.model import Content, Format, SubscriptionState
+from publisher.store import departures
 from publisher.store import statements as st
 from publisher.store.erasures import erased
 from publisher.store.numbering import current_seq
@@ -161,6 +162,8 @@ def suppress(conn: sa.Connection, reasons: Mapping[str, str], *, now: datetime) 
         conn.execute(locked.order_by(subscribers.c.id).with_for_update())
         insert = st.insert(conn, suppressions).on_conflict_do_nothing(index_elements=["address_key"])
         conn.execute(insert, rows)
+        for row in rows:
+            departures.note(conn, "suppressed", str(row["address_key"]), str(row["kind"]))
 
 
 def begin(conn: sa.Connection, *, digest: str, file: str, now: datetime) -> Import:
@@ -264,4 +267,7 @@ def _move(conn: sa.Connection, person: int, entry: Entry, now: datetime) -> bool
     statement = sa.update(subscriptions).where(
         s.subscriber_id == person, s.newsletter == entry.newsletter, s.state == entry.before
     )
-    return conn.execute(statement.values(values)).rowcount > 0
+    moved = conn.execute(statement.values(values)).rowcount > 0
+    if moved and entry.state is _UNSUBSCRIBED:
+        departures.note(conn, "left", entry.address_key, entry.newsletter)
+    return moved

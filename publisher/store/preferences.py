@@ -8,6 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from publisher.model import Content, Format
+from publisher.store import departures
 from publisher.store import statements as st
 from publisher.store.tables import Id, subscribers, subscriptions
 
@@ -59,6 +60,9 @@ def describe(
 
 def move(conn: sa.Connection, subscriber_id: int, address: str, address_key: str) -> None:
     """Give a person another address, which must be nobody's."""
+    before = conn.scalar(sa.select(subscribers.c.address_key).where(subscribers.c.id == subscriber_id))
+    if before is not None:
+        departures.note(conn, "moved", before, other=address_key)
     changes = {"address": address, "address_key": address_key}
     conn.execute(sa.update(subscribers).where(subscribers.c.id == subscriber_id).values(changes))
 

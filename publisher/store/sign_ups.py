@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from publisher.model import Content, Subscription, SubscriptionState
-from publisher.store import consents
+from publisher.store import consents, departures
 from publisher.store import statements as st
 from publisher.store.consents import Evidence
 from publisher.store.numbering import current_seq
@@ -102,6 +102,8 @@ def confirm(
         }
         conn.execute(sa.update(subscriptions).where(s.id == item.id).values(changes))
         consents.record(conn, subscriber_id, item.newsletter, "confirmed", evidence, now)
+        if item.state is _UNSUBSCRIBED:
+            departures.note_person(conn, "back", subscriber_id, item.newsletter)
     done = {item.id for item in waiting}
     return [item for item in subscriptions_of(conn, subscriber_id) if item.id in done]
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from publisher.errors import NotFoundError
 from publisher.model import Content, Format, Subscriber, Subscription, SubscriptionState
 from publisher.store import consents as record
+from publisher.store import departures
 from publisher.store import statements as st
 from publisher.store.consents import Consent, Evidence
 from publisher.store.numbering import current_seq
@@ -140,6 +141,8 @@ def subscribe(
         changes = choice
     if changes:
         conn.execute(sa.update(subscriptions).where(s.id == row.id).values(changes))
+    if before is _UNSUBSCRIBED and changes.get("state") is _CONFIRMED:
+        departures.note_person(conn, "back", subscriber_id, newsletter)
     if (after := changes.get("state", before)) is not before:
         record.record(conn, subscriber_id, newsletter, _EVENTS[after], evidence, now)
     return _one(conn, row.id)
@@ -165,6 +168,8 @@ def unsubscribe(
     conn.execute(sa.update(subscriptions).where(s.id == subscription_id).values(changes))
     evidence = Evidence(method=method, proof=proof, client=client)
     record.record(conn, row.subscriber_id, row.newsletter, _EVENTS[_UNSUBSCRIBED], evidence, now)
+    if was_active:
+        departures.note_person(conn, "left", row.subscriber_id, row.newsletter)
     return was_active
 
 
@@ -249,13 +254,19 @@ def suppress(conn: sa.Connection, address_key: str, *, reason: str, now: datetim
     conn.execute(sa.select(subscribers.c.id).where(subscribers.c.address_key == address_key).with_for_update())
     row = {"address_key": address_key, "kind": kind, "reason": reason, "created_at": now}
     insert = st.insert(conn, suppressions).values(row).on_conflict_do_nothing(index_elements=["address_key"])
-    return conn.execute(insert.returning(suppressions.c.address_key)).first() is not None
+    new = conn.execute(insert.returning(suppressions.c.address_key)).first() is not None
+    if new:
+        departures.note(conn, "suppressed", address_key, kind)
+    return new
 
 
 def unsuppress(conn: sa.Connection, address_key: str) -> bool:
     """Let an address be mailed again; whether it was suppressed."""
     statement = sa.delete(suppressions).where(suppressions.c.address_key == address_key)
-    return conn.execute(statement).rowcount > 0
+    lifted = conn.execute(statement).rowcount > 0
+    if lifted:
+        departures.note(conn, "back", address_key)
+    return lifted
 
 
 def suppression_kind(conn: sa.Connection, address_key: str) -> str | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from publisher.errors import BusyError, PublisherError, StoreError
+from publisher.errors import BusyError, DamageError, PublisherError, StoreError
 from publisher.store import engines, meta
 from publisher.store.database import Connection, Database
 
@@ -309,7 +309,10 @@ def test_a_damaged_page_is_reported(tmp_path: Path) -> None:
     with path.open("r+b") as file:
         file.seek(size - 40 * 4096)
         file.write(b"\xff" * 38 * 4096)
-    with pytest.raises(StoreError, match="restore the last backup"), Database.open(data_dir=tmp_path) as database:
+    with (
+        pytest.raises(DamageError, match="restore the last backup with `publisher restore`"),
+        Database.open(data_dir=tmp_path) as database,
+    ):
         database.read(lambda conn: conn.exec_driver_sql("SELECT sum(length(value)) FROM meta").all())
 
 

@@ -1,0 +1,77 @@
+"""Whether a database is still that of this data directory, and as new as it was: what a start compares before mail."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+NAME = "instance"
+"""The file in the data directory that says which database was here last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What the data directory remembers of its database."""
+
+    instance: str
+    """The random name of the database."""
+    turn: int
+    """How often the database had counted on when this was written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A database as it was found."""
+
+    instance: str
+    turn: int
+    backup: str
+    """When it was copied by a backup and not resumed since; "" when it was not."""
+    file: str
+    """The file that it was in last; "" when it is none, or new."""
+    file_now: str
+    """The file that it is in now."""
+
+
+def doubt(mark: Mark | None, found: Found) -> str:
+    """Return why a database may be a copy, or older than what was done with it; "" when it is what it was."""
+    if found.backup:
+        return f"this database is a backup made at {found.backup}"
+    if found.file and found.file != found.file_now:
+        return "the database file was copied or moved here"
+    if mark is None:
+        return ""
+    if mark.instance != found.instance:
+        return "this is not the database that was here before"
+    if found.turn < mark.turn:
+        return "an older copy of the database was put in its place"
+    return ""
+
+
+def identity(file: Path) -> str:
+    """Return what tells a file from its copies. Raises OSError."""
+    found = file.stat()
+    return f"{found.st_dev}:{found.st_ino}"
+
+
+def read(data_dir: Path) -> Mark | None:
+    """Return what the directory remembers, None when nothing, or nothing that can be read."""
+    try:
+        value = json.loads((data_dir / NAME).read_text(encoding="ascii"))
+        return Mark(str(value["instance"]), int(value["turn"]))
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return None
+
+
+def write(data_dir: Path, mark: Mark) -> None:
+    """Remember; whole or not at all. Raises OSError."""
+    draft = data_dir / f".{NAME}"
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, json.dumps({"instance": mark.instance, "turn": mark.turn}).encode("ascii"))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    draft.replace(data_dir / NAME)
