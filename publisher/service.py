@@ -192,7 +192,7 @@ class Service:
                 self._set_timer()
                 self._compile()
                 self.app.entering.address = _url(private)
-                login = await self.app.entering.first()
+                login = await self._first_login()
                 self.supervisor.ready()
                 ready(Listening(_url(public), _url(private), login))
                 supervised = asyncio.create_task(self._keep_supervised())
@@ -217,6 +217,14 @@ class Service:
             for result in results:
                 if isinstance(result, Exception):
                     raise result
+
+    async def _first_login(self) -> str:
+        """Return a link for the first account; "" when there is one, or the database cannot be written just now."""
+        try:
+            return await self.app.entering.first()
+        except (StoreError, BusyError) as error:
+            log.warning("nobody can be invited now; `publisher admin invite` does it later", reason=str(error))
+            return ""
 
     def _compile(self) -> None:
         """Compile every template aside: no reader is to wait for it, or to see that of a package upgraded later."""
