@@ -181,21 +181,23 @@ class Service:
             noticing = asyncio.create_task(self._keep_noticing())
             watching = asyncio.create_task(self.app.reloading.watch())
             checking = asyncio.create_task(self._keep_checking())
-            counting = asyncio.create_task(self.app.measuring.keep_counting())
             looking = asyncio.create_task(self.app.measuring.keep_looking_at_the_loop())
             stopping = asyncio.create_task(self.app.shared.stop.wait())
             supervised: asyncio.Task[None] | None = None
+            counting: asyncio.Task[None] | None = None
             try:
                 # uvicorn has a flag and no event; a server that fails to start ends its task instead.
                 while not all(server.started for server in servers) and not any(task.done() for task in serving):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
-                self._set_timer()
-                self._compile()
                 self.app.entering.address = _url(private)
                 login = await self._first_login()
                 self.supervisor.ready()
                 ready(Listening(_url(public), _url(private), login))
                 supervised = asyncio.create_task(self._keep_supervised())
+                # Only now, so that nobody waits for a large publication to be counted and swept.
+                self._set_timer()
+                self._compile()
+                counting = asyncio.create_task(self.app.measuring.keep_counting())
                 log.info("listening", public=_url(public), admin=_url(private))
                 await asyncio.wait(
                     {stopping, sending, telling, noticing, watching, checking, counting, looking, *serving},
@@ -210,7 +212,8 @@ class Service:
                 for server in servers:
                     server.should_exit = True
                 stopping.cancel()
-                results = await self._ended(sending, telling, noticing, watching, checking, counting, looking, *serving)
+                later = [counting] if counting is not None else []
+                results = await self._ended(sending, telling, noticing, watching, checking, looking, *later, *serving)
                 await self._save_polls()
                 if supervised is not None:
                     supervised.cancel()

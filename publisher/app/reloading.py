@@ -18,7 +18,7 @@ from publisher.app.shared import Made, Shared, Stories, silent
 from publisher.clock import now
 from publisher.config import Config
 from publisher.config.changes import differences, within_a_run
-from publisher.config.names import renamed, stranded
+from publisher.config.names import keeps_names, renamed, stranded
 from publisher.control import Progress
 from publisher.errors import BusyError, ConfigurationError, PublisherError, RefusedError, StoreError
 from publisher.store import meta, names
@@ -132,6 +132,8 @@ class Reloading(Stories):
     async def _keep_readers(self, before: Config, after: Config) -> None:
         """Let readers follow what was renamed. Raises ConfigurationError when a name is gone that some hold."""
         changes = renamed(after)
+        if keeps_names(before, after) and changes == renamed(before):
+            return  # most edits: a million readers need not be asked, nor writers wait for it
 
         def work(conn: Connection) -> int:
             held = names.held(conn)

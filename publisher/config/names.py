@@ -34,6 +34,16 @@ def renamed(config: Config) -> Names:
     )
 
 
+def keeps_names(before: Config, after: Config) -> bool:
+    """Whether `after` knows every name that `before` knew, so that nobody can be stranded, whoever holds what."""
+    return _categories(before) <= _categories(after) and all(
+        (found := _newsletter(after, slug)) is not None
+        and all(_knows(found[1], name) for key, one in newsletter.frequencies.items() for name in (key, *one.former))
+        for newsletter in before.newsletters
+        for slug in (newsletter.slug, *newsletter.former)
+    )
+
+
 def stranded(
     before: Config, after: Config, frequencies: Mapping[tuple[str, str], int], categories: Mapping[tuple[str, str], int]
 ) -> list[Finding]:
