@@ -36,6 +36,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "publisher.accounts.tries",
         "publisher.doctor",
         "publisher.logs",
+        "publisher.outlet",
         "publisher.metrics",
         "publisher.departures",
         "publisher.instances",

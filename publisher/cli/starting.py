@@ -15,7 +15,7 @@ from publisher.app.signals import Hangups, signals
 from publisher.app.supervisor import Supervisor
 from publisher.cli import show
 from publisher.cli.checking import tried
-from publisher.cli.console import err, out
+from publisher.cli.console import err, out, unhindered
 from publisher.cli.reach import Json, load, play, progress
 from publisher.clock import now
 
@@ -115,5 +115,6 @@ async def _serve(app: App, hangups: Hangups | None = None) -> None:
         if hangups is not None:
             hangups.repeat()
 
-    async with signals(app, serving=True):
-        await Service(app, Supervisor.of(os.environ, os.getpid())).run(ready)
+    with unhindered():
+        async with signals(app, serving=True):
+            await Service(app, Supervisor.of(os.environ, os.getpid())).run(ready)
