@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from array import array
 
-_FIRST_SIZE = 1 << 12  # slots; a power of two, doubled when two thirds are full
+_PARTS = 4  # bits of a hash that choose a part: one part at a time is twice in memory, while it grows
+_FIRST_SIZE = 1 << 8  # slots of a part; a power of two, doubled when two thirds are full
 
 
 class Seen:
@@ -14,32 +15,45 @@ class Seen:
     """
 
     def __init__(self) -> None:
-        self._slots = array("Q", bytes(8 * _FIRST_SIZE))
-        self._used = 0
+        self._parts = [_Part() for _ in range(1 << _PARTS)]
 
     def add(self, text: str) -> bool:
         """Remember a text; whether it is new."""
-        if 3 * self._used >= 2 * len(self._slots):
-            self._grow()
-        if self._put(self._slots, hash(text) & 0xFFFF_FFFF_FFFF_FFFF or 1):  # 0 is an empty slot
-            self._used += 1
-            return True
-        return False
+        value = hash(text) & 0xFFFF_FFFF_FFFF_FFFF or 1  # 0 is an empty slot
+        return self._parts[value >> (64 - _PARTS)].add(value)
 
-    @staticmethod
-    def _put(slots: array[int], value: int) -> bool:
-        mask = len(slots) - 1
-        place = value & mask
-        while (found := slots[place]) != value:
-            if not found:
-                slots[place] = value
-                return True
-            place = (place + 1) & mask
-        return False
+
+class _Part:
+    __slots__ = ("_room", "_slots")
+
+    def __init__(self) -> None:
+        self._slots = array("Q", bytes(8 * _FIRST_SIZE))
+        self._room = 2 * _FIRST_SIZE // 3
+
+    def add(self, value: int) -> bool:
+        if not self._room:
+            self._grow()
+        new = _put(self._slots, value)
+        self._room -= new
+        return new
 
     def _grow(self) -> None:
-        larger = array("Q", bytes(16 * len(self._slots)))
+        size = len(self._slots)
+        larger = array("Q", bytes(16 * size))
         for value in self._slots:
             if value:
-                self._put(larger, value)
+                _put(larger, value)
         self._slots = larger
+        self._room = 4 * size // 3 - 2 * size // 3
+
+
+def _put(slots: array[int], value: int) -> bool:
+    """Put a value into the first free slot from its own on; False when it was there."""
+    mask = len(slots) - 1
+    place = value & mask
+    while (found := slots[place]) != value:
+        if not found:
+            slots[place] = value
+            return True
+        place = (place + 1) & mask
+    return False

@@ -391,7 +391,7 @@ class Pages(Chrome):
             "title": words.pick(newsletter.title),
             "description": words.pick(newsletter.description),
             "url": links.newsletter(self.config, newsletter.slug, words.language),
-            "schedules": [f.schedule(zone).describe() for f in newsletter.frequencies.values()]
+            "schedules": [_sentence(f.schedule(zone).describe()) for f in newsletter.frequencies.values()]
             if words.language == "en"
             else [],
             "signup_url": f"{signup.PATH}?lang={words.language}&newsletter={newsletter.slug}"
@@ -470,3 +470,7 @@ def one_per_story(found: Iterable[Article], language: str) -> list[Article]:
         if kept is None or (kept.language != language and article.language == language):
             chosen[article.story] = article
     return list(chosen.values())
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
