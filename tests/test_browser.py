@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]  # it ships no types
-from playwright.async_api import Browser, StorageState, async_playwright
+from playwright.async_api import Browser, StorageState, async_playwright, expect
 
 from publisher import control, sample
 from publisher.app import now
@@ -197,3 +197,26 @@ def link_of(mail: EmailMessage, path: str) -> str:
     text = mail.get_body(("plain",))
     assert text is not None
     return next(word for word in str(text.get_content()).split() if path in word)
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["by the clipboard", "by the selection"])
+async def test_the_address_of_a_feed_is_copied_with_one_press(tmp_path: Path, old: bool) -> None:
+    """FR-D1: a page that came by http has no clipboard to write to, only a selection; both say what they did."""
+    async with serving_demo(tmp_path) as addresses, async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        try:
+            context = await browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+            page = await context.new_page()
+            reading = await context.new_page()
+            if old:
+                await page.add_init_script("delete Navigator.prototype.clipboard")
+            await page.goto(addresses["feed"])
+            await page.get_by_role("button", name="Copy: Atom").press("Enter")
+            await expect(page.get_by_role("status")).to_have_text("Copied: Atom")
+            await reading.goto(addresses["feed"])
+            await reading.bring_to_front()
+            copied = await reading.evaluate("navigator.clipboard.readText()")
+            assert copied == await page.get_by_role("link", name="Atom").get_attribute("href")
+            assert copied.endswith("/feeds/security.atom")
+        finally:
+            await browser.close()

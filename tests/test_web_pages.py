@@ -284,6 +284,22 @@ async def test_every_answer_forbids_scripts_and_framing(client: httpx2.AsyncClie
         assert "<script" not in (await client.get(path)).text
 
 
+async def test_the_page_of_a_feed_needs_no_script_and_takes_ours_alone(client: httpx2.AsyncClient) -> None:
+    """FR-D1, F21: whole addresses in the page, before its articles; the script is a file of ours, and the only one."""
+    answer = await client.get("/feeds/economy?lang=en")
+    assert answer.headers["content-security-policy"].endswith("; script-src 'self'")
+    scripts = re.findall(r"<script[^>]*>[^<]*</script>", answer.text)
+    address = re.fullmatch(r'<script src="(/copy\.js\?v=[0-9a-f]{12})" defer></script>', scripts[0])
+    assert len(scripts) == 1
+    assert address is not None
+    script = await client.get(address[1])
+    assert (script.status_code, script.headers["content-type"]) == (200, "text/javascript; charset=utf-8")
+    assert "script-src" not in script.headers["content-security-policy"]
+    shown = [re.sub("<[^>]+>", "", code) for code in re.findall(r"<code.*?</code>", answer.text)]
+    assert shown == [f"https://mail.ledger.example/feeds/economy.{form}" for form in ("rss", "atom", "json")]
+    assert answer.text.index("<code") < answer.text.index("A good harvest")
+
+
 async def test_a_withdrawn_article_has_no_page(app: App, client: httpx2.AsyncClient) -> None:
     """L11."""
     home = (await client.get("/?lang=en")).text

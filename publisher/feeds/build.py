@@ -89,9 +89,17 @@ def _document(
 
 def _written(generator: Any, form: Format) -> bytes:  # noqa: ANN401 - feedgen states no types
     if form == "atom":
-        return bytes(generator.atom_str())
+        return declared(bytes(generator.atom_str(xml_declaration=False)))
     with _LOCALE:
-        return bytes(generator.rss_str())
+        return declared(bytes(generator.rss_str(xml_declaration=False)))
+
+
+def declared(document: bytes) -> bytes:
+    """Put the XML declaration before a document in UTF-8 (FR-X1).
+
+    In double quotes: lxml writes single ones, which readers that look for the encoding by a pattern do not expect.
+    """
+    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + document
 
 
 def _styled(document: bytes, spec: FeedSpec) -> bytes:

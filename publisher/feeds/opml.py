@@ -8,7 +8,7 @@ from itertools import groupby
 
 from lxml import etree
 
-from publisher.feeds.build import rfc822
+from publisher.feeds.build import declared, rfc822
 from publisher.feeds.spec import FeedSpec
 
 FILE = "feeds.opml"
@@ -52,4 +52,4 @@ def opml(title: str, owner: str, specs: Iterable[FeedSpec], modified_at: datetim
                 xmlUrl=spec.url("atom"),
                 htmlUrl=spec.page_url,
             )
-    return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
+    return declared(etree.tostring(root, encoding="UTF-8", xml_declaration=False))

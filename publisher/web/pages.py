@@ -22,7 +22,7 @@ from publisher.model import Article, Issue, IssueState
 from publisher.store import articles, issues
 from publisher.subscriptions.choices import newsletter_of
 from publisher.text import excerpt
-from publisher.web import Parts, confirming, leaving, mydata, preferences, signup
+from publisher.web import Parts, confirming, copying, leaving, mydata, preferences, signup
 from publisher.web.answers import application_of, slashed
 from publisher.web.chrome import Chrome
 from publisher.web.feeds import FeedsApp
@@ -75,6 +75,7 @@ def routes_of(pages: Pages, clients: Clients) -> list[Any]:
         Route("/issues/{ref}", pages.issue),
         *_of_persons(parts, clients),
         Route("/style.css", pages.stylesheet),
+        Route(copying.PATH, copying.script),
         Route("/icon.svg", icon),
         Route("/favicon.ico", icon),  # what a browser asks for by itself, beside a mail for example
         Route("/robots.txt", robots),
@@ -233,6 +234,8 @@ class Pages(Chrome):
             articles=[words.article(article) for article in found],
             issues=past,
             feeds_url=f"/feeds/?lang={words.language}",
+            copy_url=copying.URL,
+            headers=copying.HEADERS,
         )
 
     async def category(self, request: Request) -> Response:
@@ -446,6 +449,8 @@ class Pages(Chrome):
                     "type": kind,
                     "url": links.feed(self.config, f"{spec.slug}.{e}"),
                     "address": links.feed(self.config, f"{spec.slug}.{e}"),
+                    # An address may be divided after a slash, and nowhere else.
+                    "parts": links.feed(self.config, f"{spec.slug}.{e}").replace("/", "/\0").split("\0"),
                 }
                 for e, kind in MEDIA_TYPES.items()
             ],

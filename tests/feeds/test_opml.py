@@ -17,7 +17,7 @@ def test_every_feed_is_listed_once_with_what_a_reader_needs() -> None:
     """§1.5."""
     specs = feeds_of(make_config())
     document = opml("Feeds of X & Y", "X & Y", specs, WHEN)
-    assert document.startswith(b"<?xml version='1.0' encoding='UTF-8'?>\n<opml version=\"2.0\">")
+    assert document.startswith(b'<?xml version="1.0" encoding="UTF-8"?>\n<opml version="2.0">')
     root = etree.fromstring(document)
     assert [(child.tag, child.text) for child in root[0]] == [
         ("title", "Feeds of X & Y"),
