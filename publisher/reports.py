@@ -353,13 +353,16 @@ def account_list(conn: Connection, now: datetime) -> list[dict[str, Any]]:
 
 
 def slot_explained(config: Config, conn: Connection, newsletter: str, slot: str) -> list[dict[str, Any]]:
-    """Return what became of a newsletter's slot (`2026-11-23T07:00`), per frequency. Raises NotFoundError."""
+    """Return what became of a slot (`2026-11-23T07:00`), or of all of a day (`2026-11-23`). Raises NotFoundError."""
     wanted = slot.strip().replace(" ", "T")
     found = issues.slots(conn, newsletter=newsletter, slot=wanted)
     if not found:
         last = issues.slots(conn, newsletter=newsletter, limit=3)
         known = ", ".join(f"{record.slot} ({record.frequency})" for record in last) or "none yet"
-        raise NotFoundError(f"no slot {wanted!r} of {newsletter} was decided; the last ones: {known}")
+        raise NotFoundError(
+            f"no slot {wanted!r} of {newsletter} was decided; the last ones: {known}. "
+            "`publisher plan` shows those that are late or to come"
+        )
     return [
         {
             "newsletter": record.newsletter,

@@ -14,6 +14,7 @@ import pytest
 
 from publisher import reports
 from publisher.app import App, dispatching, issuing, plan_slots
+from publisher.cli import show
 from publisher.config import Config, Frequency
 from publisher.errors import NotFoundError, RefusedError
 from publisher.store import deliveries, issues
@@ -76,6 +77,32 @@ async def test_an_issue_that_waits_for_approval_is_sent_as_it_was_composed_when_
         [slot] = await app.database.aread(issues.slots)
     assert (slot.outcome, slot.reason) == ("dispatched", "approved, to 2 readers")
     assert [mail["To"] for mail in mails(tmp_path)] == ["anna@reader.example", "boris@reader.example"]
+
+
+async def test_the_command_says_what_a_held_issue_holds_and_how_it_is_sent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Issue 6, 7: a dry run says the same, without a way to send it."""
+    async with await App.open(publication(tmp_path, approval=True)) as app:
+        await app.import_subscribers([ANNA, BORIS])
+        await app.publishing.collect()
+        show.dispatched(await app.dispatching.dispatch("weekly", dry_run=True))
+        done = await app.dispatching.dispatch("weekly")
+        show.dispatched(done)
+        show.issue(await app.database.aread(lambda conn: reports.issue_show(app.config, conn, done["issue"])))
+        await app.issuing.cancel(done["issue"])
+        show.issue(await app.database.aread(lambda conn: reports.issue_show(app.config, conn, done["issue"])))
+    said = [line for line in capsys.readouterr().out.splitlines() if "[info " not in line]
+    reason, whole = "held: every issue of this newsletter waits for approval", "for 2 readers in 2 segments, 3 articles"
+    assert said[:5] == [
+        f"weekly {done['slot']}: would be {reason}",
+        f"  {whole}",
+        f"weekly {done['slot']}: {reason}",
+        f"  {whole}",
+        f"  to send it: publisher approve {done['issue']}",
+    ]
+    page = f"page: https://mail.ledger.example/issues/{done['issue']}?lang=en"
+    assert [line for line in said if line.startswith("page: ")] == [f"{page} (once it is sent)", f"{page} (gone)"]
 
 
 async def test_a_spread_issue_that_waited_is_spread_from_its_approval_on(
@@ -228,6 +255,8 @@ async def test_no_issue_appears_on_a_blackout_day_and_its_articles_come_with_the
                 "issue": None,
             }
         ]
+        day = await app.database.aread(lambda conn: reports.slot_explained(config, conn, "weekly", "2026-12-07"))
+        assert day == told
         with pytest.raises(NotFoundError, match=r"no slot .* was decided; the last ones: 2026-12-07T07:00 \(weekly\)"):
             await app.database.aread(lambda conn: reports.slot_explained(config, conn, "weekly", "2026-12-08T07:00"))
         clock = datetime(2026, 12, 14, 4, 0, 30, tzinfo=UTC)

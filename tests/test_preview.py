@@ -94,6 +94,27 @@ def test_a_preview_of_a_later_day_holds_the_articles_of_then(
     assert not (out / "digest.html").exists()
 
 
+def test_a_preview_says_where_it_shows_something_else_than_the_issue_would(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A preview of nothing helps nobody, but it must not look like news."""
+    loaded = asyncio.run(filled(tmp_path))
+
+    async def dispatched() -> None:
+        async with await App.open(loaded) as app:
+            await app.dispatching.dispatch("weekly")
+            await app.sending.send()
+
+    words = ("preview", "weekly", "--as", "anna@reader.example", "--out", str(tmp_path / "out"))
+    assert "note:" not in run(tmp_path, capsys, monkeypatch, *words)[1]
+    asyncio.run(dispatched())
+    note = "no new articles: an issue would be skipped; this shows the newest articles instead"
+    assert f"note: {note}" in " ".join(run(tmp_path, capsys, monkeypatch, *words)[1].split())
+    assert json.loads(run(tmp_path, capsys, monkeypatch, *words, "--json")[1])["notes"] == [note]
+    to = ("preview", "weekly", "--as", "anna@reader.example", "--to", "eve@ledger.example", "--json")
+    assert json.loads(run(tmp_path, capsys, monkeypatch, *to)[1])["notes"] == [note]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "reason"),
     [

@@ -208,7 +208,9 @@ class Dispatching(Stories):
             attempt = await transport.send(sender, address, message)
         finally:
             await transport.close()
-        return {"to": address, "subject": mail.segment.subject, "outcome": attempt.outcome, "reply": attempt.text}
+        return {"to": address, "subject": mail.segment.subject, "outcome": attempt.outcome, "reply": attempt.text} | {
+            "notes": list(mail.notes)
+        }
 
 
 def _look_at_clock(conn: Connection, *, now: datetime) -> str:

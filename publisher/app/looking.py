@@ -66,6 +66,7 @@ def preview_mail(
         "text": mail.segment.text,
         "message": mail.message.decode(),
         "bytes": len(mail.message),
+        "notes": list(mail.notes),
     }
 
 

@@ -39,7 +39,7 @@ def check(as_json: Json = False) -> None:
         return
     for warning in warnings:
         err.print(f"warning: {escape(str(warning))}", soft_wrap=True)
-    out.print(f"{path}: ok" + (f", {len(warnings)} warnings" if warnings else ""), soft_wrap=True)
+    out.print(f"{path}: ok" + (f", {show.count(len(warnings), 'warning')}" if warnings else ""), soft_wrap=True)
 
 
 def tried(loaded: Config) -> None:

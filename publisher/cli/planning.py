@@ -22,7 +22,8 @@ def plan(
     newsletter: Annotated[str | None, typer.Argument(help="Slug of the newsletter; all when none is named.")] = None,
     count: Annotated[int, typer.Option("--count", min=1, max=100, help="Slots to show.")] = 5,
     explain: Annotated[
-        str | None, typer.Option("--explain", metavar="SLOT", help="Tell what became of a past slot: 2026-11-23T07:00.")
+        str | None,
+        typer.Option("--explain", metavar="SLOT", help="Tell what became of a past slot (2026-11-23T07:00) or day."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -91,5 +92,6 @@ def _written(folder: Path, made: Mapping[str, Any]) -> dict[str, Any]:
         "newsletter": made["newsletter"],
         "subject": made["subject"],
         "bytes": made["bytes"],
+        "notes": made["notes"],
         "files": [str(folder / name) for name, content in files.items() if content],
     }

@@ -105,25 +105,34 @@ def feeds(done: Mapping[str, Any]) -> None:
 def dispatched(done: Mapping[str, Any]) -> None:
     """Say what became of a slot."""
     would = "would be " if done["dry_run"] else ""
+    whole = (
+        f"{count(done['deliveries'], 'reader')} in {count(done['segments'], 'segment')}, "
+        f"{count(done['articles'], 'article')}"
+    )
     if done["outcome"] == "dispatched":
-        _line(
-            f"{done['newsletter']} {done['slot']}: {would}dispatched to {count(done['deliveries'], 'reader')} in "
-            f"{count(done['segments'], 'segment')}, {count(done['articles'], 'article')}"
-        )
+        _line(f"{done['newsletter']} {done['slot']}: {would}dispatched to {whole}")
     else:
         say = _wrong if done["outcome"] == "failed" else _line
         say(f"{done['newsletter']} {done['slot']}: {would}{done['outcome']}: {done['reason']}")
+    if done["outcome"] == "held" and done["issue"]:
+        _line(f"  for {whole}")
+        if not done["dry_run"]:
+            _line(f"  to send it: publisher approve {done['issue']}")
     _cautions(done)
 
 
 def tested(done: Mapping[str, Any]) -> None:
     """Say what the server answered to a test mail."""
     _line(f"test to {done['to']}: {done['outcome']}: {done['reply']}\n  {done['subject']}")
+    for note in done["notes"]:
+        _line(f"  note: {note}")
 
 
 def previewed(done: Mapping[str, Any]) -> None:
     """Name the files of a preview."""
     _line(f"{done['subject']} ({done['bytes'] / 1000:.0f} kB)")
+    for note in done["notes"]:
+        _line(f"  note: {note}")
     for path in done["files"]:
         _line(f"wrote {path}")
 
@@ -258,9 +267,11 @@ def issue(done: Mapping[str, Any]) -> None:
     """Show one issue with what it holds."""
     _issue(done)
     _line(f"composed {done['created_at']}" + (f", sent {done['sent_at']}" if done["sent_at"] else ""))
-    _line(f"page: {done['page']}")
+    later = {"planned", "held"}, {"cancelled"}
+    when = " (once it is sent)" if done["state"] in later[0] else " (gone)" if done["state"] in later[1] else ""
+    _line(f"page: {done['page']}{when}")
     for segment in done["segments"]:
-        readers = _counted(segment["readers"], "reader")
+        readers = count(segment["readers"], "reader")
         _line(f"segment {segment['language']} {segment['format']}, {readers}: {segment['subject']}")
     for article in done["articles"]:
         _line(f"article {article['ref']} {article['title']}" + ("" if article["state"] == "published" else " (gone)"))
@@ -279,10 +290,6 @@ def explained(done: Sequence[Mapping[str, Any]]) -> None:
         _line(f"  {record['reason']} (decided {record['decided_at']})")
         if record["issue"]:
             issue(record["issue"])
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number} {word}" + ("" if number == 1 else "s")
 
 
 def reloaded(done: Mapping[str, Any]) -> None:

@@ -109,7 +109,7 @@ def _ages(config: Config) -> Iterator[Finding]:
         if short:
             yield Finding(
                 ("newsletters", index, "max_age"),
-                f"is shorter than the time between two issues of '{short[0]}': articles would never be mailed",
+                f"is shorter than the time between two issues of '{short[0]}': some articles would never be mailed",
                 "choose a longer one, or none",
             )
 

@@ -47,16 +47,19 @@ def plan(
     """
     overdue: list[Planned] = []
     coming: list[Planned] = []
+    first_ones: list[Planned] = []
     for name, frequency in newsletter.frequencies.items():
         look = _Look(db, config, newsletter, name, renderer, now, ids)
         late = list(look.overdue())
         schedule = frequency.schedule(config.site.timezone)
         first = not any(planned.report for planned in late)
-        coming += (
+        mine = [
             look.at(slot, closely=first and place == 0) for place, slot in enumerate(_upcoming(schedule, now, count))
-        )
+        ]
+        first_ones += mine[:1]
+        coming += mine
         overdue += late
-    shown = (one for number, one in enumerate(sorted(coming, key=_moment)) if number < count or one.report is not None)
+    shown = (one for place, one in enumerate(sorted(coming, key=_moment)) if place < count or one in first_ones)
     return (*sorted(overdue, key=_moment), *shown)
 
 

@@ -40,6 +40,8 @@ class TrialMail:
     message_id: str
     segment: NewSegment
     message: bytes
+    notes: tuple[str, ...] = ()
+    """What it shows otherwise than the issue would, and what it lacks because it would be too large."""
 
 
 def trial_mail(
@@ -79,11 +81,14 @@ def trial_mail(
         wishes = anybody(language or config.site.default_language, cursor=usual, format_=format_)
     else:
         wishes = reader.wishes
-    segment = _segment(frame, material, wishes, material.received.get(reader.subscription_id) if reader else None)
+    received = material.received.get(reader.subscription_id) if reader else None
+    segment, said = _segment(frame, material, wishes, received)
     if isinstance(segment, Skip):
+        filled = f"{segment.reason}: an issue would be skipped; this shows the newest articles instead"
         latest = Material(NOBODY, material.to_seq, db.read(lambda conn: newest(conn, newsletter, _SHOWN)))
         frame = replace(frame, newsletter=newsletter.model_copy(update={"max_age": ""}))
-        segment = _segment(frame, latest, replace(wishes, cursor=-1, categories=None))
+        segment, said = _segment(frame, latest, replace(wishes, cursor=-1, categories=None))
+        said = (filled, *said)
     if isinstance(segment, Skip):
         raise NotFoundError(f"{newsletter.slug} has nothing to show: {segment.reason}; collect articles first")
     identity = message_id(frame.issue_ref, ids()[:16], domain_of(newsletter.from_address))
@@ -103,7 +108,7 @@ def trial_mail(
         html=segment.html.replace(SLOT_UNSUBSCRIBE, neutral),
         text=segment.text.replace(SLOT_UNSUBSCRIBE, neutral),
     )
-    return TrialMail(address=address, message_id=identity, segment=shown, message=message)
+    return TrialMail(address=address, message_id=identity, segment=shown, message=message, notes=said)
 
 
 def _with_held(conn: Connection, material: Material, newsletter: Newsletter, when: datetime) -> Material:
@@ -158,11 +163,12 @@ def check_templates(config: Config, newsletter: Newsletter, renderer: Renderer, 
 
 def _segment(
     frame: Frame, material: Material, wishes: Wishes, received: frozenset[str] | None = None
-) -> NewSegment | Skip:
+) -> tuple[NewSegment | Skip, tuple[str, ...]]:
     sorting = Sorting(material, frame.config, frame.newsletter, frame.when)
     group = sorting.group(wishes, received or NOTHING)
     press = Press(replace(frame, related=material.related))
-    return press.segment(sorting.picks(group), group.language, group.format, content=group.content)
+    made = press.segment(sorting.picks(group), group.language, group.format, content=group.content)
+    return made, (*press.warnings, *(f"article {id_} left out: {reason}" for id_, reason in press.left_out.items()))
 
 
 def _specimens(config: Config, now: datetime) -> Iterator[Article]:

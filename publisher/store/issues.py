@@ -136,7 +136,7 @@ def slots(
     slot: str | None = None,
     limit: int = 50,
 ) -> list[SlotRecord]:
-    """Return decided slots, latest first."""
+    """Return decided slots, latest first; `slot` is one (`2026-11-23T07:00`), or all of a day (`2026-11-23`)."""
     c = slot_rows.c
     query = sa.select(slot_rows).order_by(c.slot_at.desc(), c.newsletter, c.frequency, c.slot).limit(limit)
     if newsletter is not None:
@@ -144,7 +144,7 @@ def slots(
     if frequency is not None:
         query = query.where(c.frequency == frequency)
     if slot is not None:
-        query = query.where(c.slot == slot)
+        query = query.where(sa.func.substr(c.slot, 1, len(slot)) == slot)
     return [
         SlotRecord(
             newsletter=row.newsletter,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from threading import Barrier
@@ -412,8 +412,23 @@ def test_a_plan_tells_what_is_late_and_what_becomes_of_it(
         ("weekly", "2026-11-23T07:00", late, True),
         ("daily", "2026-11-24T07:00", "", False),
         ("daily", "2026-11-25T07:00", "", False),
+        ("weekly", "2026-11-30T07:00", "", False),
     ]
     assert sqlite_database.read(lambda conn: issues.slots(conn)) == []
+
+
+def test_a_plan_shows_the_next_slot_of_each_frequency_also_a_blackout_far_away(
+    sqlite_database: Database, config: Config, newsletter: Newsletter, renderer: Renderer, ids: Ids, now: datetime
+) -> None:
+    dark = (date(2026, 11, 30), date(2026, 11, 30))
+    frequencies = {"daily": Frequency(at="07:00"), "weekly": newsletter.frequencies["weekly"]}
+    often = newsletter.model_copy(update={"frequencies": frequencies, "blackout": (dark,)})
+    found = plan(sqlite_database, config, often, renderer=renderer, now=now, ids=ids, count=2)
+    assert [(p.frequency, p.slot.local, p.skipped) for p in found] == [
+        ("daily", "2026-11-24T07:00", ""),
+        ("daily", "2026-11-25T07:00", ""),
+        ("weekly", "2026-11-30T07:00", "blackout 2026-11-30"),
+    ]
 
 
 def test_who_comes_back_after_months_gets_no_older_news_than_the_newsletter_mails(

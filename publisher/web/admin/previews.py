@@ -47,9 +47,9 @@ class PreviewPages:
         ]
         try:
             mail = await asyncio.to_thread(self._previews.mail, newsletter, language, format_)
-            subject = mail.segment.subject
+            subject, notes = mail.segment.subject, mail.notes
         except (NotFoundError, RenderError):
-            subject = ""  # the frames say why
+            subject, notes = "", ()  # the frames say why
         title = words.pick(newsletter.title)
         answer = self.frame.show(
             request,
@@ -62,6 +62,7 @@ class PreviewPages:
                 if other.slug != newsletter.slug
             ],
             subject=subject,
+            notes=notes,
             tabs=tabs,
             state_url=f"{base}/state",
             seen=await asyncio.to_thread(self._previews.state, newsletter),
