@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from publisher import faults
-from publisher.mail.compose import Parcel
+from publisher.mail.compose import Draft, Parcel
 from publisher.mail.pacing import Pacer
 from publisher.model import Claimed
 from publisher.store import claims, deliveries, workers
@@ -44,30 +44,27 @@ KEPT_SEGMENTS = 64
 """Segments kept in memory: an issue has few, and their readers come in any order."""
 
 
-Compose = Callable[[Claimed, SegmentBytes], Parcel]
-"""Makes one reader's message; runs on threads, never raises for what is in a row."""
+MakeDraft = Callable[[Claimed, SegmentBytes], Draft]
+"""Makes one reader's message; never raises for what is in a row."""
 
 
 class Ahead:
-    """A short queue of parcels, filled by one task; use as an asynchronous context manager.
-
-    `threads` make the messages; None: the event loop does, which is quicker where nothing is signed.
-    """
+    """A short queue of parcels, filled by one task; use as an asynchronous context manager. `threads` sign."""
 
     def __init__(
         self,
         db: Database,
-        compose: Compose,
+        draft: MakeDraft,
         *,
         epoch: int,
         clock: Callable[[], datetime],
-        threads: Executor | None,
+        threads: Executor,
         want: int,
         transport: str | None = None,
         gate: Pacer | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._db, self._compose, self._clock = db, compose, clock
+        self._db, self._draft, self._clock = db, draft, clock
         self._epoch, self._threads, self._want = epoch, threads, want
         self._transport, self._gate, self._pause = transport, gate, pause
         self.later_at: datetime | None = None
@@ -149,11 +146,12 @@ class Ahead:
 
     async def _make(self, pairs: Sequence[tuple[Claimed, SegmentBytes]]) -> None:
         try:
-            if self._threads is None:
-                parcels = self._compose_all(pairs)
-            else:
-                work = partial(self._compose_all, pairs)
-                parcels = await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            drafts = [self._draft(claimed, segment) for claimed, segment in pairs]
+            signatures = [b""] * len(drafts)
+            if any(draft.unsigned for draft in drafts):
+                loop = asyncio.get_running_loop()
+                signatures = await loop.run_in_executor(self._threads, partial(_sign_all, drafts))
+            parcels = [draft.parcel(signed) for draft, signed in zip(drafts, signatures, strict=True)]
         except Exception as error:  # noqa: BLE001 - `next` raises it
             self._failure = error
         else:
@@ -230,9 +228,6 @@ class Ahead:
         await self._pause(min(NAP, max(0.0, (at - now).total_seconds())))
         return True
 
-    def _compose_all(self, pairs: Sequence[tuple[Claimed, SegmentBytes]]) -> list[Parcel]:
-        return [self._compose(claimed, segment) for claimed, segment in pairs]
-
     async def _segment(self, segment_id: int) -> SegmentBytes:
         if segment_id not in self._segments:
             found = await self._db.aread(lambda conn: deliveries.segment(conn, segment_id))
@@ -240,3 +235,8 @@ class Ahead:
                 del self._segments[next(iter(self._segments))]
             self._segments[segment_id] = found
         return self._segments[segment_id]
+
+
+def _sign_all(drafts: Sequence[Draft]) -> list[bytes]:
+    """Sign, on a thread: only what does its work without the interpreter's lock, so that it holds up nobody."""
+    return [draft.sign() for draft in drafts]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from publisher.mail.dkim import Prepared, Signer
+from publisher.mail.dkim import Prepared, Signer, Unsigned
 from publisher.mail.message import fill, own_lines, pieces
 from publisher.mail.smtp import Dotless, Envelope
 from publisher.model import Attempt, Claimed, Outcome
@@ -24,6 +24,29 @@ class Parcel(NamedTuple):
     """Why no message could be made for this reader; the delivery fails with it."""
 
 
+class Draft(NamedTuple):
+    """A parcel but for what signs it."""
+
+    claimed: Claimed
+    mail_from: str
+    unsigned: Sequence[Unsigned]
+    rest: bytes
+    """What stands below the signatures."""
+    dotless: bool
+    """Whether no line of it begins with a dot; a signature's never do."""
+    refusal: Attempt | None = None
+
+    def sign(self) -> bytes:
+        """Return the signatures' header lines: ten times the work of all the rest, and fit for a thread."""
+        return b"".join(each.signature() for each in self.unsigned)
+
+    def parcel(self, signatures: bytes) -> Parcel:
+        """Return it with its signatures."""
+        message = signatures + self.rest
+        envelope = Envelope(self.mail_from, self.claimed.address, len(message))
+        return Parcel(self.claimed, envelope, Dotless(message) if self.dotless else message, self.refusal)
+
+
 class _Shared(NamedTuple):
     """What is found out once for all readers of a segment."""
 
@@ -35,20 +58,15 @@ class _Shared(NamedTuple):
 
 
 class Composer:
-    """Makes messages; safe to use from several threads. The same delivery gives the same bytes on every attempt."""
+    """Makes messages. The same delivery gives the same bytes on every attempt."""
 
     def __init__(self, keyring: Keyring, *, signer: Signer | None = None, bounce_domain: str = "") -> None:
         """Remember what signs and where bounces go; `bounce_domain` "" sends them to the newsletter's address."""
         self._keyring, self._signer, self._bounce_domain = keyring, signer, bounce_domain
         self._shared: _Shared | None = None
 
-    @property
-    def signs(self) -> bool:
-        """Whether it signs, which takes ten times as long as all the rest."""
-        return self._signer is not None
-
-    def compose(self, claimed: Claimed, segment: SegmentBytes) -> Parcel:
-        """Return the parcel of a delivery; one reader's data must not stop the others (E3)."""
+    def draft(self, claimed: Claimed, segment: SegmentBytes) -> Draft:
+        """Return the message of a delivery, to be signed; one reader's data must not stop the others (E3)."""
         settings = segment.settings
         if claimed.dkim_keys is None or claimed.link_key is None:
             signs = claimed.dkim_keys if claimed.dkim_keys is not None else self._signer.keys if self._signer else ""
@@ -56,14 +74,13 @@ class Composer:
         mail_from = settings["from_address"]
         if self._bounce_domain:
             mail_from = bounce_address(self._keyring.bounce_token(claimed.id), self._bounce_domain)
-        message, refusal = b"", None
         try:
-            message = self._message(claimed, segment)
+            return self._draft(claimed, segment, mail_from)
         except ValueError as error:
             refusal = Attempt(outcome=Outcome.REFUSED, code=None, text=str(error), phase="message")
-        return Parcel(claimed, Envelope(mail_from, claimed.address, len(message)), message, refusal)
+            return Draft(claimed, mail_from, (), b"", dotless=False, refusal=refusal)
 
-    def _message(self, claimed: Claimed, segment: SegmentBytes) -> bytes:
+    def _draft(self, claimed: Claimed, segment: SegmentBytes, mail_from: str) -> Draft:
         leave = unsubscribe_url(
             segment.settings["public_url"],
             self._keyring.unsubscribe_token(claimed.subscription_id, claimed.link_key or ""),
@@ -77,12 +94,13 @@ class Composer:
         )
         shared = self._share(segment)
         body = fill(shared.pieces, leave)
-        signature = b""
+        unsigned: Sequence[Unsigned] = ()
         if self._signer and shared.prepared and claimed.dkim_keys:
-            signature = self._signer.sign(shared.prepared, own, body, date=claimed.date_at, keys=claimed.dkim_keys)
-        message = b"".join((signature, own, segment.head, b"\r\n", body))
-        # Neither a signature's lines nor a filled slot's (see `quoted.encode_value`) ever begin with a dot.
-        return Dotless(message) if shared.dotless and b"\n." not in own else message
+            keys = claimed.dkim_keys
+            unsigned = self._signer.begin(shared.prepared, own, body, date=claimed.date_at, keys=keys)
+        # A filled slot's lines (see `quoted.encode_value`) never begin with a dot.
+        dotless = shared.dotless and b"\n." not in own
+        return Draft(claimed, mail_from, unsigned, b"".join((own, segment.head, b"\r\n", body)), dotless)
 
     def _share(self, segment: SegmentBytes) -> _Shared:
         """Return what readers of a segment share; those of one segment mostly come one after another."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -89,10 +89,25 @@ class Prepared:
     """By selector: the signature's header up to `t=`, as it is sent and as it is hashed."""
 
 
+class Unsigned(NamedTuple):
+    """A signature's header lines but for the signature itself, and what that has to sign."""
+
+    key: Key
+    lines: bytes
+    digest: bytes
+
+    def signature(self) -> bytes:
+        """Return the lines with the signature; nearly all of its time is spent without the interpreter's lock."""
+        value = base64.b64encode(self.key.sign(self.digest))
+        # The value is left out of what is signed, so folding it needs no second form.
+        parts = b"\r\n ".join(value[start : start + LINE - 3] for start in range(0, len(value), LINE - 3))
+        return b"%s\r\n b=%s\r\n" % (self.lines, parts)
+
+
 class Signer:
     """Signs messages with the current keys, and with a former one what was first signed with it.
 
-    Safe to use from many threads at once; nearly all of its time is spent without the interpreter's lock.
+    Safe to use from many threads at once.
     """
 
     def __init__(self, current: Sequence[Key], former: Sequence[Key] = (), *, domain: str = "") -> None:
@@ -162,7 +177,13 @@ class Signer:
         )
 
     def sign(self, prepared: Prepared, own: bytes, body: bytes, *, date: datetime, keys: str | None = None) -> bytes:
-        """Return the header lines that go in front of a message, one signature for each key; b"" for `keys` "".
+        """Return the header lines that go in front of a message, one signature for each key; see `begin`."""
+        return b"".join(each.signature() for each in self.begin(prepared, own, body, date=date, keys=keys))
+
+    def begin(
+        self, prepared: Prepared, own: bytes, body: bytes, *, date: datetime, keys: str | None = None
+    ) -> tuple[Unsigned, ...]:
+        """Return what is to be signed with each key; none for `keys` "".
 
         `own` are the reader's own header lines, `body` the segment's with its slots filled, `date` the message's Date.
         `keys` is what `Signer.keys` said at the first attempt, None for the current ones. A key that is held no longer
@@ -176,7 +197,7 @@ class Signer:
         head_hash = prepared.head.copy()
         head_hash.update(b"".join(line for _, line in fields))
         middle = b"t=%d; bh=%s;" % (date.timestamp(), base64.b64encode(body_hash.digest()))
-        return b"".join(_signature(key, prepared, head_hash, middle) for key in self._chosen(keys))
+        return tuple(_unsigned(key, prepared, head_hash, middle) for key in self._chosen(keys))
 
     def signed(self, message: bytes, *, from_address: str, date: datetime) -> bytes:
         """Return a whole message with its signature; for one mail, where there is nothing to share."""
@@ -306,11 +327,8 @@ def _opening(key: Key, domain: str, names: Sequence[bytes]) -> tuple[bytes, byte
     return folded.encode("ascii"), relaxed.encode("ascii")
 
 
-def _signature(key: Key, prepared: Prepared, head_hash: _Hash, middle: bytes) -> bytes:
+def _unsigned(key: Key, prepared: Prepared, head_hash: _Hash, middle: bytes) -> Unsigned:
     folded, relaxed = prepared.openings[key.selector]
     signed = head_hash.copy()
     signed.update(b"%s%s b=" % (relaxed, middle))
-    value = base64.b64encode(key.sign(signed.digest()))
-    # The value is left out of what is signed, so folding it needs no second form.
-    parts = b"\r\n ".join(value[start : start + LINE - 3] for start in range(0, len(value), LINE - 3))
-    return b"%s%s\r\n b=%s\r\n" % (folded, middle, parts)
+    return Unsigned(key, folded + middle, signed.digest())

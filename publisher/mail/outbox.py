@@ -27,8 +27,8 @@ from publisher.store.database import Database
 GRACE = 30.0
 """Seconds that messages under way may take after a stop; what has no answer then is recovered as after a crash."""
 
-COMPOSERS = 2
-"""Threads that make messages ahead."""
+SIGNERS = 2
+"""Threads that sign messages ahead."""
 
 
 _UNSEEN = "the database has lost sight of this worker, and others take over what it had claimed; it starts anew"
@@ -128,10 +128,10 @@ async def run(
         db, transport, epoch, clock, dice, stop, progress, policy, kept, breaker, alive, connections, over, pacer, tally
     )
     await run_.prepare()
-    with _composers() if composer.signs else contextlib.nullcontext() as threads:
+    with ThreadPoolExecutor(SIGNERS, thread_name_prefix="publisher-sign") as threads:
         ahead = Ahead(
             db,
-            composer.compose,
+            composer.draft,
             epoch=epoch,
             clock=clock,
             threads=threads,
@@ -144,10 +144,6 @@ async def run(
             workers = [asyncio.create_task(run_.work(ahead)) for _ in range(connections)]
             await run_.attend(workers, ahead, grace)
     return await run_.finish(ahead.later_at)
-
-
-def _composers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(COMPOSERS, thread_name_prefix="publisher-compose")
 
 
 class _Run:
