@@ -161,7 +161,7 @@ async def test_one_connection_carries_many_messages(server: SmtpServer) -> None:
 async def test_a_fault_is_known_by_its_phase(
     script: Script, attempt: tuple[Outcome, int | None, str], pipelining: bool
 ) -> None:
-    """H1–H23 by the table of delivery §5.3: outcome, the server's code, how far the message came."""
+    """H3, H8, H9, H10, H12, H14, H16, H17, H19, H23 by delivery §5.3: outcome, code, how far the message came."""
     extensions = ("PIPELINING", *script.extensions) if pipelining else script.extensions
     came = await one(copy.deepcopy(replace(script, extensions=extensions)), timeouts=QUICK)
     assert (came.outcome, came.code, came.phase) == attempt
