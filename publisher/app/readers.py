@@ -12,6 +12,7 @@ import structlog
 
 from publisher import addresses
 from publisher.app.keys import alone, erasure_file, key_file, rotated
+from publisher.app.lanes import paces
 from publisher.app.sending import Sending
 from publisher.app.shared import Shared, Stories, paused_because, silent
 from publisher.clock import dice, hexadecimal, key, now
@@ -79,6 +80,7 @@ class Readers(Stories):
                 dice=dice,
                 stop=self.shared.stop,
                 policy=Policy(on_uncertain=self.config.smtp.on_uncertain),
+                limits=paces(self.config),
             )
         values = asdict(report)
         self.counted.update(

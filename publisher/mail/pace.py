@@ -179,6 +179,12 @@ def charged(limit: Limit, pace: Pace, now: datetime) -> Pace:
     return replace(pace, full_at=full_at + rate.interval, since_at=since_at)
 
 
+def hurried(limit: Limit, pace: Pace, now: datetime) -> Pace:
+    """Return the pace after one mail has gone that waited for nothing: the next wait the longer for it."""
+    after, rate = charged(limit, pace, now), rate_now(limit, pace, now)
+    return replace(after, full_at=max(pace.full_at or now, now) + rate.interval) if rate else after
+
+
 def throttled(pace: Pace, *, per_hour: float, rest: timedelta, reason: str, now: datetime) -> Pace:
     """Return the pace after a receiver said "too fast", while mail went to it at `per_hour`.
 

@@ -157,6 +157,11 @@ class Pacer:
                 self.refused_until = min(at, self.refused_until or at)
         return [row for row, granted in zip(rows, found.granted, strict=True) if granted]
 
+    def hurry(self, conn: Connection, row: Claimed, now: datetime) -> datetime | None:
+        """Count a mail that goes before all others; None when it may go, else when the rest of its provider ends."""
+        keys = self._keys(row)
+        return paces.hurry(conn, keys, self._limits, now) if keys else None
+
     # Outcomes
 
     def accepted(self, row: Claimed, now: datetime) -> None:

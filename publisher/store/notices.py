@@ -175,6 +175,11 @@ def claim(conn: sa.Connection, notice: Notice, epoch: int) -> None:
     conn.execute(sa.update(notices).where(notices.c.id == notice.id).values(changes))
 
 
+def postpone(conn: sa.Connection, id: int, until: datetime) -> None:  # noqa: A002 - the column's name
+    """Let a waiting notice wait longer."""
+    conn.execute(sa.update(notices).where(notices.c.id == id, st.among(notices.c.state, WAITING)).values(next_at=until))
+
+
 def settle(
     conn: sa.Connection,
     id: int,  # noqa: A002 - the column's name

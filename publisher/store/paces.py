@@ -8,7 +8,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from publisher.mail.pace import FRESH, UNLIMITED, Limit, Pace, Slow, charged, free_at
+from publisher.mail.pace import FRESH, UNLIMITED, Limit, Pace, Slow, charged, free_at, hurried
 from publisher.store import statements as st
 from publisher.store.tables import paces
 
@@ -61,6 +61,19 @@ def charge(conn: sa.Connection, mails: Sequence[Sequence[str]], limits: Mapping[
             after |= {key: charged(limits.get(key, UNLIMITED), after[key], now) for key in keys}
     _put(conn, {key: pace for key, pace in after.items() if pace is not before[key]})
     return Charged(tuple(granted), after)
+
+
+def hurry(conn: sa.Connection, keys: Sequence[str], limits: Mapping[str, Limit], now: datetime) -> datetime | None:
+    """Count a mail that goes before all others, however many went; returns when it may go if a pace rests until then.
+
+    The others wait the longer for it, so that a limit holds all the same.
+    """
+    before = _locked(conn, keys)
+    rests = [pace.slow.rests_until for pace in before.values() if pace.slow and pace.slow.rests_until > now]
+    if rests:
+        return max(rests)
+    _put(conn, {key: hurried(limits.get(key, UNLIMITED), pace, now) for key, pace in before.items()})
+    return None
 
 
 def change(conn: sa.Connection, key: str, pace: Pace) -> None:

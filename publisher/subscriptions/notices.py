@@ -12,11 +12,12 @@ from typing import Protocol
 import structlog
 
 from publisher import links
-from publisher.config import in_language
+from publisher.config import DEFAULT_TRANSPORT, in_language
 from publisher.digests.welcome import latest_issue
 from publisher.errors import RenderError
 from publisher.mail.dkim import Signer
 from publisher.mail.message import SegmentHeaders, encode_segment, own_lines, personalise
+from publisher.mail.pacing import NO_LIMITS, Pacer, Paces
 from publisher.mail.steps import USUAL, Policy, Step, next_step
 from publisher.model import Attempt, Claimed, DeliveryState, Format, SubscriptionState, Wishes
 from publisher.store import links as link_rows
@@ -99,16 +100,17 @@ def kind_of(notice: Notice, now: datetime) -> str | Refusal:
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """A claimed notice and what it is."""
+    """A claimed notice, what it is, and the transport that carries it."""
 
     notice: Notice
     kind: str
+    carrier: str
 
 
 async def send_due(
     db: Database,
     house: House,
-    transport: Callable[[], Transport],
+    transport: Callable[[str], Transport],
     *,
     signer: Signer | None,
     epoch: int,
@@ -116,26 +118,32 @@ async def send_due(
     dice: Callable[[], float],
     stop: asyncio.Event,
     policy: Policy = USUAL,
+    limits: Paces = NO_LIMITS,
 ) -> Report:
-    """Send what is due, one after another over one connection, until nothing is or the transport is unfit.
+    """Send what is due, one after another, until nothing is; a transport that proves unfit gets no more.
+
+    Each goes over the transport of its newsletter (`transport` opens one by name) and counts against the same
+    `limits`. Somebody waits for it, so it goes before all digests: it waits for no pace, but for the rest of a provider
+    that said "too fast".
 
     Each is tried until it is accepted, refused or too old, always with its one Message-ID; one whose outcome nobody
     knows is tried once more. Raises StoreError or BusyError.
     """
-    run = _Run(db, house, signer, epoch, clock, dice, policy)
-    door = transport()
+    run = _Run(db, house, transport, signer, epoch, clock, dice, policy, limits)
     try:
-        while not stop.is_set() and not run.held:
-            before = run.counts.total()
-            for number in await db.aread(lambda conn: notices.due(conn, clock(), limit=BATCH)):
-                if stop.is_set() or run.held:
+        while not stop.is_set():
+            left = len(run.left)
+            due = await db.aread(lambda conn: notices.due(conn, clock(), limit=BATCH + left))  # noqa: B023 - run at once
+            fresh = [number for number in due if number not in run.left]
+            for number in fresh:
+                if stop.is_set():
                     break
-                await run.send(door, number)
-            if run.counts.total() == before:
+                await run.send(number)
+            if not fresh:
                 break  # nothing is due, or what is due is not ours to send
     finally:
-        await door.close()
-    return Report(**run.counts, held=run.held)
+        await run.close()
+    return Report(**run.counts, held="; ".join(run.held.values()))
 
 
 class _Run:
@@ -143,24 +151,34 @@ class _Run:
         self,
         db: Database,
         house: House,
+        transport: Callable[[str], Transport],
         signer: Signer | None,
         epoch: int,
         clock: Callable[[], datetime],
         dice: Callable[[], float],
         policy: Policy,
+        limits: Paces,
     ) -> None:
         self._db, self._house, self._signer, self._epoch = db, house, signer, epoch
         self._clock, self._dice, self._policy = clock, dice, policy
+        self._transport, self._limits = transport, limits
+        self._doors: dict[str, Transport] = {}
+        self._pacers: dict[str, Pacer] = {}
         self.counts: Counter[str] = Counter()
-        self.held = ""
+        self.held: dict[str, str] = {}
+        """Why a transport gets no more in this run, by its name."""
+        self.left: set[int] = set()
+        """Notices that were due and cannot go in this run."""
 
-    async def send(self, door: Transport, number: int) -> None:
+    async def send(self, number: int) -> None:
         """Send one notice, if it is still to be sent."""
         now = self._clock()
         taken = await self._db.awrite(lambda conn: self._claim(conn, number, now))
-        if not isinstance(taken, _Taken):
-            if taken is not None:
-                self.counts[taken.state] += 1
+        if taken is None:
+            self.left.add(number)
+            return
+        if isinstance(taken, Refusal):
+            self.counts[taken.state] += 1
             return
         try:
             sender, message = await asyncio.to_thread(self._compose, taken)
@@ -168,13 +186,37 @@ class _Run:
             log.exception("notice not written", kind=taken.kind, reason=str(error))
             await self._defer(taken.notice, str(error))
             return
-        attempt = await door.send(sender, taken.notice.address, message)
-        step = next_step(
-            attempt, self._claimed(taken.notice), now=self._clock(), policy=self._policy, chance=self._dice()
-        )
-        self.held = self.held or step.hold
+        attempt = await self._door(taken.carrier).send(sender, taken.notice.address, message)
+        claimed, later = self._claimed(taken.notice), self._clock()
+        step = next_step(attempt, claimed, now=later, policy=self._policy, chance=self._dice())
+        if step.hold:
+            self.held[taken.carrier] = step.hold
         await self._db.awrite(lambda conn: self._record(conn, taken.notice, step))
         self.counts[step.record.state] += 1
+        if step.slow:
+            await self._pacers[taken.carrier].complained(self._db, claimed, step.slow, later)
+
+    async def close(self) -> None:
+        """Leave all servers."""
+        for door in self._doors.values():
+            await door.close()
+
+    def _door(self, carrier: str) -> Transport:
+        if carrier not in self._doors:
+            self._doors[carrier] = self._transport(carrier)
+        return self._doors[carrier]
+
+    def _pacer(self, conn: Connection, carrier: str, now: datetime) -> Pacer:
+        if carrier not in self._pacers:
+            self._pacers[carrier] = Pacer(carrier, self._limits)
+            self._pacers[carrier].load(conn, now)
+        return self._pacers[carrier]
+
+    def _carrier(self, notice: Notice) -> str:
+        """Return the transport of the newsletter whose From address a notice bears, as `compose` chooses it."""
+        config = self._house.config
+        newsletter = newsletter_of(config, notice.newsletter or "") or next(iter(config.newsletters), None)
+        return (newsletter.transport if newsletter else "") or DEFAULT_TRANSPORT
 
     def _claim(self, conn: Connection, number: int, now: datetime) -> _Taken | Refusal | None:
         """Decide about one notice while nobody can change what decides; None when it is not ours to send."""
@@ -187,11 +229,17 @@ class _Run:
         if isinstance(kind, Refusal):
             notices.settle(conn, notice.id, kind.state, kind.reason, now)
             return kind
+        carrier = self._carrier(notice)
+        if carrier in self.held:
+            return None
+        if until := self._pacer(conn, carrier, now).hurry(conn, self._claimed(notice), now):
+            notices.postpone(conn, notice.id, until)
+            return None
         if kind == "known" and notice.link_id is not None:
             # The address is proven long since, so what lies in the mail opens everything, but not for long.
             link_rows.turn(conn, notice.link_id, "manage", now + FRESH_FOR)
         notices.claim(conn, notice, self._epoch)
-        return _Taken(notice, kind)
+        return _Taken(notice, kind, carrier)
 
     def _record(self, conn: Connection, notice: Notice, step: Step) -> None:
         now = self._clock()

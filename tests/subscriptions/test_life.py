@@ -211,7 +211,7 @@ class Life(RuleBasedStateMachine):
         story = notices.send_due(
             self.database,
             self.town.house,
-            lambda: Door(taken),
+            lambda _: Door(taken),
             signer=None,
             epoch=self.epoch,
             clock=lambda: self.town.now,

@@ -7,14 +7,17 @@ import email
 import email.policy
 import hashlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
 
+from publisher.mail.pace import Limit, Rate
+from publisher.mail.pacing import NO_LIMITS, Paces
 from publisher.mail.smtp import Timeouts, Transport
-from publisher.store import deliveries, subscribers
+from publisher.store import deliveries, paces, subscribers
 from publisher.store.tables import consents, wordings
 from publisher.store.tables import notices as rows
 from publisher.subscriptions import imports, notices
@@ -37,29 +40,29 @@ class Post:
     town: Town
     server: SmtpServer
     epoch: int
+    others: dict[str, SmtpServer] = field(default_factory=dict)
+    """Servers of other transports, by name."""
+    limits: Paces = NO_LIMITS
 
     async def send(self) -> notices.Report:
         """Send what is due."""
         return await notices.send_due(
             self.town.database,
             self.town.house,
-            lambda: Transport(
-                "127.0.0.1",
-                self.server.port,
-                security="plain",
-                hello_name="t.example",
-                timeouts=Timeouts(connect=5, dot=1),
-            ),
+            self.open,
             signer=None,
             epoch=self.epoch,
             clock=lambda: self.town.now,
             dice=lambda: 0.5,
             stop=asyncio.Event(),
+            limits=self.limits,
         )
 
-    def _transport(self) -> Transport:
+    def open(self, name: str) -> Transport:
+        """Open a transport by name."""
         quick = Timeouts(connect=5, dot=1)
-        return Transport("127.0.0.1", self.server.port, security="plain", hello_name="t.example", timeouts=quick)
+        port = self.others.get(name, self.server).port
+        return Transport("127.0.0.1", port, security="plain", hello_name="t.example", timeouts=quick)
 
     @property
     def mails(self) -> list[EmailMessage]:
@@ -323,3 +326,75 @@ async def test_a_letter_reads_as_it_always_did(town: Town, kind: str, language: 
             GOLDEN.mkdir(exist_ok=True)
             (GOLDEN / name).write_text(content, encoding="utf-8")
         assert content == (GOLDEN / name).read_text(encoding="utf-8")
+
+
+async def test_a_notice_travels_as_its_newsletter_does(post: Post) -> None:
+    """What speaks for the From address of a newsletter is its transport; one in trouble holds up no other."""
+    town = post.town
+    one, other = (letter for letter in town.config.newsletters if letter.slug in ("weekly", "alerts"))
+    assert (one.slug, other.slug) == ("weekly", "alerts")
+    letters = tuple(
+        letter.model_copy(update={"transport": "fast"}) if letter.slug == "alerts" else letter
+        for letter in town.config.newsletters
+    )
+    town.house = replace(town.house, config=town.config.model_copy(update={"newsletters": letters}))
+    await town.sign_up("ada@example.org", "alerts")
+    await town.sign_up("bob@example.org", "weekly")
+    async with smtp_server(Script(mail=["451 4.3.0 later", "451 4.3.0 later"])) as fast:
+        post.others["fast"] = fast
+        report = await post.send()
+        assert (report.sent, report.deferred) == (1, 1)
+        assert [str(mail["To"]) for mail in post.mails] == ["bob@example.org"]
+        town.passes(hours=1)
+        await post.send()
+        town.passes(hours=3)
+        assert (await post.send()).sent == 1
+        assert [one.rcpt_to for one in fast.received] == ["ada@example.org"]
+        assert len(post.mails) == 1
+
+
+async def test_a_transport_that_rests_holds_up_no_other(post: Post) -> None:
+    """It is out of reach, says so, and gets nothing more in this run; the others do, however many wait for it."""
+    town = post.town
+    letters = tuple(
+        letter.model_copy(update={"transport": "fast"}) if letter.slug == "alerts" else letter
+        for letter in town.config.newsletters
+    )
+    town.house = replace(town.house, config=town.config.model_copy(update={"newsletters": letters}))
+    for number in range(3):
+        await town.sign_up(f"a{number}@example.org", "alerts")
+    await town.sign_up("bob@example.org", "weekly")
+    async with smtp_server(Script(greeting=["421 4.3.2 busy"] * 9)) as fast:
+        post.others["fast"] = fast
+        report = await post.send()
+        assert (report.sent, report.held) == (1, "connect: 421 4.3.2 busy")
+        assert fast.connections == 1
+        assert [state for _, state in town.notices()].count("queued") == 2
+
+
+async def test_a_notice_waits_for_no_pace_but_counts(post: Post) -> None:
+    """Somebody waits for it, so digests wait the longer: two mails at once where one an hour may go."""
+    post.limits = Paces(transports={"smtp": Limit(Rate.parse("1/h"))})
+    await post.town.sign_up("ada@example.org")
+    await post.town.sign_up("bob@example.org")
+    assert (await post.send()).sent == 2
+    known = post.town.database.read(paces.load)
+    assert known[paces.key_of_transport("smtp")].full_at == post.town.now + timedelta(hours=2)
+
+
+async def test_a_notice_waits_while_its_provider_rests(post: Post) -> None:
+    """Notices heed it, too, when a provider says "too fast": it gets nothing until it has rested, all others do."""
+    town = post.town
+    post.server.script.rcpt.append("421 4.7.28 too fast")
+    await town.sign_up("ada@gmail.com")
+    assert (await post.send()).deferred == 1
+    await town.sign_up("bob@gmail.com")
+    await town.sign_up("cleo@example.org")
+    assert (await post.send()).sent == 1
+    assert [str(mail["To"]) for mail in post.mails] == ["cleo@example.org"]
+    rests = town.database.read(paces.load)[paces.key_of_provider("smtp", "google")].slow
+    assert rests is not None
+    assert rests.rests_until > town.now
+    town.now = rests.rests_until
+    await post.send()
+    assert "bob@gmail.com" in [str(mail["To"]) for mail in post.mails]
