@@ -1,77 +1,39 @@
-"""The few statements that both dialects know but SQLAlchemy spells apart, and lists of any length."""
+"""Statements that both dialects know but SQLAlchemy spells apart, and statements that are made once and run often."""
 
 from __future__ import annotations
 
 import functools
-import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
-from publisher.store.tables import Instant, as_text
+from publisher.store.expressions import MOST, Rows, among, as_given, few, given, one_of, parameter, spread
 
-MOST = 1000
-"""Rows for one statement made with `few`: SQLite takes 32,766 values."""
+__all__ = [
+    "MOST",
+    "AnyRow",
+    "among",
+    "as_given",
+    "by_index",
+    "delete_in",
+    "few",
+    "given",
+    "insert",
+    "insert_all",
+    "into",
+    "into_given",
+    "many",
+    "one_of",
+    "parameter",
+    "run",
+    "scalar",
+    "upsert",
+]
 
 AnyRow = sa.Row[*tuple[Any, ...]]
-
-
-def parameter(name: str, type_: sa.types.TypeEngine[Any]) -> sa.BindParameter[Any]:
-    """Return what stands for a value in a statement that is made once; see `run`."""
-    return sa.bindparam(name, type_=type_, required=False)
-
-
-class _Members(sa.types.TypeDecorator[Any]):
-    """A list in one parameter: an array on PostgreSQL, JSON on SQLite."""
-
-    impl = sa.Text
-    cache_ok = True
-
-    def __init__(self, item: type[sa.types.TypeEngine[Any]]) -> None:
-        super().__init__()
-        self.item = item
-
-    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
-        """Choose the parameter's type."""
-        return postgresql.ARRAY(self.item) if dialect.name == "postgresql" else sa.Text()
-
-    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:  # noqa: ANN401 - the driver's type
-        """Encode on SQLite; psycopg does it on PostgreSQL."""
-        return value if dialect.name == "postgresql" else json.dumps(value, ensure_ascii=False)
-
-
-class one_of(FunctionElement[bool]):  # noqa: N801 - written like a function of SQLAlchemy
-    """`column` is among `values`, however many: one statement and one parameter, where IN lists end at 999."""
-
-    # Not Boolean: where truth is a number SQLAlchemy would add "= 1", and SQLite would use no index.
-    type: sa.types.TypeEngine[Any] = sa.types.NULLTYPE
-    inherit_cache = True
-
-    def __init__(self, column: sa.ColumnElement[Any], values: Iterable[Any] | str) -> None:
-        """`values`: a list, or the name of the parameter that will bring it, in a statement made once."""
-        members = _Members(sa.BigInteger if isinstance(column.type, sa.Integer) else sa.Text)
-        if isinstance(values, str):
-            super().__init__(column, parameter(values, members))
-        else:
-            super().__init__(column, sa.bindparam(None, list(values), type_=members, unique=True))
-
-
-@compiles(one_of, "postgresql")
-def _any(element: one_of, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - SQLAlchemy's hook
-    column, values = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} = ANY ({values})"
-
-
-@compiles(one_of, "sqlite")
-def _in_json(element: one_of, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - SQLAlchemy's hook
-    column, values = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - both compiled, values bound
 
 
 def insert(conn: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
@@ -100,110 +62,6 @@ def insert_all(conn: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str,
         conn.execute(sa.insert(table), rows)
 
 
-class _each(FunctionElement[Any]):  # noqa: N801 - as `one_of`
-    inherit_cache = True
-
-
-@compiles(_each, "postgresql")
-def _array_elements(element: _each, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - SQLAlchemy's hook
-    return f"jsonb_array_elements(CAST({compiler.process(element.clauses, **options)} AS jsonb))"
-
-
-@compiles(_each, "sqlite")
-def _json_each(element: _each, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - SQLAlchemy's hook
-    return f"json_each({compiler.process(element.clauses, **options)})"
-
-
-class _field(FunctionElement[Any]):  # noqa: N801 - as `one_of`
-    inherit_cache = True
-
-    def __init__(self, value: sa.ColumnElement[Any], place: int, type_: sa.types.TypeEngine[Any]) -> None:
-        super().__init__(value, sa.literal_column(str(place)))
-        self.type = type_
-
-
-@compiles(_field, "postgresql")
-def _jsonb_field(element: _field, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - SQLAlchemy's hook
-    value, place = (compiler.process(clause, **options) for clause in element.clauses)
-    text = f"({value} ->> {place})"
-    if isinstance(element.type, sa.Text):
-        return text
-    return f"CAST({text} AS {compiler.dialect.type_compiler_instance.process(element.type)})"
-
-
-@compiles(_field, "sqlite")
-def _json_field(element: _field, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - SQLAlchemy's hook
-    value, place = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"json_extract({value}, '$[{place}]')"
-
-
-def given(*columns: sa.ColumnClause[Any], name: str = "rows") -> Mapping[str, sa.ColumnElement[Any]]:
-    """Return the columns, by name, of rows that come in one parameter called `name`; `as_given` makes its value.
-
-    One statement changes any number of rows then, and the driver gives up the interpreter's lock once for all of them.
-    """
-    value = _each(parameter(name, sa.Text())).table_valued("value", name=f"each_{name}").c.value
-    return {column.name: _field(value, place, column.type) for place, column in enumerate(columns)}
-
-
-class _Rows(sa.types.TypeDecorator[Any]):
-    """Rows in one parameter: JSON on PostgreSQL; on SQLite `run` writes a place for each value."""
-
-    impl = sa.Text
-    cache_ok = True
-
-    def __init__(self, moments: tuple[int, ...]) -> None:
-        """`moments`: the places of times."""
-        super().__init__()
-        self.moments = moments
-
-    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:  # noqa: ANN401 - the driver's type
-        """Encode the times; on PostgreSQL everything."""
-        rows = [list(row) for row in value]
-        for row in rows:
-            for place in self.moments:
-                if row[place] is not None:
-                    row[place] = as_text(row[place])
-        return rows if dialect.name == "sqlite" else _encode(rows)
-
-
-class _few(_each):  # noqa: N801 - as `one_of`
-    inherit_cache = True
-
-
-@compiles(_few, "sqlite")
-def _values(element: _few, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - SQLAlchemy's hook
-    return f"(VALUES {_PLACES}{compiler.process(element.clauses, **options)})"
-
-
-_PLACES = "/* rows */"
-
-
-class _column(_field):  # noqa: N801 - as `one_of`
-    inherit_cache = True
-
-
-@compiles(_column, "sqlite")
-def _values_column(element: _column, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - SQLAlchemy's hook
-    value, place = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{value.removesuffix('value')}column{int(place) + 1}"
-
-
-def few(*columns: sa.Column[Any], name: str = "rows") -> Mapping[str, sa.ColumnElement[Any]]:
-    """Do as `given` does for one row to `MOST`, given as they are, for a statement that changes or counts what exists.
-
-    Taking JSON to pieces costs SQLite more than the change itself. One row may come twice, which changes nothing.
-    """
-    moments = tuple(place for place, column in enumerate(columns) if isinstance(column.type, Instant))
-    value = _few(parameter(name, _Rows(moments))).table_valued("value", name=f"each_{name}").c.value
-    return {column.name: _column(value, place, column.type) for place, column in enumerate(columns)}
-
-
-def as_given(rows: Iterable[Sequence[Any]]) -> str:
-    """Return rows as the parameter of a statement made with `given`: values in the order of the columns."""
-    return _encode(list(rows))
-
-
 @functools.cache
 def into_given(
     dialect: str, table: sa.Table, rows: tuple[str, ...], *, unique: tuple[str, ...], returning: tuple[str, ...]
@@ -226,9 +84,6 @@ def into_given(
     return statement.returning(*(table.c[name] for name in returning)) if returning else statement
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=as_text).encode
-
-
 class _Compiled(NamedTuple):
     text: str
     parameters: Sequence[tuple[str, Any, Callable[[Any], Any] | None]]
@@ -237,7 +92,7 @@ class _Compiled(NamedTuple):
     as_json: bool
     """Whether its rows come as one."""
     rows: int | None
-    """Which of the parameters brings rows that `_spread` spreads."""
+    """Which of the parameters brings rows that `spread` spreads."""
 
 
 @functools.lru_cache(maxsize=256)
@@ -250,7 +105,7 @@ def _compiled(statement: sa.Executable, dialect: sa.Dialect, *, one: bool = Fals
         if compiled.binds[name] in compiled.literal_execute_params:
             continue
         bind = compiled.binds[name]
-        if isinstance(bind.type, _Rows) and dialect.name == "sqlite":
+        if isinstance(bind.type, Rows) and dialect.name == "sqlite":
             rows = len(parameters)
         parameters.append((name, bind.effective_value, bind.type.dialect_impl(dialect).bind_processor(dialect)))
     text = str(compiled)
@@ -260,22 +115,6 @@ def _compiled(statement: sa.Executable, dialect: sa.Dialect, *, one: bool = Fals
         columns = ", ".join(statement.selected_columns.keys())
         text = f"SELECT json_group_array(json_array({columns})) FROM ({text})"  # noqa: S608 - our own names
     return _Compiled(text, parameters, positional, as_json, rows)
-
-
-@functools.lru_cache(maxsize=128)
-def _with_places(text: str, rows: int, width: int) -> str:
-    row = f"({', '.join('?' * width)})"
-    return text.replace(f"{_PLACES}?", ", ".join([row] * rows))
-
-
-def _spread(text: str, parameters: list[Any], place: int) -> tuple[str, list[Any]]:
-    """Return a statement and its parameters with a place for each value of the rows that one of them brings."""
-    rows = parameters[place]
-    if len(rows) > 8:
-        # The last row again changes nothing, and the driver keeps but a hundred statements prepared.
-        rows += rows[-1:] * (-len(rows) % 8)
-    values = itertools.chain.from_iterable(rows)
-    return _with_places(text, len(rows), len(rows[0])), [*parameters[:place], *values, *parameters[place + 1 :]]
 
 
 def run(conn: sa.Connection, statement: sa.Executable, **values: Any) -> Sequence[Sequence[Any]]:  # noqa: ANN401 - any
@@ -296,7 +135,7 @@ def _run(conn: sa.Connection, compiled: _Compiled, values: Mapping[str, Any]) ->
     text, parameters, positional, as_json, rows = compiled
     given = [encode(values.get(name, own)) if encode else values.get(name, own) for name, own, encode in parameters]
     if rows is not None:
-        text, given = _spread(text, given, rows)
+        text, given = spread(text, given, rows)
     driver = conn.dialect.loaded_dbapi
     cursor = conn.connection.cursor()
     try:
@@ -351,14 +190,3 @@ def delete_in(
 ) -> None:
     """Delete the rows whose `column` is among `values`."""
     conn.execute(sa.delete(column.table).where(one_of(column, values), *also))
-
-
-def among(column: sa.ColumnElement[str], values: Iterable[str]) -> sa.ColumnElement[bool]:
-    """Write `column IN (…)` with the values in the text, so that the planner can match it with a partial index.
-
-    Only for words of our own (states), never for input.
-    """
-    words = list(values)
-    if len(words) == 1:  # SQLite does not see that IN ('x') is = 'x'
-        return column == sa.bindparam(None, words[0], literal_execute=True)
-    return column.in_(sa.bindparam(None, words, expanding=True, literal_execute=True))
