@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import multiprocessing
+import os
+import resource
 import signal
 import sys
 from datetime import timedelta
@@ -19,8 +21,9 @@ from publisher import faults
 from publisher.app.worker import Worker
 from publisher.mail import outbox
 from publisher.mail.compose import Composer
-from publisher.mail.smtp import Transport
+from publisher.mail.smtp import Envelope, Transport
 from publisher.mail.steps import Policy
+from publisher.model import Attempt
 from publisher.store.database import Database
 from tests.office import KEYRING, NOW
 
@@ -39,9 +42,14 @@ def start(
     fault: str = "",
     on_uncertain: Literal["retry", "hold"] = "retry",
     connections: int = 3,
+    poison: str = "",
+    files: int = 0,
 ) -> ForkServerProcess:
-    """Start a worker that recovers what dead ones left and sends until nothing is due."""
-    process = _context.Process(target=_work, args=(folder, port, url, fault, on_uncertain, connections))
+    """Start a worker that recovers what dead ones left and sends until nothing is due.
+
+    `poison`: it dies when it sends to this recipient. `files`: so many may be open at most.
+    """
+    process = _context.Process(target=_work, args=(folder, port, url, fault, on_uncertain, connections, poison, files))
     # A child would import the main module, which is pytest: eight times the work of sending.
     main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
     try:
@@ -51,9 +59,31 @@ def start(
     return process
 
 
+class Poisoned(Transport):
+    """Dies as a mail to one recipient goes out: of memory, or of what a library makes of it."""
+
+    poison = ""
+
+    async def send(self, mail_from: str, rcpt_to: str, message: bytes, *, behind: Envelope | None = None) -> Attempt:
+        """Send as usual, or die."""
+        if self.poison and rcpt_to == self.poison:
+            os._exit(137)
+        return await super().send(mail_from, rcpt_to, message, behind=behind)
+
+
 def _work(
-    folder: Path, port: int, url: str, fault: str, on_uncertain: Literal["retry", "hold"], connections: int
+    folder: Path,
+    port: int,
+    url: str,
+    fault: str,
+    on_uncertain: Literal["retry", "hold"],
+    connections: int,
+    poison: str = "",
+    files: int = 0,
 ) -> None:
+    Poisoned.poison = poison
+    if files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     faults.arm(fault)
     with Database.open(url, data_dir=folder) as db:
@@ -70,7 +100,7 @@ async def _serve(db: Database, port: int, policy: Policy, connections: int) -> N
         await worker.begin()
         report = await outbox.run(
             db,
-            lambda: Transport("127.0.0.1", port, security="plain", hello_name="mail.example.org"),
+            lambda: Poisoned("127.0.0.1", port, security="plain", hello_name="mail.example.org"),
             composer=Composer(KEYRING),
             epoch=worker.epoch,
             connections=connections,
