@@ -103,7 +103,7 @@ _CHOICE = (
 )
 _chosen = itemgetter(*_CHOICE)
 _SILENT = dict.fromkeys(_CHOICE, "")
-_plain = lru_cache(maxsize=1 << 13)(one_line)  # all but names and addresses says the same again and again
+_plain = lru_cache(maxsize=1 << 11)(one_line)  # all but names and addresses says the same again and again
 _REMEMBERED = 4096
 """Different choices whose meaning is kept: a million rows say a few hundred different things."""
 

@@ -1,11 +1,11 @@
-"""Which rows of a file name somebody whom an earlier row named: sixteen bytes a person, however long the file."""
+"""Which rows of a file name somebody whom an earlier row named: ten to thirteen bytes a person, however many."""
 
 from __future__ import annotations
 
 from array import array
 
 _PARTS = 4  # bits of a hash that choose a part: one part at a time is twice in memory, while it grows
-_FIRST_SIZE = 1 << 8  # slots of a part; a power of two, doubled when two thirds are full
+_FIRST_SIZE = 256  # slots of a part
 
 
 class Seen:
@@ -24,11 +24,13 @@ class Seen:
 
 
 class _Part:
+    """Slots of which at most four in five are full: more would be found slowly, fewer would be memory for nothing."""
+
     __slots__ = ("_room", "_slots")
 
     def __init__(self) -> None:
         self._slots = array("Q", bytes(8 * _FIRST_SIZE))
-        self._room = 2 * _FIRST_SIZE // 3
+        self._room = 4 * _FIRST_SIZE // 5
 
     def add(self, value: int) -> bool:
         if not self._room:
@@ -39,21 +41,23 @@ class _Part:
 
     def _grow(self) -> None:
         size = len(self._slots)
-        larger = array("Q", bytes(16 * size))
+        larger = array("Q", bytes(8 * (size * 5 // 4)))
         for value in self._slots:
             if value:
                 _put(larger, value)
         self._slots = larger
-        self._room = 4 * size // 3 - 2 * size // 3
+        self._room = 4 * len(larger) // 5 - 4 * size // 5
 
 
 def _put(slots: array[int], value: int) -> bool:
     """Put a value into the first free slot from its own on; False when it was there."""
-    mask = len(slots) - 1
-    place = value & mask
+    size = len(slots)
+    place = value % size
     while (found := slots[place]) != value:
         if not found:
             slots[place] = value
             return True
-        place = (place + 1) & mask
+        place += 1
+        if place == size:
+            place = 0
     return False
