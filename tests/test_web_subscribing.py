@@ -217,6 +217,19 @@ async def test_a_problem_is_told_beside_its_field(
     assert town.rows(subscriber_rows) == []
 
 
+async def test_an_address_in_another_alphabet_is_an_address(client: httpx2.AsyncClient, town: Town) -> None:
+    """F1: the page lets it through, which a browser's own check of `type="email"` does not; RFC 6531."""
+    form = await filled(client, town, email="иван@почта.рф")
+    page = (await client.get("/subscribe")).text
+    assert 'type="text" name="email"' in page
+    answer = await client.post("/subscribe?lang=en", data=form)
+    assert heading(answer) == (200, "Look into your mailbox")
+    [row] = town.rows(subscriber_rows)
+    assert (row["address"], row["address_key"]) == ("иван@xn--80a1acny.xn--p1ai",) * 2
+    wrong = await client.post("/subscribe?lang=en", data={**form, "email": "иван@почта"})
+    assert wrong.status_code == 422
+
+
 async def test_what_nobody_offered_is_ignored(client: httpx2.AsyncClient, town: Town) -> None:
     """F7: extra fields do nothing."""
     form = await filled(client, town, status="confirmed", is_admin="1", lists="hidden", again="1")
