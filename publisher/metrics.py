@@ -40,7 +40,7 @@ OURS = (
     Metric("publisher_problem", "gauge", ("part",), "1 for each part that /readyz names, with or without being ready."),
     Metric("publisher_paused", "gauge", (), "1 when nothing is sent until `publisher resume`, else 0."),
     Metric("publisher_articles", "gauge", ("state",), "Articles by state."),
-    Metric("publisher_source_articles", "gauge", ("source",), "Articles that a source holds, withdrawn ones left out."),
+    Metric("publisher_source_articles", "gauge", ("source",), "Articles of a source, withdrawn ones too."),
     Metric("publisher_source_skipped", "gauge", ("source",), "Files or items that the last collection could not use."),
     Metric("publisher_source_alarm", "gauge", ("source",), "1 when the last collection failed or was not trusted."),
     Metric(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -228,6 +229,14 @@ def test_each_lateness_is_counted_once(late: list[float]) -> None:
         assert samples[str(bound)] == sum(seconds <= bound for seconds in late)
     assert samples["+Inf"] == len(late) == samples["publisher_event_loop_lag_seconds_count"]
     assert samples["publisher_event_loop_lag_seconds_sum"] == pytest.approx(sum(late))
+
+
+def test_the_docs_name_metrics_that_exist() -> None:
+    """An alert on a metric that does not exist never fires."""
+    text = (Path(__file__).parents[1] / "docs" / "operating.md").read_text(encoding="utf-8")
+    named = {name.removesuffix("_bucket") for name in re.findall(r"\bpublisher_[a-z_]+", text)}
+    assert len(named) > 8
+    assert named - {metric.name for metric in reference()} == set()
 
 
 def test_names_are_as_prometheus_wants_them() -> None:
