@@ -51,9 +51,11 @@ def doubt(mark: Mark | None, found: Found) -> str:
 
 
 def identity(file: Path) -> str:
-    """Return what tells a file from its copies. Raises OSError."""
-    found = file.stat()
-    return f"{found.st_dev}:{found.st_ino}"
+    """Return what tells a file from its copies. Raises OSError.
+
+    Its inode alone: the number of its device may be another one after each start of the machine.
+    """
+    return str(file.stat().st_ino)
 
 
 def read(data_dir: Path) -> Mark | None:

@@ -13,12 +13,13 @@ from typing import Any
 import httpx2
 import pytest
 import sqlalchemy as sa
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_open_metrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from publisher.app import App
+from publisher.app import App, measuring
 from publisher.config import load
 from publisher.errors import ConfigurationError
 from publisher.metrics import LAG_BOUNDS, OURS, Lag, reference
@@ -229,6 +230,20 @@ def test_each_lateness_is_counted_once(late: list[float]) -> None:
         assert samples[str(bound)] == sum(seconds <= bound for seconds in late)
     assert samples["+Inf"] == len(late) == samples["publisher_event_loop_lag_seconds_count"]
     assert samples["publisher_event_loop_lag_seconds_sum"] == pytest.approx(sum(late))
+
+
+async def test_a_blocked_event_loop_is_counted_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """K14: whoever holds up everybody is seen in the numbers, and beyond a second in the log."""
+    monkeypatch.setattr(measuring, "BLOCKED", 0.3)
+    with structlog.testing.capture_logs() as logs:
+        async with await App.open(load_publication(tmp_path)) as app, running(app) as (_, listening):
+            await until(lambda: sum(app.measuring.lag.seen.numbers) > 0)
+            time.sleep(0.5)  # noqa: ASYNC251 - this is what must not happen
+            await until(lambda: any(line["event"] == "the event loop was blocked" for line in logs))
+            found = await scraped(listening.admin)
+    buckets = found["publisher_event_loop_lag_seconds_bucket"]
+    assert buckets[("+Inf",)] - buckets[("0.25",)] >= 1
+    assert found["publisher_event_loop_lag_seconds_count"][()] == buckets[("+Inf",)]
 
 
 def test_the_docs_name_metrics_that_exist() -> None:
