@@ -103,6 +103,13 @@ def test_every_command_and_every_exit_code_is_told_of() -> None:
     assert [name for name, _ in reference.leaves() if f"`{name}" not in told] == []
 
 
+def test_every_template_that_the_docs_name_exists() -> None:
+    named = re.compile(r"`((?:mail|web|blocks)/[\w./-]+\.(?:j2|css))`")
+    found = {name for page in PAGES for name in named.findall(page.read_text(encoding="utf-8"))}
+    assert found
+    assert [name for name in sorted(found) if not (ROOT / "templates" / name).is_file()] == []
+
+
 def test_every_option_of_every_command_says_what_it_is() -> None:
     mute = [f"{name} {one.opts[0]}" for name, command in reference.leaves() for one in command.params if not one.help]
     assert mute == []
