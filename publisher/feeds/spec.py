@@ -73,6 +73,12 @@ class FeedSpec:
     """Slugs it had before, the latest first."""
     hubs: tuple[str, ...] = ()
     """WebSub hubs that are told of changes, as the configuration writes them (FR-W1)."""
+    is_archived: bool = True
+    """Whether older articles are kept in archive documents.
+
+    Those of an author only where that is wanted: they are in the archive of everything, and a document for each author
+    and month may be a million files. Never issues: the newsletter's page lists them all.
+    """
     stylesheet: str = ""
     """Address of the sheet by which browsers show it (FR-D2)."""
 
@@ -83,15 +89,6 @@ class FeedSpec:
     def url(self, form: Format) -> str:
         """Return its address in one format."""
         return f"{self.base_url}.{form}"
-
-    @property
-    def is_archived(self) -> bool:
-        """Whether older articles are kept in archive documents.
-
-        Not those of an author: they are in the archive of everything, and a document for each author and month would
-        be a million files. Nor issues: their page lists them all.
-        """
-        return self.kind not in ("author", "newsletter")
 
     def archive_url(self, month: str) -> str:
         """Return the address of an archive document without the dot and the format."""
@@ -239,6 +236,7 @@ def _spec(
         rights=one_line(in_language(site.rights, language, site.default_language)),
         former=former,
         hubs=config.web.hubs,
+        is_archived=kind != "newsletter" and (kind != "author" or config.web.author_archives),
         stylesheet=f"{links.public_url(config)}/feed.css",
     )
 

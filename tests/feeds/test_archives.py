@@ -389,6 +389,30 @@ def test_a_feed_sends_its_readers_to_the_month_that_goes_on() -> None:
     assert prev_archive([november, october], [august]) == "2026-10"
 
 
+def test_feeds_of_authors_have_archives_where_that_is_wanted(db: Database, config: Config) -> None:
+    """Issue 3, points 3 and 5, §1.7: walking finds every article of the author; without the wish there are none."""
+
+    def wanting(archives: bool) -> Config:
+        changes = {"author_feeds": True, "author_archives": archives}
+        return config.model_copy(update={"web": config.web.model_copy(update=changes)})
+
+    # More than a feed shows, in several months.
+    days = [NOW - number * DAY for number in range(1, 70)]
+    made = [
+        new(number, published_at=when, authors=(Author("Jane Doe" if number % 9 else "王"),))
+        for number, when in enumerate(days, 1)
+    ]
+    store(db, Decision(new=tuple(made)))
+    build(db, wanting(True))
+    for form in FORMS:
+        for slug, name in (("author-jane-doe", "Jane Doe"), ("author-3399a0e6", "王")):
+            assert walk(config, slug, form) == visible(db, authors=(name,))
+    assert (folder(config) / "author-jane-doe" / "2026-09.json.br").exists()
+    build(db, wanting(False))
+    assert not (folder(config) / "author-jane-doe").exists()
+    assert document(folder(config) / "author-jane-doe.rss").prev == ""
+
+
 def test_each_author_has_a_feed_at_an_address_that_stays(db: Database, config: Config) -> None:
     """Issue 3, point 3: minted once; without an article it is gone, with the next it is back with its id."""
     config = config.model_copy(update={"web": config.web.model_copy(update={"author_feeds": True})})
