@@ -96,8 +96,14 @@ def keep_wording(
 
 def wording(conn: sa.Connection, hash: str) -> str | None:  # noqa: A002 - the column's name
     """Return the text of a hash, None for one that was never used."""
-    rows = st.run(conn, _text, hash=hash)
-    return str(rows[0][0]) if rows else None
+    found = version_and_text(conn, hash)
+    return found[1] if found else None
 
 
-_text = sa.select(wordings.c.text).where(wordings.c.hash == st.parameter("hash", sa.Text()))
+def version_and_text(conn: sa.Connection, hash: str) -> tuple[str, str] | None:  # noqa: A002 - the column's name
+    """Return the version and the text of a hash, None for one that was never used."""
+    rows = st.run(conn, _kept, hash=hash)
+    return (str(rows[0][0]), str(rows[0][1])) if rows else None
+
+
+_kept = sa.select(wordings.c.version, wordings.c.text).where(wordings.c.hash == st.parameter("hash", sa.Text()))

@@ -22,13 +22,17 @@ def everything(conn: Connection, address_key: str, address_hash: str) -> dict[st
     if person is None and suppression is None and not erased:
         return None
     record = consents.of(conn, person.id) if person else []
-    texts = {one.wording: consents.wording(conn, one.wording) for one in record if one.wording}
+    agreed = {one.wording: consents.version_and_text(conn, one.wording) for one in record if one.wording}
     return {
         "person": _json(asdict(person)) if person else None,
         "subscriptions": [_json(asdict(item)) for item in subscribers.subscriptions_of(conn, person.id)]
         if person
         else [],
-        "consents": [_json(asdict(one)) | {"text": texts.get(one.wording or "")} for one in record],
+        "consents": [
+            _json(asdict(one))
+            | dict(zip(("version", "text"), agreed.get(one.wording or "") or (None, None), strict=True))
+            for one in record
+        ],
         "deliveries": [_json(one) for one in deliveries.of_person(conn, person.id)] if person else [],
         "notices": [
             {"kind": kind, "state": state, "created_at": created.isoformat()}

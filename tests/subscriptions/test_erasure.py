@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import sys
@@ -137,7 +138,11 @@ async def test_my_data_is_everything_held(town: Town) -> None:
         ("requested", "203.0.113.0/24"),
         ("confirmed", "203.0.113.0/24"),
     ]
-    assert data["consents"][0]["text"].startswith("Yes, send me the newsletters")
+    asked, confirmed = data["consents"]
+    assert asked["text"].startswith("Yes, send me the newsletters")
+    assert asked["wording"] == hashlib.sha256(asked["text"].encode()).hexdigest()
+    assert asked["version"] == asked["wording"][:12]
+    assert (confirmed["text"], confirmed["version"]) == (None, None)
     assert [one["kind"] for one in data["notices"]] == ["sign-up", "link"]
     assert await town.desk.my_data(town.mail_token(CANARY_KEY)) is None
 
