@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -354,3 +355,12 @@ def test_accounts_of_the_admin_pages_are_invited_listed_and_revoked(publisher: C
     )
     [listed] = publisher.json("admin", "list")
     assert (listed["name"], listed["role"], listed["sessions"], listed["entered_at"]) == ("Ада", "admin", 0, None)
+
+
+def test_an_export_goes_on_record(publisher: Command, tmp_path: Path) -> None:
+    """L14: who took all readers away, and when."""
+    publisher(*ANNA)
+    assert publisher("subscribers", "export")[0] == 0
+    with sqlite3.connect(tmp_path / "data" / "publisher.db") as database:
+        rows = database.execute("SELECT who, action FROM audit ORDER BY id").fetchall()
+    assert rows == [("command line", "import_subscribers"), ("command line", "export_subscribers")]

@@ -36,6 +36,7 @@ def test_an_address_becomes_the_same_mask_everywhere() -> None:
     [
         ("GET /u/AbCdEf123456/preferences", "GET /u/***/preferences"),
         ("https://a.example/c/AbCdEf123456", "https://a.example/c/***"),
+        ("http://127.0.0.1:8001/login/AbCdEf123456", "http://127.0.0.1:8001/login/***"),
         ("token=AbCdEf", "token=***"),
         ("{'password': 'secret'}", "{'password': '***'}"),
         ("/feeds/all.atom", "/feeds/all.atom"),

@@ -13,7 +13,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from publisher.cli import show
-from publisher.cli.reach import Json, load, progress, reading, session
+from publisher.cli.reach import Json, do, load, progress, reading, session
 from publisher.config import Config
 from publisher.control import Progress as Told
 from publisher.errors import NotFoundError
@@ -122,6 +122,7 @@ def subscribers_export(
         chosen = SubscriptionState(state) if state else None
     except ValueError as error:
         raise NotFoundError(f"there is no such state; the states are {', '.join(SubscriptionState)}") from error
+    do("export_subscribers", {})  # on record, as everything that takes readers away (L14)
     with reading(loaded) as database, _writing(out) as file, progress() as told:
 
         def work(conn: Connection) -> None:
