@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from publisher import config
-from publisher.app import App
+from publisher.app import App, dispatching
 from publisher.app.keys import accept
 from publisher.config import Config
 from publisher.errors import ConfigurationError, RefusedError
+from publisher.store import issues
 from publisher.tokens import Keyring, Purpose, rotate
 from tests.publications import CONFIGURATION, write_publication
+from tests.subscriptions.test_keys import ANNAS
 from tests.test_cli import ANNA, Command
 
 pytestmark = pytest.mark.anyio
@@ -111,6 +115,30 @@ async def test_a_key_put_on_top_by_hand_waits_until_the_others_have_stopped(mach
             await App.open(second)
     async with await App.open(second) as other:
         assert len(other.shared.keyring) == 2
+
+
+async def test_two_instances_decide_a_slot_once(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """K6: both schedulers find it due at the same moment; there is one issue, and one mail for each reader."""
+    first, second = machine("one"), machine("two")
+    async with await App.open(first) as app:
+        copied(first, second)
+        async with await App.open(second) as other:
+            await app.import_subscribers([ANNAS])
+            await app.publishing.collect()
+            await app.dispatching.run_due()  # the schedule is first seen now
+            slot = first.newsletters[0].frequencies["weekly"].schedule("Europe/Minsk").next(datetime.now(UTC))
+            assert slot is not None
+            later = slot.at + timedelta(minutes=1)
+            monkeypatch.setattr(dispatching, "now", lambda: later)
+            await app.dispatching.trust_clock()
+            done = await asyncio.gather(app.dispatching.run_due(), other.dispatching.run_due())
+            outcomes = [one["outcome"] for mine in done for one in mine]
+            assert outcomes.count("dispatched") == 1, outcomes
+            listed = await app.database.aread(issues.listing)
+            assert [(issue.state, sum(issue.deliveries.values())) for issue in listed] == [("sending", 1)]
+            monkeypatch.setattr("publisher.app.sending.now", lambda: later)
+            sent = await asyncio.gather(app.sending.send(), other.sending.send())
+            assert sum(report["sent"] for report in sent) == 1
 
 
 def test_who_lost_the_keys_is_told_what_follows_and_then_goes_on(
