@@ -17,6 +17,7 @@ from publisher.errors import NotFoundError
 from publisher.model import Claimed, DeliveryState, Recorded, SubscriptionState
 from publisher.store import claims, deliveries, issue_turns, issues, preferences, subscribers
 from publisher.store.database import Connection, Database
+from publisher.store.tables import deliveries as rows
 from publisher.store.tables import subscribers as people
 from tests.store import make
 from tests.store.make import DAY, HOUR, MINUTE, NOW, frozen, outcome, reader
@@ -62,6 +63,20 @@ def cancel(conn: Connection) -> bool:
 
 
 # Claiming.
+
+
+@pytest.mark.parametrize("changes", [{"next_at": NOW + HOUR}, {"attempt": 1}], ids=["put off", "tried"])
+def test_what_changed_since_it_was_read_stays_as_it_is(database: Database, epoch: int, changes: dict[str, Any]) -> None:
+    """V4: put off, or tried by another in the meantime; alone it is refused as it is beside others."""
+    prepared(database, "ada", due_at=NOW)
+
+    def work(conn: Connection) -> set[int]:
+        found = claims.upcoming(conn, epoch=epoch, now=NOW, limit=9)
+        conn.execute(sa.update(rows).values(**changes))
+        return claims.take(conn, found.candidates, NOW)
+
+    assert database.write(work) == set()
+    assert ledger(database) == [(QUEUED, "")]
 
 
 def test_a_claim_takes_due_deliveries_longest_due_first(database: Database, epoch: int) -> None:
