@@ -135,10 +135,10 @@ async def test_two_workers_share_a_rate(database: Database) -> None:
 
 
 async def test_what_a_pace_refused_is_read_once_more_and_not_twice(
-    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """V4, at the source: of a delivery there is one copy at a time, also while its second claim is being written."""
-    office = Office(sqlite_database)
+    office = Office(database)
     office.fill(NAMES[:1])
     read: list[list[int]] = []
     claiming, looked = threading.Event(), threading.Event()
@@ -173,6 +173,38 @@ async def test_what_a_pace_refused_is_read_once_more_and_not_twice(
         pacer = Refusing("smtp", limits)
         assert await office.send(server, pacer=pacer, over="smtp", connections=1) == OutboxReport(sent=1)
     assert read[:4] == [[1], [], [1], []]
+
+
+async def test_what_was_settled_while_it_was_being_read_is_not_made_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """V4, at the source: a reading that began before a mail went shows it as due; it is no second mail."""
+    office = Office(database)
+    office.fill(NAMES[:1])
+    looked, written = threading.Event(), threading.Event()
+    office.tell = lambda *_: written.set()
+    upcoming, readings = claims.upcoming, 0
+
+    def slow(conn: Connection, **options: Any) -> claims.Upcoming:
+        nonlocal readings
+        readings += 1
+        found = upcoming(conn, **options)
+        if readings == 2:
+            looked.set()
+            assert written.wait(10)
+        return found
+
+    class Patient(Watched):
+        def charge(self, conn: Connection, rows: Sequence[Claimed], now: datetime) -> Sequence[Claimed]:
+            assert looked.wait(10)
+            return super().charge(conn, rows, now)
+
+    monkeypatch.setattr(claims, "upcoming", slow)
+    pacer = Patient("smtp", Paces(transports={"smtp": Limit(Rate.parse("1/s"))}))
+    async with smtp_server() as server:
+        report = await office.send(server, pacer=pacer, over="smtp", connections=1)
+    assert (report, len(server.received)) == (OutboxReport(sent=1), 1)
+    assert (pacer.on, pacer.back, readings) == (1, 0, 3)
 
 
 async def test_a_limited_provider_holds_up_nobody_else(office: Office) -> None:

@@ -72,6 +72,7 @@ class Ahead:
         self._rows: deque[Claimed] = deque()
         self._ready: deque[Parcel] = deque()
         self._known: set[int] = set()  # read, and not yet settled: reading from the start meets them again
+        self._gone: set[int] = set()  # settled since the last reading began, which may show them as they were before
         self._after: Position | None = None
         self._found = False  # something new since reading began at the start
         self._helping = 0  # blocks still to be read of what other workers have before them
@@ -123,6 +124,7 @@ class Ahead:
     def settled(self, claimed: Claimed) -> None:
         """Hear that nothing is under way for a delivery any more."""
         self._known.discard(claimed.id)
+        self._gone.add(claimed.id)
         self._settled.set()
 
     async def _fill(self) -> None:
@@ -180,12 +182,16 @@ class Ahead:
         if gate is not None:
             find = partial(find, without_domains=gate.full_domains, without_newsletters=gate.full_newsletters)
         find = partial(find, transport=self._transport)
+        self._gone.clear()
         found, share = await self._db.aread(partial(self._all if self._helping else self._own, find))
         faults.point("ahead.read")
-        fresh = [candidate for candidate in found.candidates if candidate.id not in self._known]
+        passed = self._known | self._gone
+        fresh = [candidate for candidate in found.candidates if candidate.id not in passed]
+        # What was settled meanwhile is due still if its pace refused it, and not if it was sent: the next round tells.
+        unsure = any(candidate.id in self._gone for candidate in found.candidates)
         self._known.update(candidate.id for candidate in fresh)
         self._rows.extend(gate.sift(fresh, now) if gate is not None else fresh)
-        self._found = self._found or bool(fresh)
+        self._found = self._found or bool(fresh) or unsure
         ended = len(found.candidates) < BLOCK
         self._after = None if ended else found.last
         # What came due meanwhile stands at the start, so a round that found something is followed by another.
