@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import sqlalchemy as sa
 import structlog
@@ -24,6 +25,7 @@ from publisher.errors import PublisherError, StoreError
 from publisher.model import Attempt, DeliveryState
 from publisher.service import Listening, Service
 from publisher.store import deliveries, meta, subscribers
+from publisher.store.database import Connection
 from publisher.store.tables import deliveries as delivery_rows
 from tests.publications import BORDER, CONFIGURATION, load_publication, write_article, write_publication
 
@@ -197,25 +199,38 @@ async def test_mail_under_way_at_a_hard_stop_is_settled_at_once(app: App, monkey
 async def test_a_service_whose_ledger_fails_goes_on_and_sends_later(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     """J1: pages are served, readiness says why, and the next try sends."""
     service = Service(app)
-    honest = app.database.awrite
-    full = True
+    honest, full = app.database.begin_write, True
 
-    async def awrite(work: Any) -> Any:
-        if full:
+    def begin_write(work: Callable[[Connection], Any]) -> asyncio.Future[Any]:
+        def fail(conn: Connection) -> None:
+            work(conn)
             raise StoreError("the disk is full")
+
+        return honest(fail if full else work)
+
+    async def awrite(work: Callable[[Connection], Any]) -> Any:
         return await honest(work)
 
+    # What the clerk writes fails, and nothing else: it does not use `awrite`, as all others do.
+    monkeypatch.setattr(app.database, "begin_write", begin_write)
     monkeypatch.setattr(app.database, "awrite", awrite)
     told: asyncio.Future[Listening] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(service.run(told.set_result))
-    await told
+    listening = await told
     await until(problem_of, service, "the disk is full")
-    full = False
-    app.shared.woken.set()
-    await until(states, app, [(DeliveryState.SENT, 0)])
+    assert await states(app) == [(DeliveryState.QUEUED, 0)]
+    async with httpx2.AsyncClient() as client:
+        assert (await client.get(f"{listening.public}/")).status_code == 200
+        answer = await client.get(f"{listening.admin}/readyz")
+        assert (answer.status_code, answer.json()["problems"]["sending"]) == (503, "the disk is full")
+        full = False
+        app.shared.woken.set()
+        await until(states, app, [(DeliveryState.SENT, 0)])
+        await until(problem_of, service, None)
+        assert (await client.get(f"{listening.public}/readyz")).json() == {"ready": True, "problems": []}
     app.shared.stop.set()
     await task
-    assert "sending" not in service.problems
+    assert service.problems == {}
 
 
 async def test_a_mistake_of_ours_reaches_the_command_as_words(tmp_path: Path) -> None:
