@@ -17,7 +17,7 @@ import pytest
 from publisher.errors import StoreError
 from publisher.mail import pacing
 from publisher.mail.outbox import OutboxReport
-from publisher.mail.pace import PROVIDERS, Limit, Provider, Rate, by_domain
+from publisher.mail.pace import PROVIDERS, RECOVERY, Limit, Pace, Provider, Rate, Slow, by_domain
 from publisher.mail.pacing import Pacer, Paces
 from publisher.model import Claimed, Outcome
 from publisher.store import attempts, claims, deliveries, issues, paces
@@ -84,8 +84,9 @@ async def send(
             times.append(office.clock.now)
 
     async def nap(seconds: float) -> None:
-        while len(times) + pacer.back < pacer.on:  # noqa: ASYNC110 - nobody else would tell
-            await asyncio.sleep(0)
+        async with asyncio.timeout(60):
+            while len(times) + pacer.back < pacer.on:  # noqa: ASYNC110 - nobody else would tell
+                await asyncio.sleep(0)
         office.clock.now += timedelta(seconds=max(seconds, 0.001))
 
     office.steps = Times()
@@ -343,6 +344,23 @@ def check_counts(office: Office) -> None:
     issue = office.db.read(partial(issues.get, ref="0a1b2c3d4e5f"))
     assert issue is not None
     assert sum(issue.deliveries.values()) == len(office.subscription)
+
+
+def test_what_waits_when_a_complaint_is_forgotten_goes_on_in_the_same_run(sqlite_database: Database) -> None:
+    """H21: from then on nothing is limited, and yet nobody is left behind who waited."""
+    office = Office(sqlite_database)
+    office.fill(NAMES[:6])
+    slow = Slow(per_hour=60, since_at=NOW, rests_until=NOW + MINUTE, reason="451 slow down")
+    office.db.write(lambda conn: paces.change(conn, paces.key_of_provider("smtp", "example.net"), Pace(slow=slow)))
+    before, after = NOW + RECOVERY - timedelta(seconds=1), NOW + RECOVERY
+    pacer = Pacer()
+    office.db.read(lambda conn: pacer.load(conn, before))
+    rows = office.db.read(partial(claims.upcoming, epoch=office.epoch, now=before, limit=9)).candidates
+    assert len(pacer.sift(rows, before)) == 4  # what 240 an hour let through at once
+    assert pacer.next_at(after) == after
+    assert pacer.limited
+    assert [row.id for row in pacer.due(after)] == [5, 6]
+    assert not pacer.limited
 
 
 def test_an_operators_provider_is_known_by_its_domains() -> None:

@@ -74,8 +74,8 @@ class Pacer:
 
     @property
     def limited(self) -> bool:
-        """Whether anything is limited at all."""
-        return bool(self._active)
+        """Whether anything is limited at all, or still waits here for what was."""
+        return bool(self._active or self._waiting)
 
     def load(self, conn: Connection, now: datetime) -> None:
         """Learn what the database remembers, and begin anew: what waited here is read again."""
