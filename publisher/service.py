@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shutil
-import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import structlog
-import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from publisher import control
+from publisher import listeners
 from publisher.app import App, hexadecimal, now
 from publisher.app.lanes import LONGEST_REST, Lane
 from publisher.app.shared import paused_because
 from publisher.app.supervisor import LONGEST_SILENCE, Pulses, Supervisor
-from publisher.config import DEFAULT_TRANSPORT, Source, split_listen
+from publisher.config import DEFAULT_TRANSPORT, Source
 from publisher.doctor import LITTLE_DISK
-from publisher.errors import BusyError, PublisherError, RenderError, StoreError
+from publisher.errors import BusyError, RenderError, StoreError
 from publisher.metrics import Values
 from publisher.schedule import Timer, Wake
 from publisher.store import deliveries, feed_pollers, notices
@@ -67,25 +64,6 @@ class Listening:
     """A link to log in to the admin pages while nobody ever did; good once, for an hour."""
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: signals stop the service as a whole, in order."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-class Present:
-    """The application of this moment: each request is answered by the one that it came to."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand the request on."""
-        await self.app(scope, receive, send)
-
-
 class Service:
     """Everything that runs while `publisher run` runs."""
 
@@ -103,7 +81,7 @@ class Service:
             stop=app.shared.stop,
             counted=lambda: admin.Latest(*last) if (last := app.measuring.last) else None,
         )
-        self._public, self._admin = Present(self._none), Present(self._none)
+        self._public, self._admin = listeners.Present(self._none), listeners.Present(self._none)
         self._show()
         app.reloading.adopted.append(self._adopt)
         app.reloading.begun, app.reloading.ended = self.supervisor.reloading, self.supervisor.reloaded
@@ -168,10 +146,10 @@ class Service:
         web = self.app.config.web
         await self.app.sending.prepare()
         with contextlib.ExitStack() as stack:
-            public = stack.enter_context(contextlib.closing(_bound(web.listen, "web.listen")))
-            private = stack.enter_context(contextlib.closing(_bound(web.admin_listen, "web.admin_listen")))
-            local = stack.enter_context(self._control_socket())
-            servers = [_server(app) for app in (self._public, self._admin, self._control)]
+            public = stack.enter_context(contextlib.closing(listeners.bound(web.listen, "web.listen")))
+            private = stack.enter_context(contextlib.closing(listeners.bound(web.admin_listen, "web.admin_listen")))
+            local = stack.enter_context(listeners.control_socket(self.app.config.data_dir))
+            servers = [listeners.server(app, grace=GRACE) for app in (self._public, self._admin, self._control)]
             serving = [
                 asyncio.create_task(server.serve(sockets=[sock]))
                 for server, sock in zip(servers, (public, private, local), strict=True)
@@ -189,16 +167,16 @@ class Service:
                 # uvicorn has a flag and no event; a server that fails to start ends its task instead.
                 while not all(server.started for server in servers) and not any(task.done() for task in serving):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
-                self.app.entering.address = _url(private)
+                self.app.entering.address = listeners.url(private)
                 login = await self._first_login()
                 self.supervisor.ready()
-                ready(Listening(_url(public), _url(private), login))
+                ready(Listening(listeners.url(public), listeners.url(private), login))
                 supervised = asyncio.create_task(self._keep_supervised())
                 # Only now, so that nobody waits for a large publication to be counted and swept.
                 self._set_timer()
                 self._compile()
                 counting = asyncio.create_task(self.app.measuring.keep_counting())
-                log.info("listening", public=_url(public), admin=_url(private))
+                log.info("listening", public=listeners.url(public), admin=listeners.url(private))
                 await asyncio.wait(
                     {stopping, sending, telling, noticing, watching, checking, counting, looking, *serving},
                     return_when=asyncio.FIRST_COMPLETED,
@@ -480,60 +458,6 @@ class Service:
     def _metrics(self) -> Values:
         found = self._readiness()
         return self.app.measuring.values(found, ready=is_ready(found), polls=self.polls.answers)
-
-    @contextlib.contextmanager
-    def _control_socket(self) -> Iterator[socket.socket]:
-        """Listen on the control socket; only this user may speak to it."""
-        with control.address(self.app.config.data_dir) as path:
-            # The lock on the directory is ours, so a socket that lies here is of a process that is gone.
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)  # noqa: PTH108 - a path of 108 bytes at most, perhaps through /proc
-            listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            before = os.umask(0o177)
-            try:
-                listener.bind(path)
-            finally:
-                os.umask(before)
-            try:
-                yield listener
-            finally:
-                listener.close()
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)  # noqa: PTH108 - as above
-
-
-def _server(app: ASGIApp) -> _Server:
-    settings = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        server_header=False,
-        # Who the client is, a proxy in front may say only where an operator trusts it; nothing here asks yet.
-        proxy_headers=False,
-        timeout_graceful_shutdown=GRACE,
-    )
-    return _Server(settings)
-
-
-def _bound(listen: str, key: str) -> socket.socket:
-    host, port = split_listen(listen)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise PublisherError(
-            f"{listen} ({key}) cannot be listened on: {error.strerror}; choose another port"
-        ) from error
-    return listener
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _first_reason(built: Mapping[str, Any] | None) -> str | None:

@@ -74,7 +74,14 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "publisher.transports",
     ),
     ("publisher.web", "publisher.schedule"),
-    ("publisher.app", "publisher.clock", "publisher.control", "publisher.service", "publisher.sample"),
+    (
+        "publisher.app",
+        "publisher.clock",
+        "publisher.control",
+        "publisher.listeners",
+        "publisher.service",
+        "publisher.sample",
+    ),
     ("publisher.cli", "publisher.__main__"),
 )
 
@@ -92,8 +99,8 @@ DOORS: dict[str, tuple[str, ...]] = {
     "sqlalchemy": ("publisher.store",),
     "alembic": ("publisher.store",),
     "psycopg": ("publisher.store",),
-    "starlette": ("publisher.web", "publisher.service", "publisher.control"),
-    "uvicorn": ("publisher.service",),
+    "starlette": ("publisher.web", "publisher.listeners", "publisher.service", "publisher.control"),
+    "uvicorn": ("publisher.listeners",),
     "httpx2": ("publisher.http", "publisher.control"),
     "dns": ("publisher.dns",),
     "prometheus_client": ("publisher.web",),
