@@ -43,9 +43,10 @@ def newsletters(config: Config, language: str) -> str:
     return f"{public_url(config)}/newsletters/?lang={quote(language)}"
 
 
-def newsletter(config: Config, slug: str, language: str) -> str:
-    """Return the address of the page of a newsletter: what it is, and its issues."""
-    return f"{public_url(config)}/newsletters/{slug}?lang={quote(language)}"
+def newsletter(config: Config, slug: str, language: str, *, before: str = "") -> str:
+    """Return the address of the page of a newsletter: what it is, and its issues; those `before` one, by its ref."""
+    older = f"&before={quote(before)}" if before else ""
+    return f"{public_url(config)}/newsletters/{slug}?lang={quote(language)}{older}"
 
 
 def issue(config: Config, ref: str, language: str) -> str:

@@ -9,16 +9,18 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
+import sqlalchemy as sa
 import uvicorn
 from starlette.types import ASGIApp
 
 from publisher.app import App
 from publisher.model import SubscriptionState
 from publisher.service import Service
-from publisher.store import subscribers
+from publisher.store import subscribers, tables
 from publisher.web import pages
 from tests.publications import load_publication, write_article
 
@@ -162,6 +164,37 @@ async def test_an_issue_has_a_page_from_when_it_is_sent_and_none_when_it_is_canc
     assert (await client.get(f"/issues/{ref}")).status_code == status
     listed = f"/issues/{ref}" in (await client.get("/newsletters/weekly?lang=en")).text
     assert listed is (condition in ("sending", "sent"))
+
+
+async def test_every_issue_is_reached_from_the_page_of_its_newsletter_however_many_there_are(
+    app: App, client: httpx2.AsyncClient
+) -> None:
+    """Issue 6: two hundred more weeks; who asks for what is older than nothing is told so."""
+    app.database.write(_two_hundred_more)
+    newest_first = "SELECT ref FROM issues ORDER BY id DESC"
+    refs = app.database.read(lambda conn: conn.exec_driver_sql(newest_first).scalars().all())
+    assert len(refs) == 201
+    met: list[str] = []
+    address = "/newsletters/weekly?lang=en"
+    while address and len(met) <= len(refs):
+        page = (await client.get(address)).text
+        met += re.findall(r'<h3><a href="[^"]+/issues/([0-9a-f]+)\?', page)
+        older = re.search(r'<a rel="next" href="https://mail\.ledger\.example([^"]+)">Older issues</a>', page)
+        address = unescape(older[1]) if older else ""
+    assert met == list(refs)
+    for nothing in (refs[-1], "none", "' OR 1=1"):
+        assert (await client.get("/newsletters/weekly", params={"lang": "en", "before": nothing})).status_code == 404
+
+
+def _two_hundred_more(conn: Any) -> None:
+    issue = conn.execute(sa.select(tables.issues)).mappings().one()
+    segments = conn.execute(sa.select(tables.segments)).mappings().all()
+    for number in range(200):
+        again = {"id": issue["id"] + 1 + number, "ref": f"{number:012x}", "slot": f"2030-01-01T{number:05}"}
+        conn.execute(sa.insert(tables.issues).values({**issue, **again}))
+        for segment in segments:
+            kept = {name: value for name, value in segment.items() if name != "id"}
+            conn.execute(sa.insert(tables.segments).values({**kept, "issue_id": again["id"]}))
 
 
 async def test_all_newsletters_stand_on_one_page_with_the_way_to_each(app: App, client: httpx2.AsyncClient) -> None:

@@ -218,10 +218,21 @@ def uncounted(
 
 
 def listing(
-    conn: sa.Connection, *, newsletter: str | None = None, states: Iterable[IssueState] = (), limit: int = 50
+    conn: sa.Connection,
+    *,
+    newsletter: str | None = None,
+    states: Iterable[IssueState] = (),
+    limit: int = 50,
+    before: str | None = None,
 ) -> list[Issue]:
-    """Return issues of the given states (none given: of any), newest first."""
+    """Return issues of the given states (none given: of any), newest first; `before`: older than this one, by its ref.
+
+    Older than an issue that is not there, there is none.
+    """
     query = sa.select(issue_rows).order_by(issue_rows.c.id.desc()).limit(limit)
+    if before is not None:
+        older = issue_rows.alias()
+        query = query.where(issue_rows.c.id < sa.select(older.c.id).where(older.c.ref == before).scalar_subquery())
     if newsletter is not None:
         query = query.where(issue_rows.c.newsletter == newsletter)
     if states := list(states):

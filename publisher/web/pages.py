@@ -325,14 +325,17 @@ class Pages(Chrome):
             if renamed := newsletter_of(self.config, slug):
                 return RedirectResponse(links.newsletter(self.config, renamed.slug, words.language), 301)
             raise HTTPException(404)
-        about = await self._newsletter(words, newsletter)
+        before = request.query_params.get("before") or None
+        about = await self._newsletter(words, newsletter, before=before)
+        if before and not about["issues"]:
+            raise HTTPException(404)
         page = self.page(
             request,
             words,
             about["title"],
             feeds=(f"newsletter-{slug}",),
             description=about["description"],
-            canonical=links.newsletter(self.config, slug, words.language),
+            canonical=links.newsletter(self.config, slug, words.language, before=before or ""),
             noindex=newsletter.noindex,
         )
         return self.html(
@@ -380,15 +383,18 @@ class Pages(Chrome):
         """Say whether the service does its work, and what part does not; why is for the admin listener (L13)."""
         return await readiness(self.parts, reasons=False)
 
-    async def _newsletter(self, words: Words, newsletter: Newsletter, shown: int = PAST) -> dict[str, Any]:
-        def read(conn: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - the store's connection
-            sent = issues.listing(
-                conn, newsletter=newsletter.slug, states=(IssueState.SENDING, IssueState.SENT), limit=shown
-            )
+    async def _newsletter(
+        self, words: Words, newsletter: Newsletter, shown: int = PAST, before: str | None = None
+    ) -> dict[str, Any]:
+        def read(conn: Any) -> tuple[list[dict[str, Any]], str]:  # noqa: ANN401 - the store's connection
+            states = (IssueState.SENDING, IssueState.SENT)
+            sent = issues.listing(conn, newsletter=newsletter.slug, states=states, limit=shown + 1, before=before)
+            last = sent[shown - 1].ref if len(sent) > shown else ""
+            sent = sent[:shown]
             subjects = issues.web_subjects(conn, [issue.id for issue in sent], words.language)
-            return [self._issue(words, issue, subjects[issue.id]) for issue in sent if issue.id in subjects]
+            return [self._issue(words, issue, subjects[issue.id]) for issue in sent if issue.id in subjects], last
 
-        past = await self.parts.database.aread(read)
+        past, last = await self.parts.database.aread(read)
         zone = self.config.site.timezone
         return {
             "title": words.pick(newsletter.title),
@@ -402,6 +408,7 @@ class Pages(Chrome):
             else "",
             "latest": past[0] if past else None,
             "issues": past,
+            "older_url": links.newsletter(self.config, newsletter.slug, words.language, before=last) if last else "",
         }
 
     def _issue(self, words: Words, issue: Issue, subject: str) -> dict[str, Any]:
