@@ -66,8 +66,10 @@ class App:
         self.acting = Acting(shared.database, self._actions)
 
     @classmethod
-    async def open(cls, config: Config, *, fetcher: Fetcher | None = None) -> App:
-        """Hold the data directory, open the database, compile the templates; `fetcher` speaks to other servers.
+    async def open(cls, config: Config, *, fetcher: Fetcher | None = None, made: Made | None = None) -> App:
+        """Hold the data directory, open the database, make the parts; `fetcher` speaks to other servers.
+
+        `made`: what was made of this configuration already.
 
         Raises BusyError when another process holds the directory, ConfigurationError when its keys are not those of the
         database, StoreError and RenderError as their modules say.
@@ -80,7 +82,7 @@ class App:
             database = await asyncio.to_thread(Database.open, config.database_url, data_dir=config.data_dir)
             try:
                 keys = await asyncio.to_thread(open_keys, database, config)
-                app = cls(lock, Shared(config, database, fetcher or Fetcher(), keys))
+                app = cls(lock, Shared(made or Made.of(config), database, fetcher or Fetcher(), keys))
                 await app.standing.begin()
                 await app.reloading.begin()
                 await app.sending.begin()

@@ -17,9 +17,14 @@ from publisher.store.database import Database
 from publisher.subscriptions import letters
 
 
-def check_templates(config: Config) -> None:
-    """Compile every template and try each newsletter's on made-up articles. Raises RenderError (E1, E5, E15)."""
-    check_made(Made.of(config))
+def check_templates(config: Config) -> Made:
+    """Try the templates of each newsletter on made-up articles; return what was made of them for it, to go on with.
+
+    Raises RenderError (E1, E5, E15).
+    """
+    made = Made.of(config)
+    check_made(made)
+    return made
 
 
 def check_made(made: Made) -> None:

@@ -64,16 +64,13 @@ class Made:
 
 
 class Shared:
-    """What lasts as long as the process, and what is made of the configuration that it has at present.
+    """What lasts as long as the process, and what is made of the configuration that it has at present."""
 
-    Raises RenderError and ConfigurationError when a part cannot be made.
-    """
-
-    def __init__(self, config: Config, database: Database, fetcher: Fetcher, keys: Keys) -> None:
-        self.made = Made.of(config)
+    def __init__(self, made: Made, database: Database, fetcher: Fetcher, keys: Keys) -> None:
+        self.made = made
         self.database = database
         self.keyring, self.pepper = keys.links, keys.erasures
-        self.announcer = Announcer(database, config, fetcher, now)
+        self.announcer = Announcer(database, made.config, fetcher, now)
         self.stop = asyncio.Event()
         self.woken = asyncio.Event()
         """Set when there may be deliveries to send."""

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from publisher import config
 from publisher.app import check_templates
+from publisher.app.shared import Made
 from publisher.cli import show
 from publisher.cli.console import err, out
 from publisher.cli.reach import Json, find
@@ -42,10 +43,13 @@ def check(as_json: Json = False) -> None:
     out.print(f"{path}: ok" + (f", {show.count(len(warnings), 'warning')}" if warnings else ""), soft_wrap=True)
 
 
-def tried(loaded: Config) -> None:
-    """Try every template; a mistake in one is a problem of the configuration. Raises ConfigurationError."""
+def tried(loaded: Config) -> Made:
+    """Try every template, and return what was made of them; a mistake in one is a problem of the configuration.
+
+    Raises ConfigurationError.
+    """
     try:
-        check_templates(loaded)
+        return check_templates(loaded)
     except RenderError as error:
         placed = re.fullmatch(r"(.+?):(\d+): (.*)", str(error), re.DOTALL)
         file, line, message = placed.groups() if placed else (str(loaded.files[0]), "", str(error))

@@ -74,10 +74,10 @@ def run(
     """Run the service: collect, publish feeds, send issues when due, serve pages."""
     hangups = None if once else Hangups()
     loaded = load()
-    tried(loaded)
+    made = tried(loaded)
 
     async def story() -> None:
-        async with await App.open(loaded) as app:
+        async with await App.open(loaded, made=made) as app:
             if trust_clock:
                 await app.dispatching.trust_clock()
             if not once:

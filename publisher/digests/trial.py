@@ -147,7 +147,9 @@ def _key(address: str) -> str:
 
 def check_templates(config: Config, newsletter: Newsletter, renderer: Renderer, now: datetime) -> None:
     """Render a digest of made-up articles in every language and format. Raises RenderError (E1, E5, E15)."""
-    newsletter = newsletter.model_copy(update={"categories": (), "min_articles": 0, "max_age": ""})
+    # Of four sections with six articles each three are shown, so that there is more of each.
+    few = {"max_per_section": 3, "max_articles": 12}
+    newsletter = newsletter.model_copy(update={"categories": (), "min_articles": 0, "max_age": "", **few})
     frame = Frame(config, newsletter, MANUAL, "0" * 12, now, renderer)
     window = tuple(_specimens(config, now))
     material = Material(NOBODY, len(window), window)
@@ -171,13 +173,17 @@ def _segment(
     return made, (*press.warnings, *(f"article {id_} left out: {reason}" for id_, reason in press.left_out.items()))
 
 
+SPECIMENS = 24
+"""Twice what it takes for each picture and number of authors to meet each category and status."""
+
+
 def _specimens(config: Config, now: datetime) -> Iterator[Article]:
     """Yield enough articles for every branch of a template: picture or none, status or none, one category or more."""
     statuses = (Status.IMPROVED, Status.WORSENED, Status.UNCHANGED, None)
     slugs = [*(category.slug for category in config.categories), "specimen-one", "specimen-two", UNCATEGORISED]
     slugs = slugs[:2] + slugs[-2:]  # one for each status, and the one that has no title of its own
     picture = Image(url="https://example.org/picture.jpg", alt="A picture", width=1200, height=800, credit="Somebody")
-    for number in range(60):
+    for number in range(SPECIMENS):
         yield Article(
             id=-1 - number,
             guid=f"urn:specimen:{number}",
