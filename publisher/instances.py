@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from publisher.errors import StoreError
+
 NAME = "instance"
 """The file in the data directory that says which database was here last."""
 
@@ -56,6 +58,23 @@ def identity(file: Path) -> str:
     Its inode alone: the number of its device may be another one after each start of the machine.
     """
     return str(file.stat().st_ino)
+
+
+def assert_same(file: Path, opened: str) -> None:
+    """Raise StoreError when `file` is not what it was when it was opened, by its `identity`.
+
+    What is written to a file that lost its name is lost with it. And a new connection would take the log of the old
+    file, which has the same name, for that of the new one: SQLite then finds the database damaged.
+    """
+    try:
+        found = identity(file)
+    except FileNotFoundError:
+        found = ""
+    if found != opened:
+        raise StoreError(
+            f"{file} was deleted or replaced while the service ran, and what was written since is not in it; "
+            f"start again: nothing is sent then until `publisher resume`"
+        )
 
 
 def read(data_dir: Path) -> Mark | None:

@@ -45,7 +45,7 @@ class Standing(Stories):
         super().__init__(shared)
         self._readers = readers
         self._file = Path(self.database.where) if self.database.dialect == "sqlite" else None
-        self._opened = self._identity()
+        self._opened = instances.identity(self._file) if self._file is not None else ""
         self.found: dict[str, Any] = {}
         """What the start found and did, when it paused."""
 
@@ -132,11 +132,8 @@ class Standing(Stories):
 
     def check(self) -> None:
         """Raise StoreError when the database's file is not the one that was opened: what is written there is lost."""
-        if self._file is not None and self._identity() != self._opened:
-            raise StoreError(
-                f"{self._file} was deleted or replaced while the service ran, and what was written since is not in it; "
-                f"start again: nothing is sent then until `publisher resume`"
-            )
+        if self._file is not None:
+            instances.assert_same(self._file, self._opened)
 
     async def resume(
         self, *, dry_run: bool = False, send_open: bool = False, progress: Progress = silent
@@ -167,9 +164,3 @@ class Standing(Stories):
             self.shared.woken.set()
             self._readers.noticed.set()
         return done
-
-    def _identity(self) -> str:
-        try:
-            return instances.identity(self._file) if self._file is not None else ""
-        except FileNotFoundError:
-            return "gone"

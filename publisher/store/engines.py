@@ -7,10 +7,12 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from publisher import instances
 from publisher.errors import StoreError
 
 BUSY_TIMEOUT = 30.0
@@ -67,15 +69,25 @@ def sqlite_engine(location: Location, *, readers: int | None = None) -> sa.Engin
     The driver's own transaction control is switched off and we say BEGIN ourselves, as SQLAlchemy's documentation of
     the dialect advises: the writer takes its lock at once (IMMEDIATE), because a reader that turns writer half-way
     fails instead of waiting, and a reader's first statement fixes what it sees until its end.
+
+    Raises OSError when the file is not there. Each connection that is made after it was deleted or replaced raises
+    StoreError.
     """
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old; 3.37 or newer is needed, or PostgreSQL")
+    opened = instances.identity(location.path)
+
+    def connect() -> sqlite3.Connection:
+        instances.assert_same(location.path, opened)
+        address = f"file:{quote(str(location.path))}?mode=rw"  # never one that creates the file
+        return sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT, check_same_thread=False)
+
     engine = sa.create_engine(
         location.url,
+        creator=connect,
         poolclass=sa.QueuePool,
         pool_size=readers or 1,
         max_overflow=0,
-        connect_args={"timeout": BUSY_TIMEOUT, "check_same_thread": False},
         hide_parameters=True,  # addresses of readers do not belong in error messages
     )
     begin = "BEGIN" if readers else "BEGIN IMMEDIATE"

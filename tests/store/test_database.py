@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 import stat
 import threading
@@ -54,6 +55,33 @@ def test_a_database_that_cannot_be_durable_is_refused(tmp_path: Path, monkeypatc
     )
     with pytest.raises(StoreError, match=r"publisher\.db: .*journal_mode is 'delete', not 'wal'"):
         Database.open(data_dir=tmp_path)
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced"])
+def test_no_connection_is_made_to_a_file_that_took_the_place_of_the_database(tmp_path: Path, how: str) -> None:
+    """J7: it would share the old one's log; those that are open go on with the old file, and no new one is made."""
+    with Database.open(data_dir=tmp_path) as database:
+        file, other = tmp_path / "publisher.db", tmp_path / "other.db"
+        database.write(lambda conn: meta.put(conn, "a", "1"))
+        shutil.copy(file, other)
+        file.unlink() if how == "deleted" else other.replace(file)
+        for _ in range(2):
+            with pytest.raises(StoreError, match=r"publisher\.db was deleted or replaced while the service ran"):
+                # The one connection that is open already is taken; a second one must be made.
+                database.read(lambda _: database.read(keys))
+        assert file.exists() == (how == "replaced")
+        database.write(lambda conn: meta.put(conn, "b", "2"))
+        assert database.read(keys) == ["a", "b"]
+
+
+def test_a_path_with_every_letter_opens(tmp_path: Path) -> None:
+    """The path travels in an address of SQLite's, in which these letters have a meaning."""
+    (folder := tmp_path / "a b?c#d%41&é").mkdir()
+    with Database.open(data_dir=folder) as database:
+        database.write(lambda conn: meta.put(conn, "a", "1"))
+        assert database.read(keys) == ["a"]
+    assert [path.name for path in folder.iterdir()] == ["publisher.db"]
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_the_sqlite_file_belongs_to_its_owner_alone(tmp_path: Path) -> None:
