@@ -142,7 +142,8 @@ class Database:
     async def ashare(self, work: Callable[[Connection], T]) -> T:
         """Do as `awrite` does, in one transaction with what others ask for at this moment: one sync for all of them.
 
-        `work` may run again by itself, because another one failed, so that it must do nothing but talk to the database.
+        `work` may run again by itself, because another one failed, so that it must do nothing but talk to the database:
+        a fault of one is no answer to the others, unless another process or damage is in the way of all.
         On PostgreSQL, which lets commits share a sync by itself, each has its own transaction.
         """
         if self.dialect != "sqlite":
@@ -173,11 +174,11 @@ class Database:
         """Do all in one transaction; False when that failed for one of them, and nothing was done."""
         try:
             done = self._write(lambda conn: [one.work(conn) for one in batch])
-        except (StoreError, BusyError) as error:
-            # The disk or another process is in the way of all; to wait for it once more for each would take minutes.
+        except (BusyError, DamageError) as error:
+            # Another process is in the way of all; to wait for it once more for each would take minutes.
             for one in batch:
                 one.answer.set_exception(error)
-        except Exception:  # noqa: BLE001 - each by itself, and who raised it gets it again
+        except Exception:  # noqa: BLE001 - each by itself, and who raised it gets it again; a full disk says so at once
             return False
         else:
             for one, result in zip(batch, done, strict=True):

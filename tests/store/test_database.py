@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from publisher.errors import BusyError, DamageError, PublisherError, StoreError
-from publisher.store import engines, meta
+from publisher.store import departures, engines, meta
 from publisher.store.database import Connection, Database
 
 
@@ -178,6 +178,30 @@ async def test_a_disk_in_the_way_of_all_is_asked_once(
     assert len(tries) == 1
     monkeypatch.undo()
     assert sqlite_database.read(keys) == []
+
+
+@pytest.mark.anyio
+async def test_whom_the_disk_still_takes_is_not_refused_with_the_others(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F15, P6: the journal of departures cannot be written: who leaves is told so, who comes at that moment is in."""
+
+    def full(_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def leave(conn: Connection) -> None:
+        meta.put(conn, "left", "x")
+        departures.note(conn, "left", "ada@example.org")
+
+    monkeypatch.setattr(sqlite_database, "journal", lambda noted: full(noted) if noted else None)
+    async with Held(sqlite_database):
+        asked = [asyncio.create_task(sqlite_database.ashare(work)) for work in (put("a"), leave, put("b"))]
+        await asyncio.sleep(0)
+    first, second, third = await asyncio.gather(*asked, return_exceptions=True)
+    assert (first, third) == ("a", "b")
+    assert isinstance(second, StoreError)
+    assert "the journal of departures cannot be written" in str(second)
+    assert sqlite_database.read(keys) == ["a", "b"]
 
 
 @pytest.mark.anyio
