@@ -34,6 +34,7 @@ from publisher.web.admin.frame import Frame
 from publisher.web.admin.lately import Lately
 from publisher.web.admin.values import ahead
 from tests.backroom import Backroom, backroom, form_value
+from tests.store.make import dump
 
 pytestmark = pytest.mark.anyio
 
@@ -394,6 +395,52 @@ async def test_the_sweep_goes_to_every_route(room: Backroom) -> None:
     plain = {"/login", "/style.css", "/icon.svg", "/favicon.ico", "/livez", "/readyz", "/metrics", "/preview.js"}
     plain |= {"/issues", "/preview", "/inbox", "/readers", "/logout", "/logout/everywhere"}
     assert known - plain == set(PATHS) - {"/{}"}
+
+
+async def test_looking_changes_nothing_on_any_admin_page_whoever_looks(room: Backroom) -> None:
+    """F9, P5: GET, HEAD and OPTIONS of every route, with a session, with a link that would log in, and with neither."""
+    db, inbox = room.app.database, room.service.parts.inbox
+    assert inbox is not None
+    folder = room.app.config.data_dir / "inbox"
+    for name in ("tmp", "new", "cur"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    await inbox.keep(b"To: anna@reader.example\r\nSubject: x\r\n\r\nHello\r\n")
+    [mail] = inbox.messages()
+    admin = await room.enter(Role.ADMIN)
+    invited = await room.office.gate.invite("eve")
+    ref = await ref_of(room)
+    shown = await db.aread(lambda conn: issues.segments(conn, issues.uncounted(conn)[0].id))
+    known = {
+        "/login/{token}": invited.token,
+        "/inbox/{key}": mail.key,
+        "/inbox/{key}/{view}": f"{mail.key}/html",
+        "/issues/{ref}/segments/{id}": f"{ref}/segments/{shown[0].id}",
+        "/readers/{id}": "1",
+        "/readers/{id}/suppress": "1/suppress",
+        "/readers/{id}/unsuppress": "1/unsuppress",
+    }
+    frame = Frame(room.service.parts, room.office)
+    paths = set()
+    for way in ways(frame, Door(frame)):
+        given = known.get(way.path)
+        path = way.path.partition("{")[0] + given if given else way.path
+        paths.add(path.replace("{ref}", ref).replace("{newsletter}", "weekly"))
+    assert [path for path in paths if "{" in path] == []
+    room.office.stop.set()  # or the events would never end
+    before, kept = dump(db), sorted(folder.rglob("*"))
+    statuses = {}
+    for client in (admin, room.client()):
+        for path in sorted(paths):
+            for method in ("GET", "HEAD", "OPTIONS"):
+                headers = {"Sec-Purpose": "prefetch", "Sec-Fetch-Site": "none"}
+                statuses[client is admin, path, method] = (
+                    await client.request(method, path, headers=headers)
+                ).status_code
+    assert dump(db) == before
+    assert sorted(folder.rglob("*")) == kept
+    looked = [path for (known_one, path, method), status in statuses.items() if method == "GET" and status == 200]
+    assert len(looked) > 25, statuses
+    assert await room.office.gate.enter(invited.token) is not None  # looked at nine times, and not used up
 
 
 @settings(max_examples=400)

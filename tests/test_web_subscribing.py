@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 from publisher.config import Config
 from publisher.render import Renderer
 from publisher.store import articles, issues, subscribers
-from publisher.store.database import Connection, Database
-from publisher.store.tables import metadata
+from publisher.store.database import Database
 from publisher.store.tables import segments as segment_rows
 from publisher.store.tables import subscribers as subscriber_rows
 from publisher.subscriptions.values import Choice, FieldProblem
@@ -30,7 +29,7 @@ from publisher.web.forms import parsed
 from publisher.web.polls import Clients
 from publisher.web.preferences import pause_of
 from tests.publications import load_publication
-from tests.store.make import draft, frozen, new, stored
+from tests.store.make import draft, dump, frozen, new, stored
 from tests.subscriptions.town import KEY, MORE, SALT, Town
 
 pytestmark = pytest.mark.anyio
@@ -448,6 +447,33 @@ async def test_too_many_asks_are_told_to_wait(client: httpx2.AsyncClient, town: 
     assert int(answers[-1].headers["retry-after"]) > 0
 
 
+async def test_a_network_of_ipv6_is_one_client_and_many_networks_meet_the_limit_of_all(
+    publication: tuple[Config, Renderer], tmp_path: Path
+) -> None:
+    """F4: addresses of one /64 share its limit; a thousand /64 meet the breaker; each person is told when to come."""
+    config, renderer = publication
+    few = config.model_copy(update={"sign_up": config.sign_up.model_copy(update={"mails_per_hour": 60})})
+    with Database.open(data_dir=tmp_path) as database:
+        town = Town(few, database, Keyring([KEY]), Pepper(SALT), renderer)
+        pages_of = pages.application(parts_of(town, tmp_path))
+
+        async def ask(address: str, number: int) -> int:
+            async with httpx2.AsyncClient(
+                transport=httpx2.ASGITransport(app=pages_of, client=(address, 1)),
+                base_url=SITE,
+                headers={"Sec-Fetch-Site": "same-origin"},
+            ) as client:
+                form = await filled(client, town, email=f"r{number}@example.org")
+                return (await client.post("/subscribe?lang=en", data=form)).status_code
+
+        most = few.sign_up.requests_per_hour
+        same = [await ask(f"2001:db8:1:2::{number:x}", number) for number in range(1, most + 3)]
+        assert same == [200] * most + [429] * 2
+        other = [await ask(f"2001:db8:1:{number:x}::1", number) for number in range(1000, 1060)]
+        assert other == [200] * (60 - most) + [429] * most
+        assert len(town.rows(subscriber_rows)) == 60
+
+
 async def test_a_form_that_lay_open_overnight_is_shown_again(client: httpx2.AsyncClient, town: Town) -> None:
     form = await filled(client, town)
     town.passes(days=2)
@@ -469,19 +495,6 @@ async def test_a_link_is_asked_for_with_the_address_alone(client: httpx2.AsyncCl
         told.append((answer.status_code, answer.text.replace(address, "ADDRESS")))
     assert told[0] == told[1]
     assert [kind for kind, _ in town.notices()].count("link") == 1
-
-
-def dump(town: Town) -> dict[str, list[Any]]:
-    """Everything that the database holds."""
-
-    def look(conn: Connection) -> dict[str, list[Any]]:
-        return {
-            table.name: sorted(map(repr, conn.execute(table.select()).all()))
-            for table in metadata.sorted_tables
-            if table.name != "feed_pollers"
-        }
-
-    return town.database.read(look)
 
 
 async def addresses(town: Town) -> list[str]:
@@ -522,13 +535,13 @@ async def test_reading_changes_nothing_whatever_token_it_carries(
             path = re.sub(r"{\w+}", value, path, count=1)
         others.add(path)
     others = {path for path in others if "/T" not in path} - set(paths)
-    before = dump(town)
+    before = dump(town.database)
     statuses = {}
     for path in [*paths, *others, "/feeds/all.atom", "/nothing"]:
         for method in ("GET", "HEAD", "OPTIONS"):
             headers = {"Sec-Purpose": "prefetch", "Sec-Fetch-Site": "none"}
             statuses[path, method] = (await client.request(method, path, headers=headers)).status_code
-    assert dump(town) == before
+    assert dump(town.database) == before
     shown = [path for path in paths if statuses[path, "GET"] == 200]
     allowed = {status for (path, method), status in statuses.items() if method == "OPTIONS" and path in paths}
     assert allowed == {405}
@@ -625,12 +638,12 @@ async def test_no_log_tells_a_token_or_an_address(
 @pytest.mark.parametrize("size", [64 * 1024 + 1, 10_000_000])
 async def test_a_body_larger_than_any_form_is_not_read(client: httpx2.AsyncClient, town: Town, size: int) -> None:
     """F12: announced or not."""
-    before = dump(town)
+    before = dump(town.database)
     for headers in ({"Content-Length": str(size)}, {}):
         answer = await client.post("/subscribe?lang=en", content=b"x" * size, headers=headers)
         assert heading(answer) == (413, "That is not possible here")
     assert (await client.post("/subscribe", content=b"a=1&" * 1001)).status_code == 400
-    assert dump(town) == before
+    assert dump(town.database) == before
 
 
 async def test_leaving_says_done_only_when_it_is_written_down(

@@ -30,6 +30,7 @@ from publisher.model import (
 from publisher.store import articles, claims, issues, subscribers
 from publisher.store import readers as reading
 from publisher.store.database import Connection, Database
+from publisher.store.tables import metadata
 
 NOW = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -259,3 +260,16 @@ def claim(conn: Connection, *, epoch: int, limit: int, now: datetime) -> list[Cl
         taken = claims.take(conn, found.candidates, now)
         claimed += [candidate for candidate in found.candidates if candidate.id in taken]
     return claimed
+
+
+def dump(database: Database) -> dict[str, list[Any]]:
+    """Everything that the database holds but the counters of polls."""
+
+    def look(conn: Connection) -> dict[str, list[Any]]:
+        return {
+            table.name: sorted(map(repr, conn.execute(table.select()).all()))
+            for table in metadata.sorted_tables
+            if table.name != "feed_pollers"
+        }
+
+    return database.read(look)
