@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     chosen = parser.parse_args()
     chosen.connections = chosen.connections or (32 if chosen.what == "far" else 8)
-    chosen.signed, chosen.profile = chosen.what == "plain", False
+    chosen.signed = chosen.what == "plain"
     {"plain": plain, "far": far, "memory": memory, "crash": crash, "work": work}[chosen.what](chosen)
 
 
@@ -80,7 +80,7 @@ def plain(chosen: argparse.Namespace) -> None:
     for number in range(chosen.rounds):
         with sink() as port:
             theirs.append(asyncio.run(_plainly(port, max(100, chosen.messages // 20), chosen.connections)))
-            ours.append(publisher(port, chosen, profile=False)[0])
+            ours.append(publisher(port, chosen, chosen.connections).rate)
         print(f"round {number + 1}: the plain way {theirs[-1]:.1f}/s, publisher {ours[-1]:.0f}/s", flush=True)
     theirs_, ours_ = statistics.median(theirs), statistics.median(ours)
     print(f"median: the plain way {theirs_:.1f}/s, publisher {ours_:.0f}/s: {ours_ / theirs_:.1f}")
@@ -127,8 +127,8 @@ def far(chosen: argparse.Namespace) -> None:
     ours, theirs = [], []
     for number in range(chosen.rounds):
         with sink() as port, _distant(port) as away:
-            theirs.append(smtp_source(away, chosen))
-            ours.append(publisher(away, chosen, profile=False)[0])
+            theirs.append(smtp_source(away, chosen, chosen.connections))
+            ours.append(publisher(away, chosen, chosen.connections).rate)
         print(f"round {number + 1}: smtp-source {theirs[-1]:.0f}/s, publisher {ours[-1]:.0f}/s", flush=True)
     rate = statistics.median(ours)
     trips = chosen.connections / rate / ROUND_TRIP

@@ -1,6 +1,7 @@
 """How fast the outbox sends beside Postfix's own client; how fast it claims is measured by `bench_claims`.
 
-`uv run python -m tests.bench.bench_outbox send` needs `smtp-sink` and `smtp-source` (Debian: `apt install postfix`).
+`uv run python -m tests.bench.bench_outbox send` needs `smtp-sink` and `smtp-source` (Debian: `apt install postfix`),
+and with `--signed` `openssl`. Postfix's client has 8 connections; ours has each number of them that is given, in turn.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import resource
 import shutil
 import socket
 import statistics
@@ -16,10 +16,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import enumerate as enumerate_
+from typing import NamedTuple
 
 import sqlalchemy as sa
 import uvloop
@@ -46,7 +49,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["send"])
     parser.add_argument("--messages", type=int, default=5_000)
-    parser.add_argument("--connections", type=int, default=8)
+    parser.add_argument("--connections", type=int, nargs="+", default=[8], help="ours; several are measured in turn")
+    parser.add_argument("--rival-connections", type=int, default=8, help="those of smtp-source")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--database", default="", help="an empty PostgreSQL database; else SQLite")
     parser.add_argument(
@@ -60,21 +64,25 @@ def main() -> None:
 
 def measure_sending(chosen: argparse.Namespace) -> None:
     """Alternate Postfix's client and ours against the same sink; print the rate of each round and the medians."""
-    theirs, ours, work = [], [], []
+    rates: dict[str, list[float]] = defaultdict(list)
     for number in range(chosen.rounds):
+        told = []
         with sink() as port:
-            theirs.append(smtp_source(port, chosen))
-            rate, seconds = publisher(port, chosen, profile=chosen.profile and not number)
-            ours.append(rate)
-            work.append(seconds)
-        print(
-            f"round {number + 1}: smtp-source {theirs[-1]:.0f}/s, publisher {ours[-1]:.0f}/s, "
-            f"{work[-1] * 1e3:.3f} ms of processor a message"
-        )
-    ratio = statistics.median(ours) / statistics.median(theirs)
-    print(
-        f"median: smtp-source {statistics.median(theirs):.0f}/s, publisher {statistics.median(ours):.0f}/s: {ratio:.2f}"
-    )
+            rates["smtp-source"].append(smtp_source(port, chosen, chosen.rival_connections))
+            told.append(f"smtp-source {rates['smtp-source'][-1]:.0f}/s")
+            if chosen.signed:
+                rates["openssl"].append(openssl())
+                told.append(f"openssl {rates['openssl'][-1]:.0f}/s")
+            for connections in chosen.connections:
+                run = publisher(port, chosen, connections, profile=chosen.profile and not number)
+                rates[f"publisher {connections}"].append(run.rate)
+                told.append(f"publisher with {connections} {run.rate:.0f}/s ({run.processor})")
+        print(f"round {number + 1}: {', '.join(told)}", flush=True)
+    medians = {name: statistics.median(found) for name, found in rates.items()}
+    print(f"medians of {chosen.rounds}, smtp-source with {chosen.rival_connections} connections:")
+    for name, rate in medians.items():
+        parts = [f"{rate / medians[rival]:.2f} of {rival}" for rival in ("smtp-source", "openssl") if rival in medians]
+        print(f"  {name}: {rate:.0f}/s", *([", ".join(parts)] if name.startswith("publisher") else []), sep=": ")
 
 
 @contextmanager
@@ -101,31 +109,55 @@ def sink() -> Iterator[int]:
         running.wait()
 
 
-def smtp_source(port: int, chosen: argparse.Namespace) -> float:
+def smtp_source(port: int, chosen: argparse.Namespace, connections: int) -> float:
     """Return the messages a second of Postfix's client, which keeps its connections (-d) as we do."""
     program = shutil.which("smtp-source", path=f"{os.environ['PATH']}:/usr/sbin") or sys.exit("no smtp-source")
-    settings = ["-d", "-s", str(chosen.connections), "-m", str(chosen.messages), "-l", str(SIZE)]
+    settings = ["-d", "-s", str(connections), "-m", str(chosen.messages), "-l", str(SIZE)]
     begin = time.perf_counter()
     subprocess.run([program, *settings, "-f", "a@x.org", "-t", "b@x.org", f"127.0.0.1:{port}"], check=True)
     return float(chosen.messages / (time.perf_counter() - begin))
 
 
-def publisher(port: int, chosen: argparse.Namespace, *, profile: bool) -> tuple[float, float]:
-    """Return our messages a second, durable ledger included, and the seconds of processor each took us."""
+def openssl() -> float:
+    """Return the RSA-2048 signatures a second of `openssl speed` on one core."""
+    program = shutil.which("openssl") or sys.exit("no openssl")
+    ran = subprocess.run(
+        [program, "speed", "-mr", "-seconds", "1", "rsa2048"], check=True, capture_output=True, text=True
+    )
+    [line] = [line for line in ran.stdout.splitlines() if line.startswith("+F2:")]
+    return float(line.split(":")[3])
+
+
+class Run(NamedTuple):
+    """What a run of ours came to: messages a second, and milliseconds of processor for a message by thread."""
+
+    rate: float
+    processor: str
+
+
+def publisher(port: int, chosen: argparse.Namespace, connections: int, *, profile: bool = False) -> Run:
+    """Send all messages, durable ledger included."""
     with queue(chosen, chosen.messages) as database:
         epoch = database.write(lambda conn: deliveries.new_epoch(conn, NOW))
         signer = Signer([Key.of("bench", rsa.generate_private_key(public_exponent=65537, key_size=2048))])
-        used = resource.getrusage(resource.RUSAGE_SELF)
+        before = _processor()
+        after: dict[str, float] = {}
+
+        def progress(_: str, done: int, __: int | None) -> None:
+            if done == chosen.messages:
+                after.update(_processor())
+
         begin = time.perf_counter()
         story = outbox.run(
             database,
             lambda: Transport("127.0.0.1", port, security="plain", hello_name="mail.example.org"),
             composer=Composer(KEYRING, signer=signer if chosen.signed else None),
             epoch=epoch,
-            connections=chosen.connections,
+            connections=connections,
             clock=lambda: datetime.now(UTC),
             dice=lambda: 0.5,
             stop=asyncio.Event(),
+            progress=progress,
         )
         if profile:
             import cProfile
@@ -137,10 +169,20 @@ def publisher(port: int, chosen: argparse.Namespace, *, profile: bool) -> tuple[
         else:
             report = uvloop.run(story)
         seconds = time.perf_counter() - begin
-        now = resource.getrusage(resource.RUSAGE_SELF)
         assert report == outbox.OutboxReport(sent=chosen.messages), report
-    processor = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
-    return chosen.messages / seconds, processor / chosen.messages
+    each = {name: (spent - before.get(name, 0.0)) / chosen.messages * 1e3 for name, spent in after.items()}
+    words = ", ".join(f"{name} {spent:.3f}" for name, spent in each.items() if spent >= 0.0005)
+    return Run(chosen.messages / seconds, f"{words}: {sum(each.values()):.3f} ms of processor a message")
+
+
+def _processor() -> Mapping[str, float]:
+    """Return the seconds of processor that each kind of thread of this process has used."""
+    spent: dict[str, float] = defaultdict(float)
+    names = {thread.native_id: thread.name.removeprefix("publisher-").partition("_")[0] for thread in enumerate_()}
+    for task in Path("/proc/self/task").iterdir():
+        nanoseconds = int((task / "schedstat").read_text().split()[0])
+        spent[names.get(int(task.name), "other").removesuffix("Thread").lower()] += nanoseconds / 1e9
+    return spent
 
 
 @contextmanager
