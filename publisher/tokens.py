@@ -241,7 +241,14 @@ def _signed(key: bytes, purpose: str, number: int) -> bytes:
 
 
 def _mac(key: bytes, purpose: str, payload: bytes) -> bytes:
-    return hmac.digest(key, purpose.encode() + b"\0" + payload, hashlib.sha256)[:MAC_LENGTH]
+    mac = _begun(key, purpose).copy()
+    mac.update(payload)
+    return mac.digest()[:MAC_LENGTH]
+
+
+@functools.lru_cache(maxsize=64)  # for every message, of a few keys and purposes; `hmac.digest` gives up the lock, too
+def _begun(key: bytes, purpose: str) -> hmac.HMAC:
+    return hmac.new(key, purpose.encode() + b"\0", hashlib.sha256)
 
 
 def _problem(path: Path, message: str, hint: str = "", line: int | None = None) -> ConfigurationError:

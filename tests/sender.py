@@ -64,11 +64,19 @@ class Poisoned(Transport):
 
     poison = ""
 
-    async def send(self, mail_from: str, rcpt_to: str, message: bytes, *, behind: Envelope | None = None) -> Attempt:
+    async def send(
+        self,
+        mail_from: str,
+        rcpt_to: str,
+        message: bytes,
+        *,
+        dotless: bool = False,
+        behind: Envelope | None = None,
+    ) -> Attempt:
         """Send as usual, or die."""
         if self.poison and rcpt_to == self.poison:
             os._exit(137)
-        return await super().send(mail_from, rcpt_to, message, behind=behind)
+        return await super().send(mail_from, rcpt_to, message, dotless=dotless, behind=behind)
 
 
 def _work(

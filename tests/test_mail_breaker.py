@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from publisher.mail.breaker import Alarm, Breaker
@@ -38,7 +37,7 @@ SPAM = attempt("dot", 554, "5.7.1 spam")
 
 
 def at(domain: str) -> Claimed:
-    return replace(CLAIMED, address=f"a@{domain}")
+    return CLAIMED._replace(address=f"a@{domain}")
 
 
 def test_unknown_outcomes_count_within_a_minute_only() -> None:

@@ -22,7 +22,16 @@ from hypothesis import strategies as st
 from publisher.config import Config, Dkim, Site, Smtp
 from publisher.errors import ConfigurationError, RefusedError
 from publisher.mail.dkim import OVERSIGNED, Key, NewKey, Signer, new_key, record, txt_strings, write_key
-from publisher.mail.message import SLOT_UNSUBSCRIBE, SegmentHeaders, encode_segment, own_lines, personalise, splice
+from publisher.mail.message import (
+    SLOT_UNSUBSCRIBE,
+    SegmentHeaders,
+    encode_segment,
+    fill,
+    own_lines,
+    personalise,
+    pieces,
+    splice,
+)
 
 DATE = datetime(2025, 11, 24, 7, 0, 5, tzinfo=UTC)
 """Long past: a verifier asks the machine's clock whether a signature is of the future."""
@@ -245,6 +254,25 @@ def test_many_threads_sign_at_once() -> None:
     with ThreadPoolExecutor(4) as pool:
         for raw in pool.map(one, range(60)):
             assert verifies(raw, zone(*BOTH), 2)
+
+
+SLOT = SLOT_UNSUBSCRIBE.encode()
+
+
+@pytest.mark.parametrize("end", [b"x\r\n", b"\r\n", b"\r\n" * 4, b"x" + b"\r\n" * 4])
+@pytest.mark.parametrize("start", [b"", b"a\r\n", b"\r\n\r\n", SLOT + b"\r\n", b"a" * 5000 + b"\r\n" + SLOT + b"=\r\n"])
+def test_a_body_in_pieces_is_signed_as_the_whole(start: bytes, end: bytes) -> None:
+    """The outbox never puts a body together to hash it; empty lines at its end are not signed (RFC 6376 §3.4.4)."""
+    url = "https://news.example.org/u/1"
+    own = own_lines(address="r@example.net", name="", date=DATE, message_id="<a.b@example.org>", unsubscribe_url=url)
+    for body in (start + end, start + b"b" * 3000 + b"\r\n" + SLOT + end, start + SLOT + b"\r\n" + end):
+        head, whole = b"From: news@example.org\r\n", splice(body, url)
+        prepared = signer().prepare(head, body, from_address="news@example.org")
+        parts = fill(pieces(body), url)
+        assert b"".join(parts) == whole
+        signed = b"".join(each.signature() for each in signer().begin(prepared, own, parts, date=DATE))
+        assert signed == signer().sign(prepared, own, whole, date=DATE)
+        assert verifies(signed + own + head + b"\r\n" + whole, zone(*BOTH), 2), body
 
 
 # --- nothing can be changed or added ----------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -53,7 +52,7 @@ def test_a_deferred_message_waits_longer_each_time() -> None:
     tried = attempt("rcpt", 450, "4.2.0 greylisted")
     waits = []
     for number in range(1, 7):
-        record = step(tried, replace(CLAIMED, attempt=number)).record
+        record = step(tried, CLAIMED._replace(attempt=number)).record
         assert record.state is DeliveryState.DEFERRED
         assert record.next_at is not None
         waits.append((record.next_at - NOW).total_seconds() / 60)
@@ -63,7 +62,7 @@ def test_a_deferred_message_waits_longer_each_time() -> None:
 
 def test_a_message_that_would_come_too_late_expires() -> None:
     """§5.2: never re-rendered, never sent after its time; the words stay."""
-    late = replace(CLAIMED, expires_at=NOW + timedelta(minutes=5))
+    late = CLAIMED._replace(expires_at=NOW + timedelta(minutes=5))
     record = step(attempt("rcpt", 450, "4.2.0 greylisted"), late).record
     assert (record.state, record.reason, record.next_at) == (DeliveryState.EXPIRED, "rcpt: 450 4.2.0 greylisted", None)
 
@@ -98,7 +97,7 @@ def test_what_is_no_readers_fault_holds_the_transport_and_keeps_the_queue(tried:
 def test_an_unknown_outcome_is_tried_once_more_and_then_left_to_people() -> None:
     """P2: at most two ambiguous attempts in a delivery's life; `hold` allows one and never repeats."""
     tried = attempt("dot", None, "no reply within 600 s")
-    first, second = step(tried).record, step(tried, replace(CLAIMED, ambiguous=1)).record
+    first, second = step(tried).record, step(tried, CLAIMED._replace(ambiguous=1)).record
     held = step(tried, policy=Policy(on_uncertain="hold")).record
     assert [(r.state, r.ambiguous) for r in (first, second, held)] == [
         (DeliveryState.DEFERRED, True),
@@ -109,9 +108,9 @@ def test_an_unknown_outcome_is_tried_once_more_and_then_left_to_people() -> None
 
 def test_what_may_have_been_sent_never_expires() -> None:
     """Expired means certainly not sent: else the next issue would bring the same articles again."""
-    late = replace(CLAIMED, expires_at=NOW + timedelta(minutes=1))
+    late = CLAIMED._replace(expires_at=NOW + timedelta(minutes=1))
     assert step(attempt("dot", None, "closed"), late).record.state is DeliveryState.UNCERTAIN
-    doubtful = replace(late, ambiguous=1)
+    doubtful = late._replace(ambiguous=1)
     assert step(attempt("rcpt", 450, "4.2.0 greylisted"), doubtful).record.state is DeliveryState.UNCERTAIN
 
 
@@ -190,7 +189,7 @@ def test_every_class_has_an_action() -> None:
 
 def test_a_reader_is_scored_at_expiry_for_what_the_server_said_of_them_alone() -> None:
     """Spec mail §1.7, retry: a lost line, our own pace or a throttling provider is no reader's fault."""
-    late = replace(CLAIMED, expires_at=NOW + timedelta(minutes=1))
+    late = CLAIMED._replace(expires_at=NOW + timedelta(minutes=1))
     said = [
         ("rcpt", 450, "4.2.2 mailbox full"),
         ("rcpt", None, "closed"),
@@ -220,7 +219,7 @@ def test_the_machine_keeps_its_promises(
     phase: str, code: int | None, text: str, number: int, ambiguous: int, minutes: int, mode: str, chance: float
 ) -> None:
     """P1, P2: sent only if accepted; waiting only until it expires; an unknown outcome bounded; reasons always."""
-    claimed = replace(CLAIMED, attempt=number, ambiguous=ambiguous, expires_at=NOW + timedelta(minutes=minutes))
+    claimed = CLAIMED._replace(attempt=number, ambiguous=ambiguous, expires_at=NOW + timedelta(minutes=minutes))
     tried = attempt(phase, code, text)
     policy = Policy(on_uncertain="hold" if mode == "hold" else "retry")
     came = step(tried, claimed, policy, chance)

@@ -131,7 +131,9 @@ class Dialogue(asyncio.Protocol):
 
         At once, because each write is a call of the kernel: from here on nobody knows whether the message arrived.
         """
-        self.ask(b"".join((memoryview(content)[_last(content) :], b".\r\n", behind)), replies)
+        self._check()
+        self._expected += replies
+        self._transport.writelines((memoryview(content)[_last(content) :], b".\r\n" + behind))
 
     async def close(self, timeout: float) -> None:  # noqa: ASYNC109 - as above
         """Take leave politely if the connection still works, then cut it."""

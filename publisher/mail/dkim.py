@@ -81,6 +81,8 @@ class Prepared:
 
     shared: int
     """Octets at the start of the body that are hashed already."""
+    empty: int
+    """Octets of empty lines at the body's end, which are not signed (RFC 6376 §3.4.4)."""
     body: _Hash
     head: _Hash
     own: tuple[bytes, ...]
@@ -165,11 +167,13 @@ class Signer:
         present = [name for name, _ in fields] + list(names)
         if len(set(present)) < len(present):
             raise ValueError(f"a header occurs twice among {present}")
-        shared = min(common_length(body), _end(body))
+        end = _end(body)
+        shared = min(common_length(body), end)
         signed = (*present, *OVERSIGNED)
         domain = self._domain or from_address.rpartition("@")[2].lower()
         return Prepared(
             shared=shared,
+            empty=len(body) - end,
             body=hashlib.sha256(body[:shared]),
             head=hashlib.sha256(b"".join(line for _, line in fields)),
             own=names,
@@ -178,19 +182,24 @@ class Signer:
 
     def sign(self, prepared: Prepared, own: bytes, body: bytes, *, date: datetime, keys: str | None = None) -> bytes:
         """Return the header lines that go in front of a message, one signature for each key; see `begin`."""
-        return b"".join(each.signature() for each in self.begin(prepared, own, body, date=date, keys=keys))
+        return b"".join(each.signature() for each in self.begin(prepared, own, (body,), date=date, keys=keys))
 
     def begin(
-        self, prepared: Prepared, own: bytes, body: bytes, *, date: datetime, keys: str | None = None
+        self, prepared: Prepared, own: bytes, body: Sequence[bytes], *, date: datetime, keys: str | None = None
     ) -> tuple[Unsigned, ...]:
         """Return what is to be signed with each key; none for `keys` "".
 
-        `own` are the reader's own header lines, `body` the segment's with its slots filled, `date` the message's Date.
+        `own` are the reader's own header lines, `body` the segment's with its slots filled, in pieces of which the
+        first holds at least what stands before the first slot, `date` the message's Date.
         `keys` is what `Signer.keys` said at the first attempt, None for the current ones. A key that is held no longer
         gives way to the current ones: a signature nobody can verify would help nobody.
         """
         body_hash = prepared.body.copy()
-        body_hash.update(memoryview(body)[prepared.shared : max(prepared.shared, _end(body))])
+        pieces = [memoryview(piece) for piece in body]
+        pieces[0] = pieces[0][prepared.shared :]
+        pieces[-1] = pieces[-1][: len(pieces[-1]) - prepared.empty]  # a slot is never filled with nothing
+        for piece in pieces:
+            body_hash.update(piece)
         fields = _fields(own)
         if tuple(name for name, _ in fields) != prepared.own:
             raise ValueError(f"{[name for name, _ in fields]} are not the headers {prepared.own} prepared for")

@@ -136,7 +136,7 @@ _date = functools.lru_cache(maxsize=64)(format_datetime)  # neighbours were clai
 
 def splice(body: bytes, unsubscribe_url: str) -> bytes:
     """Return a segment's body with its slots filled. Raises ValueError for a URL that cannot stand in both parts."""
-    return fill(pieces(body), unsubscribe_url)
+    return b"".join(fill(pieces(body), unsubscribe_url))
 
 
 def pieces(body: bytes) -> list[bytes]:
@@ -144,9 +144,13 @@ def pieces(body: bytes) -> list[bytes]:
     return body.split(SLOT_UNSUBSCRIBE.encode())
 
 
-def fill(pieces: Sequence[bytes], unsubscribe_url: str) -> bytes:
-    """Do as `splice` does for a body that was cut once for all its readers."""
-    return quoted.encode_value(_checked(_URL_VALUE, unsubscribe_url, "unsubscribe URL")).join(pieces)
+def fill(pieces: Sequence[bytes], unsubscribe_url: str) -> list[bytes]:
+    """Do as `splice` does for a body that was cut once for all its readers; what is returned is still to be joined."""
+    value = quoted.encode_value(_checked(_URL_VALUE, unsubscribe_url, "unsubscribe URL"))
+    filled = [pieces[0]]
+    for piece in pieces[1:]:
+        filled += (value, piece)
+    return filled
 
 
 def common_length(body: bytes) -> int:

@@ -38,7 +38,15 @@ _GIVEN_UP = Attempt(outcome=Outcome.AMBIGUOUS, code=None, text="given up while s
 class Transport(Protocol):
     """A connection to the next hop; one message is under way on it at a time."""
 
-    async def send(self, mail_from: str, rcpt_to: str, message: bytes, *, behind: Envelope | None = None) -> Attempt:
+    async def send(
+        self,
+        mail_from: str,
+        rcpt_to: str,
+        message: bytes,
+        *,
+        dotless: bool = False,
+        behind: Envelope | None = None,
+    ) -> Attempt:
         """Send one message and say what came of it; never raises for what a server does."""
 
     async def abandon(self) -> None:
@@ -296,9 +304,11 @@ class _Run:
             # Where there are paces a claim may be refused, and an envelope that has gone ahead costs the connection.
             rides = following and not following.refusal and not self._pacer.limited
             behind = following.envelope if following and rides else None
-            envelope = parcel.envelope
+            envelope, message = parcel.envelope, parcel.message
             try:
-                attempt = await door.send(envelope.mail_from, envelope.rcpt_to, parcel.message, behind=behind)
+                attempt = await door.send(
+                    envelope.mail_from, envelope.rcpt_to, message, dotless=parcel.dotless, behind=behind
+                )
             except asyncio.CancelledError:
                 if self._given_up:  # else the run itself was broken off, and what was under way is for `recover`
                     self._clerk.keep(self._step(parcel.claimed, _GIVEN_UP))

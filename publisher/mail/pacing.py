@@ -109,7 +109,7 @@ class Pacer:
             while rows and self._free_at(key, now) <= now:
                 row = rows.popleft()
                 if self._goes(row, now):
-                    ready.append(replace(row, date_at=now) if row.attempt == 1 else row)
+                    ready.append(row._replace(date_at=now) if row.attempt == 1 else row)
             if not rows:
                 del self._waiting[key]
         return ready

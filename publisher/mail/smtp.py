@@ -51,12 +51,6 @@ class Envelope(NamedTuple):
     size: int
 
 
-class Dotless(bytes):
-    """A whole message with CRLF in which no line begins with a dot, so that nobody need look at each line again."""
-
-    __slots__ = ()
-
-
 class _NotConnectedError(Exception):
     """Setting up the connection failed in `phase`."""
 
@@ -120,23 +114,32 @@ class Transport:
             timeouts=timeouts,
         )
 
-    async def send(self, mail_from: str, rcpt_to: str, message: bytes, *, behind: Envelope | None = None) -> Attempt:
+    async def send(
+        self,
+        mail_from: str,
+        rcpt_to: str,
+        message: bytes,
+        *,
+        dotless: bool = False,
+        behind: Envelope | None = None,
+    ) -> Attempt:
         """Send one message to one recipient and say what came of it, in the server's words where it said any.
 
-        Never raises for anything a server or the network does. `message` is whole, with CRLF, not dot-stuffed
-        (see `Dotless`).
+        Never raises for anything a server or the network does. `message` is whole, with CRLF, not dot-stuffed;
+        `dotless` says that it ends with CRLF and no line of it begins with a dot, so that nobody need look at each.
         `behind` names the envelope of the next message: where the server takes pipelined commands it rides behind this
         body (RFC 2920), so that a message costs one round trip. The next `send` uses it; `abandon` when none follows.
         """
         envelope = Envelope(mail_from, rcpt_to, len(message))
         reused = self._dialogue is not None and self._dialogue.alive
-        attempt = await self._send_once(envelope, message, behind)
+        content = message if dotless else _stuffed(message)
+        attempt = await self._send_once(envelope, content, behind)
         dropped = attempt.code is None and attempt.phase in ("mail", "rcpt", "data", "body")
         if reused and (dropped or attempt.phase == "mail"):
             # Servers close connections they find old or full, some without a word, and a line out of turn looks like
             # a reply to what rode ahead. The message is certainly unsent.
             await self._drop()
-            attempt = await self._send_once(envelope, message, behind)
+            attempt = await self._send_once(envelope, content, behind)
         return attempt
 
     async def try_out(self) -> Attempt | None:
@@ -160,7 +163,7 @@ class Transport:
             dialogue, self._dialogue = self._dialogue, None
             await dialogue.close(self._timeouts.goodbye)
 
-    async def _send_once(self, envelope: Envelope, message: bytes, behind: Envelope | None) -> Attempt:
+    async def _send_once(self, envelope: Envelope, content: bytes, behind: Envelope | None) -> Attempt:
         if self._dialogue is not None and not self._dialogue.alive:
             await self._drop()
         if self._ahead is not None and self._ahead != envelope:
@@ -177,7 +180,7 @@ class Transport:
         if self._ahead is None and (refusal := self._unsuitable(envelope)):
             return _attempt("message", None, refusal)
         self._sent += 1
-        attempt = await self._transaction(self._dialogue, envelope, message, behind)
+        attempt = await self._transaction(self._dialogue, envelope, content, behind)
         if attempt.code is None or attempt.code == 421 or not self._dialogue.alive:
             await self._drop()
         return attempt
@@ -207,7 +210,7 @@ class Transport:
         return mail.encode(), f"RCPT TO:<{envelope.rcpt_to}>\r\n".encode(), b"DATA\r\n"
 
     async def _transaction(
-        self, dialogue: Dialogue, envelope: Envelope, message: bytes, behind: Envelope | None
+        self, dialogue: Dialogue, envelope: Envelope, content: bytes, behind: Envelope | None
     ) -> Attempt:
         phase = "mail"
         try:
@@ -222,7 +225,6 @@ class Transport:
                 return refused
             faults.point("smtp.opened")
             phase = "body"
-            content = _stuffed(message)
             if not settled or len(content) > BLOCK:
                 early = await dialogue.body(content, self._timeouts.block)
                 if early is not None:
@@ -417,8 +419,6 @@ def _attempt(phase: str, code: int | None, text: str) -> Attempt:
 
 def _stuffed(message: bytes) -> bytes:
     """Double the first dot of each line (RFC 5321 §4.5.2)."""
-    if isinstance(message, Dotless):
-        return message
     if not message.endswith(b"\r\n"):
         message += b"\r\n"
     if b"\n." in message:

@@ -81,7 +81,7 @@ def upcoming(
     """
     d, p = deliveries.c, subscribers.c
     plain = {d.date_at, d.expires_at, d.next_at}  # read as the driver gives them: neighbours share their moments
-    columns = [d[name] for name in Claimed.__dataclass_fields__ if name not in ("epoch", "address", "name")]
+    columns = [d[name] for name in Claimed._fields if name not in ("epoch", "address", "name")]
     query = (
         sa.select(
             *(sa.type_coerce(column, sa.Text) if column in plain else column for column in (*columns, d.next_at)),

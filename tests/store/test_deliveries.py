@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -115,7 +114,7 @@ def test_every_attempt_has_the_same_bytes(database: Database, epoch: int) -> Non
     assert claim(database, epoch, now=NOW + HOUR - MINUTE) == []
     other = database.write(lambda conn: deliveries.new_epoch(conn, NOW))
     [second] = claim(database, other, now=NOW + HOUR)
-    assert second == replace(first, attempt=2, epoch=other)
+    assert second == first._replace(attempt=2, epoch=other)
 
 
 @pytest.mark.parametrize(
@@ -489,7 +488,7 @@ def test_an_operator_may_send_what_is_uncertain_or_failed_once_more(database: Da
     again = database.write(lambda conn: deliveries.resend(conn, [1, 2, 3, 4, 99], now=NOW + 2 * HOUR, until=until))
     assert again == [1, 2]
     first, second = claim(database, epoch, now=NOW + 2 * HOUR)
-    assert first == replace(ada, attempt=2, expires_at=until, ambiguous=1)
+    assert first == ada._replace(attempt=2, expires_at=until, ambiguous=1)
     record(database, outcome(first, DEFERRED, next_at=NOW, ambiguous=True), outcome(second))
     assert [state for state, _ in ledger(database)] == [UNCERTAIN, SENT, SENT, SENDING]
 
