@@ -24,6 +24,10 @@ _POSTGRESQL_SETTINGS = {
     "idle_in_transaction_session_timeout": "60s",
     "timezone": "UTC",
 }
+LOG_PAGES = 8_000
+"""Pages of SQLite's log (32 MB) after which it is brought into the file. With the usual 1,000 a sender's log is full
+several times a second; each time everybody waits for two more syncs, and the same pages are copied again."""
+
 _OLDEST_SQLITE = (3, 37)  # STRICT tables; RETURNING is older
 
 
@@ -102,6 +106,8 @@ def sqlite_engine(location: Location, *, readers: int | None = None) -> sa.Engin
         if readers:
             connection.execute("PRAGMA query_only = ON")
             connection.execute("PRAGMA wal_autocheckpoint = 0")
+        else:
+            connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
         wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "query_only": int(bool(readers))}
         wanted["secure_delete"] = 1
         found = {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in wanted}

@@ -32,7 +32,7 @@ def test_every_sqlite_connection_is_durable(sqlite_database: Database) -> None:
     def settings(conn: Connection) -> list[object]:
         return [conn.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
 
-    assert sqlite_database.write(settings) == ["wal", 2, 1, 0, 1000, 30000]
+    assert sqlite_database.write(settings) == ["wal", 2, 1, 0, 8000, 30000]
     assert sqlite_database.read(settings) == ["wal", 2, 1, 1, 0, 30000]
 
 
