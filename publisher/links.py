@@ -28,6 +28,11 @@ def article_page(config: Config, article: Article) -> str:
     return f"{public_url(config)}/articles/{article.ref}/{quote(article.slug)}"
 
 
+def article_ref(config: Config, ref: str) -> str:
+    """Return an address that leads to where an article is read, wherever that is by then: it never changes."""
+    return f"{public_url(config)}/articles/{ref}"
+
+
 def article(config: Config, article: Article) -> str:
     """Return where the article is read: its own address, else its page here."""
     return article.url or article_page(config, article)

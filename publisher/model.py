@@ -14,6 +14,9 @@ Content = Literal["summary", "full"]
 UNCATEGORISED = "uncategorised"
 """Slug of the category of an article that neither names one nor matches a rule."""
 
+UNSPECIFIED_LICENSE = "http://purl.org/atompub/license#unspecified"
+"""Stands for a license that is not stated by an address (RFC 4946 §2.1)."""
+
 
 class Status(StrEnum):
     """Direction of the news of a category, as one article states it."""
@@ -179,6 +182,10 @@ class Draft:
     """guid, key, path or slug of the article this one translates."""
     origin: Origin | None = None
     """Where it was first published, when that was elsewhere."""
+    license: str | None = None
+    """Absolute address of its own license; UNSPECIFIED_LICENSE: it states one in words; None: it states none."""
+    discussion: str | None = None
+    """Absolute address of the page where readers discuss it."""
     related: tuple[str, ...] = ()
     """Keys (of the same source) of articles named as similar."""
     content_hash: str = ""
@@ -249,6 +256,12 @@ class Article:
     content_hash: str
     origin: Origin | None = None
     """Where it was first published; None: here."""
+    license: str | None = None
+    """As in Draft."""
+    discussion: str | None = None
+    """Absolute address of the page where readers discuss it."""
+    linked: tuple[str, ...] = ()
+    """refs of the articles that feeds link as related: noted once, whatever becomes of them (`store.related`)."""
     pinned: bool = False
     """Whether an operator wants it first in its section, whatever its date."""
 

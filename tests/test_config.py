@@ -989,6 +989,14 @@ def test_the_categories_of_the_reference_are_readable_on_white() -> None:
     assert all(colours.contrast(category.colour, "#ffffff") >= 4.5 for category in config.categories)
 
 
+def test_a_license_is_stated_by_its_address(tmp_path: Path) -> None:
+    """FR-A6: told with file and line."""
+    text = '[site]\ntitle = "T"\nurl = "https://example.org"\nlicense = "CC BY 4.0"\n[smtp]\nembedded = true\n'
+    assert problems(tmp_path, text) == [
+        "publisher.toml:4: site.license: must be an absolute address such as 'https://example.org/', not 'CC BY 4.0'"
+    ]
+
+
 def test_the_committed_schema_is_that_of_the_models_and_named_on_the_first_line() -> None:
     """`publisher config schema > config/publisher.schema.json` writes it anew."""
     committed = packaged("config/publisher.schema.json").read_text(encoding="utf-8")

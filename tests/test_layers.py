@@ -30,6 +30,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "publisher.addresses",
         "publisher.config",
         "publisher.scaffold",
+        "publisher.licenses",
         "publisher.links",
         "publisher.accounts",
         "publisher.accounts.values",

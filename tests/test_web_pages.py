@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import socket
 from collections.abc import AsyncIterator
@@ -138,6 +139,31 @@ async def test_an_article_taken_from_elsewhere_leads_there(app: App, client: htt
     )
     feed = (app.config.data_dir / "site" / "feeds" / "all.rss").read_text(encoding="utf-8")
     assert '<source url="https://courier.example/">The &lt;Courier&gt; &amp; Co</source>' in feed
+
+
+async def test_an_article_says_its_license_and_where_it_is_discussed_and_is_linked_by_an_address_that_stays(
+    app: App, client: httpx2.AsyncClient
+) -> None:
+    """FR-A6: from the file to the page and the feeds; the address of a related article leads to its page."""
+    stated = "license: CC BY-SA 4.0\ndiscussion: https://forum.example/t/1?a=1&b=2\nrelated: harvest.md\n"
+    write_article(app.config.data_dir.parent, "flood.md", f"---\ntitle: A flood\ndate: 2026-11-21\n{stated}---\nWater.")
+    await app.publishing.collect()
+    home = (await client.get("/?lang=ru")).text
+    path = next(link for link in links(home) if link.endswith("flood")).removeprefix("https://mail.ledger.example")
+    page = (await client.get(f"{path}?lang=ru")).text
+    assert '<a href="https://forum.example/t/1?a=1&amp;b=2">Обсудить статью</a>' in page
+    license_ = "https://creativecommons.org/licenses/by-sa/4.0/"
+    assert f'Лицензия: <a rel="license" href="{license_}" dir="ltr">CC BY-SA 4.0</a>' in page
+    (item,) = (i for i in json.loads(feed(app, "all.json"))["items"] if i["title"] == "A flood")
+    own = item["_publisher"]
+    assert (own["license"], own["discussion_url"]) == (license_, "https://forum.example/t/1?a=1&b=2")
+    (related,) = own["related"]
+    answer = await client.get(related.removeprefix("https://mail.ledger.example"))
+    assert (answer.status_code, answer.headers["location"].rpartition("/")[2]) == (301, "harvest")
+
+
+def feed(app: App, name: str) -> bytes:
+    return (app.config.data_dir / "site" / "feeds" / name).read_bytes()
 
 
 async def test_the_page_of_an_issue_holds_nobody_s_link_or_name(app: App, client: httpx2.AsyncClient) -> None:

@@ -72,6 +72,8 @@ class Site(Table):
     logo: Url = ""
     icon: Url = ""
     rights: Texts = ""
+    license: Url = ""
+    """Address of the license of all articles that state none and are not taken from elsewhere."""
 
     @model_validator(mode="before")
     @classmethod

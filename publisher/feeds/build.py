@@ -33,6 +33,7 @@ EMPTY_SINCE = datetime(2000, 1, 1, tzinfo=UTC)
 AT = "http://purl.org/atompub/tombstones/1.0"
 ATOM = "http://www.w3.org/2005/Atom"
 CONTENT = "http://purl.org/rss/1.0/modules/content/"
+CREATIVE_COMMONS = "http://backend.userland.com/creativeCommonsRssModule"
 DC = "http://purl.org/dc/elements/1.1/"
 FH = "http://purl.org/syndication/history/1.0"
 MEDIA = "http://search.yahoo.com/mrss/"
@@ -128,6 +129,7 @@ class FeedExtension(BaseExtension):
     entries: Sequence[Entry] = ()
     form: Format = "rss"
     hubs: Sequence[str] = ()
+    license: str = ""
     around: Around = NOTHING
 
     def extend_ns(self) -> dict[str, str]:
@@ -135,6 +137,8 @@ class FeedExtension(BaseExtension):
         spaces = {"media": MEDIA} if self.form == "atom" else {"dc": DC, "media": MEDIA}
         if self.form == "rss" and not self.around.own:
             spaces["sy"] = SY
+        if self.form == "rss" and (self.license or any(entry.license for entry in self.entries)):
+            spaces["creativeCommons"] = CREATIVE_COMMONS
         if self.around.archive:
             spaces["fh"] = FH
         if self.around.tombstones and self.form == "atom":
@@ -155,6 +159,8 @@ class FeedExtension(BaseExtension):
             _child(channel, f"{{{SY}}}updateFrequency", str(round(3600 / REFRESH.total_seconds())))
         if self.around.archive:
             etree.SubElement(channel, f"{{{FH}}}archive")
+        if self.license:  # the module takes any license, not those of Creative Commons alone
+            _child(channel, f"{{{CREATIVE_COMMONS}}}license", self.license)
         for rel, href in self.links():  # feedgen writes rel=self and drops every other link (D3)
             etree.SubElement(channel, f"{{{ATOM}}}link", href=href, rel=rel)
         return rss
@@ -175,6 +181,8 @@ class FeedExtension(BaseExtension):
             etree.SubElement(feed, f"{{{FH}}}archive")
         for rel, href in self.links():
             etree.SubElement(feed, "link", rel=rel, href=href)
+        if self.license:  # RFC 4946 §2.4: of every entry that states none
+            etree.SubElement(feed, "link", rel="license", href=self.license)
         for stone in self.around.tombstones:
             etree.SubElement(feed, f"{{{AT}}}deleted-entry", ref=stone.id, when=stone.when.isoformat())
         return feed
@@ -204,6 +212,12 @@ class EntryExtension(BaseExtension):
         if entry.origin:  # the address of the other feed, as RSS means it; where there is none, of the other site
             address = entry.origin.feed_url or entry.origin.url
             _child(item, "source", entry.origin.title, url=address)
+        if entry.license:
+            _child(item, f"{{{CREATIVE_COMMONS}}}license", entry.license)
+        if entry.discussion:
+            _child(item, "comments", entry.discussion)
+        for address in entry.related:
+            etree.SubElement(item, f"{{{ATOM}}}link", rel="related", type="text/html", href=address)
         _media(item, entry, entry.enclosures[1:])
         return item
 
@@ -225,6 +239,12 @@ class EntryExtension(BaseExtension):
         if entry.origin:
             etree.SubElement(element, "link", rel="via", href=entry.origin.url)
             _origin(element, entry.origin)
+        if entry.license:
+            etree.SubElement(element, "link", rel="license", href=entry.license)
+        if entry.discussion:  # RFC 4685 §4: without a type it would be taken for an Atom feed
+            etree.SubElement(element, "link", rel="replies", type="text/html", href=entry.discussion)
+        for address in entry.related:
+            etree.SubElement(element, "link", rel="related", type="text/html", href=address)
         _media(element, entry, ())
         return element
 
@@ -237,6 +257,7 @@ def _generator(spec: FeedSpec, feed_id: str, entries: Sequence[Entry], form: For
     # Nobody waits for news of an archive document, so it names no hub.
     generator.publisher.hubs = () if around.own else spec.hubs
     generator.publisher.around = around
+    generator.publisher.license = spec.license
     generator.id(feed_id)
     generator.title(spec.title)
     generator.description(spec.description)

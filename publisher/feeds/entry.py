@@ -11,11 +11,15 @@ from datetime import UTC, datetime
 from publisher import links
 from publisher.config import Config, in_language
 from publisher.feeds.spec import FeedSpec, domain
+from publisher.licenses import license_of
 from publisher.markup import absolute, plain
 from publisher.model import UNCATEGORISED, Article, Author, Enclosure, Image, Origin
 from publisher.text import clean, direction, excerpt, one_line
 
 UNTITLED = "(untitled)"
+
+RELATED_LIMIT = 20
+"""An entry that names hundreds would leave no room for others."""
 
 # RFC 3987: a scheme, then nothing that an IRI forbids.
 _IRI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`\x00-\x20\x7f]+\Z")
@@ -57,6 +61,12 @@ class Entry:
     enclosures: tuple[Enclosure, ...]
     origin: Origin | None = None
     """Where it was first published; its id is an absolute IRI, its time in whole seconds."""
+    license: str = ""
+    """Address of the license it is under; may be UNSPECIFIED_LICENSE."""
+    discussion: str = ""
+    """Address of the page where readers discuss it."""
+    related: tuple[str, ...] = ()
+    """Addresses of other articles, which never change."""
 
     @property
     def summary_html(self) -> str:
@@ -88,6 +98,9 @@ def entry_of(article: Article, spec: FeedSpec, config: Config) -> Entry:
         credit=one_line(article.credit or (article.image.credit if article.image else None) or ""),
         enclosures=tuple(_enclosure(e) for e in article.enclosures if _address(e.url)),
         origin=_origin(article.origin),
+        license=_address(license_of(article, config.site.license)),
+        discussion=_address(article.discussion),
+        related=tuple(links.article_ref(config, ref) for ref in article.linked[:RELATED_LIMIT]),
     )
 
 

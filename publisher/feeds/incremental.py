@@ -15,7 +15,7 @@ from publisher.store.database import Connection
 from publisher.store.feed_states import FeedState, Touched
 from publisher.store.numbering import forgotten, last_change
 
-FORMAT = 3
+FORMAT = 4
 """To be raised whenever the same articles give other bytes: then every feed is built once more."""
 
 MANY = 500

@@ -38,7 +38,7 @@ def jsonfeed(
         "hubs": [] if around.own else [{"type": "WebSub", "url": hub} for hub in spec.hubs],
         # Another version of the program must not change what is closed for good.
         "_publisher": {"id": feed_id, "generator": "Publisher" if around.own else f"Publisher {__version__}"}
-        | ({"rights": spec.rights} if spec.rights else {}),
+        | _without_empty({"rights": spec.rights, "license": spec.license}),
     }
 
     def make(missing: Sequence[Entry]) -> list[bytes]:
@@ -77,6 +77,9 @@ def _item(entry: Entry, spec: FeedSpec) -> dict[str, Any]:
                     "credit": entry.credit,
                     "image_alt": image.alt if image else "",
                     "origin": _origin(entry.origin) if entry.origin else {},
+                    "license": entry.license,
+                    "discussion_url": entry.discussion,
+                    "related": list(entry.related),
                 }
             ),
         }

@@ -69,6 +69,8 @@ class FeedSpec:
     """A square picture."""
     rights: str = ""
     """Who may do what with its texts."""
+    license: str = ""
+    """Address of the license that its articles are under, unless they say otherwise."""
     former: tuple[str, ...] = ()
     """Slugs it had before, the latest first."""
     hubs: tuple[str, ...] = ()
@@ -234,6 +236,7 @@ def _spec(
         logo=_absolute(site.logo),
         icon=_absolute(site.icon),
         rights=one_line(in_language(site.rights, language, site.default_language)),
+        license=site.license,
         former=former,
         hubs=config.web.hubs,
         is_archived=kind != "newsletter" and (kind != "author" or config.web.author_archives),

@@ -29,6 +29,7 @@ from publisher.sources.front_matter import Document, divide
 from publisher.sources.memory import problem
 from publisher.sources.origins import origin_of
 from publisher.sources.places import Address, Languages, name_of, title_of, without_ending
+from publisher.sources.rights import discussion_of, license_of
 from publisher.sources.scan import shown
 from publisher.text import content_hash, excerpt, one_line, slugify
 
@@ -82,6 +83,7 @@ class Documents:
         image = fields.image(url or self._site_url)
         credit = fields.text(*CREDIT) or (image.credit if image else None) or None
         origin = origin_of(fields, self._site_url, self._zone)
+        license_, discussion = license_of(fields, self._site_url, text), discussion_of(fields, url, self._site_url)
         status = self._phrases.status(fields.text(*STATUS))
         summary = title_text(str(fields.first(SUMMARY) or "")) or excerpt(plain(html))
         stated_slug = slugify(fields.text("slug"), "")
@@ -111,6 +113,8 @@ class Documents:
             enclosures=fields.enclosures(url or self._site_url),
             translation_of=self._translated(fields, path) or (None if leads else shared) or original,
             origin=origin,
+            license=license_,
+            discussion=discussion,
             related=tuple(_relative(path, name) for name in fields.list("related")),
             content_hash=content_hash(
                 title=title,

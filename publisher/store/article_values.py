@@ -37,13 +37,21 @@ def columns_of(draft: Draft) -> dict[str, Any]:
         "credit": draft.credit,
         "enclosures": [asdict(enclosure) for enclosure in draft.enclosures],
         "origin": _origin_row(draft.origin),
+        "license": draft.license,
+        "discussion": draft.discussion,
         "translation_of": draft.translation_of,
         "content_hash": draft.content_hash,
     }
 
 
 def attach(conn: sa.Connection, source: str, drafts: Mapping[int, Draft]) -> None:
-    """Write keys, categories, authors and related keys of the articles with these ids, replacing what they had."""
+    """Write keys, categories, authors and related keys of the articles with these ids, replacing what they had.
+
+    What feeds link for a related key stays while the article names it.
+    """
+    r = article_related.c
+    noted = sa.select(r.article_id, r.key, r.ref).where(r.ref.is_not(None), st.one_of(r.article_id, drafts))
+    linked = {(row.article_id, row.key): row.ref for row in conn.execute(noted)}
     for table in (article_categories, article_authors, article_related):
         st.delete_in(conn, table.c.article_id, drafts)
     st.insert_all(
@@ -68,7 +76,7 @@ def attach(conn: sa.Connection, source: str, drafts: Mapping[int, Draft]) -> Non
         conn,
         article_related,
         [
-            {"article_id": article_id, "key": key, "position": position}
+            {"article_id": article_id, "key": key, "position": position, "ref": linked.get((article_id, key))}
             for article_id, draft in drafts.items()
             for position, key in enumerate(dict.fromkeys(draft.related))
         ],
@@ -107,7 +115,7 @@ def load(conn: sa.Connection, statement: sa.Select[Any]) -> list[Article]:
     return [_article(row, categories[row.id], related[row.id]) for row in rows]
 
 
-def _article(row: st.AnyRow, categories: Sequence[str], related: Iterable[str]) -> Article:
+def _article(row: st.AnyRow, categories: Sequence[str], related: Sequence[_Related]) -> Article:
     return Article(
         id=row.id,
         guid=row.guid,
@@ -129,8 +137,11 @@ def _article(row: st.AnyRow, categories: Sequence[str], related: Iterable[str]) 
         credit=row.credit,
         enclosures=tuple(Enclosure(**enclosure) for enclosure in row.enclosures),
         origin=_origin(row.origin),
+        license=row.license,
+        discussion=row.discussion,
         story=row.story,
-        related=tuple(dict.fromkeys(related)),
+        related=tuple(dict.fromkeys(guid for guid, _ in related if guid)),
+        linked=tuple(dict.fromkeys(ref for _, ref in related if ref)),
         state=ArticleState(row.state),
         state_reason=row.state_reason,
         seq=row.seq,
@@ -161,19 +172,23 @@ def _categories(conn: sa.Connection, ids: Iterable[int]) -> dict[int, list[str]]
     return found
 
 
-def _related(conn: sa.Connection, ids: Iterable[int]) -> dict[int, list[str]]:
-    """Find the guids of visible articles that others name by key; who is not here yet, or not shown, is left out."""
+_Related = tuple[str | None, str | None]
+"""guid of the visible article that is named as related, if there is one by now, and the ref that feeds link."""
+
+
+def _related(conn: sa.Connection, ids: Iterable[int]) -> dict[int, list[_Related]]:
+    """Find whom others name by key, in the order named; who is not here yet, or not shown, has no guid."""
     naming, other = articles.alias("naming"), articles.alias("other")
     r, k = article_related.c, article_keys.c
     joined = (
         article_related.join(naming, naming.c.id == r.article_id)
-        .join(article_keys, (k.source == naming.c.source) & (k.key == r.key))
-        .join(other, (other.c.id == k.article_id) & (other.c.id != r.article_id))
+        .outerjoin(article_keys, (k.source == naming.c.source) & (k.key == r.key))
+        .outerjoin(other, (other.c.id == k.article_id) & (other.c.id != r.article_id))
     )
-    found: dict[int, list[str]] = defaultdict(list)
+    found: dict[int, list[_Related]] = defaultdict(list)
     # The state is looked at here, not there: offered its index, SQLite would begin with all visible articles.
-    query = sa.select(r.article_id, other.c.guid, other.c.state).select_from(joined).where(st.one_of(r.article_id, ids))
-    for article_id, guid, state in conn.execute(query.order_by(r.article_id, r.position)):
-        if ArticleState(state).visible:
-            found[article_id].append(guid)
+    query = sa.select(r.article_id, other.c.guid, other.c.state, r.ref).select_from(joined)
+    query = query.where(st.one_of(r.article_id, ids)).order_by(r.article_id, r.position)
+    for article_id, guid, state, ref in conn.execute(query):
+        found[article_id].append((guid if state and ArticleState(state).visible else None, ref))
     return found

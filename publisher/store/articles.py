@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from publisher.model import Article, ArticleState
+from publisher.store import related
 from publisher.store import statements as st
 from publisher.store.article_values import load
 from publisher.store.ingestion import (
@@ -270,7 +271,7 @@ def release_due(conn: sa.Connection, now: datetime, *, oldest: datetime | None =
         done += conn.scalars(late.returning(a.id))
     done += conn.scalars(due.values(state=ArticleState.PUBLISHED, state_reason="").returning(a.id))
     number_visible(conn)
-    number_changes(conn, done)
+    number_changes(conn, [*done, *related.note(conn, done)])
     return sorted(done)
 
 
@@ -302,7 +303,7 @@ def release(
         statement = sa.update(articles).where(st.one_of(a.id, ids), which).values(cleared | {"state": new_state})
         done.update(conn.scalars(statement.returning(a.id)))
     number_visible(conn)
-    number_changes(conn, done)
+    number_changes(conn, [*done, *related.note(conn, done)])
     return [article_id for article_id in dict.fromkeys(ids) if article_id in done]
 
 

@@ -22,8 +22,8 @@ from publisher.model import (
     SourceRecord,
     WithdrawnArticle,
 )
+from publisher.store import related, stories
 from publisher.store import statements as st
-from publisher.store import stories
 from publisher.store.article_values import attach, columns_of, ref_of
 from publisher.store.numbering import current_seq, number_changes, number_visible
 from publisher.store.tables import (
@@ -125,7 +125,7 @@ def apply(
     attach(conn, source, drafts)
     stories.link(conn, drafts, restated)
     numbered = number_visible(conn)
-    number = number_changes(conn, drafts)
+    number = number_changes(conn, [*drafts, *related.note(conn, drafts)])
     st.insert_all(conn, article_traces, [{"changed": number} | trace for trace in left])
     brought = sum(item.state in _NEWS for item in decision.new)
     _remember(conn, source, kind, collected, decision, brought, now)

@@ -167,6 +167,8 @@ articles = _table(
     _text("credit", nullable=True),
     sa.Column("enclosures", Json, nullable=False),
     sa.Column("origin", Json),  # {title, url, feed_url, id, updated_at}, when first published elsewhere
+    _text("license", nullable=True),  # address of its own
+    _text("discussion", nullable=True),  # address of the page where readers discuss it
     _text("translation_of", nullable=True),  # as the article states it
     _text("story"),  # guid shared by all translations
     sa.Column("pinned", Flag, nullable=False, default=False),  # by an operator: stands first in its section
@@ -229,6 +231,8 @@ article_related = _table(
     sa.Column("article_id", Id, sa.ForeignKey("articles.id", ondelete="CASCADE"), primary_key=True),
     _text("key", primary_key=True),  # key of the same source; joined through article_keys, so the other may come later
     sa.Column("position", sa.Integer, nullable=False),
+    _text("ref", nullable=True),  # of the article that feeds link for it: noted once (store.related)
+    sa.Index(None, "key"),
 )
 
 feed_files = _table(

@@ -12,7 +12,8 @@ from babel import Locale, UnknownLocaleError
 
 from publisher import dates, links
 from publisher.config import Config, in_language
-from publisher.model import UNCATEGORISED, Article
+from publisher.licenses import license_of, name_of
+from publisher.model import UNCATEGORISED, UNSPECIFIED_LICENSE, Article
 from publisher.text import direction, excerpt
 
 MEDIA_TYPES = {"rss": "application/rss+xml", "atom": "application/atom+xml", "json": "application/feed+json"}
@@ -120,9 +121,15 @@ class Words:
             else None,
             # Corrections of the first hour are proof-reading, not news.
             "updated": self.date(article.updated_at) if updated.total_seconds() > 3600 else "",
+            "license": self._license(article),
+            "discussion": article.discussion,
             "origin": {"title": article.origin.title, "url": article.origin.url} if article.origin else None,
             "enclosures": [{"url": e.url, "title": e.title or e.url.rpartition("/")[2]} for e in article.enclosures],
         }
+
+    def _license(self, article: Article) -> dict[str, str] | None:
+        url = license_of(article, self.config.site.license)
+        return {"url": url, "name": name_of(url)} if url not in ("", UNSPECIFIED_LICENSE) else None
 
 
 def language_name(code: str) -> str:

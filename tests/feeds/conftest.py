@@ -87,6 +87,9 @@ RICH = (
             id="tag:rivers.example,2001:feed",
             updated_at=PUBLISHED - timedelta(hours=1),
         ),
+        license="https://creativecommons.org/licenses/by-sa/4.0/",
+        discussion="https://forum.example.org/t/1?a=1&b=2",
+        linked=("00000000000b", "00000000000c"),
     ),
     make_article(
         2,

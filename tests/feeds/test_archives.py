@@ -168,7 +168,10 @@ def do(db: Database, held: list[Held], what: str, how: object) -> set[str]:
         for back in how:
             number = len(held) + 1
             categories = ("security",) if number % 2 else ("economy",)
-            (made,) = store(db, Decision(new=(new(number, published_at=at(back), categories=categories),))).new
+            # Of those it names one is here already, and one is still to come: no closed document may change by it.
+            related = (f"{number - 1}.md", f"{number + 1}.md", f"{number + 4}.md")
+            article = new(number, published_at=at(back), categories=categories, related=related)
+            (made,) = store(db, Decision(new=(article,))).new
             held.append(Held(made, number, at(back)))
         return {month_of(at(back)) for back in how}
     which, back = how if isinstance(how, tuple) else (how, 0)

@@ -48,7 +48,12 @@ def test_every_kind_of_atom_document_keeps_rfc_4287(
     hubs = ("https://hub.example/",)
     for spec in feeds_of(config):
         spec = replace(
-            spec, hubs=hubs, logo="https://example.org/logo.svg", icon="https://example.org/i.png", rights="© & <x>"
+            spec,
+            hubs=hubs,
+            logo="https://example.org/logo.svg",
+            icon="https://example.org/i.png",
+            rights="© & <x>",
+            license="https://license.example/",
         )
         document = etree.fromstring(atom(spec, rich[:count], config, AROUND[kind]))
         SCHEMA.assertValid(document)

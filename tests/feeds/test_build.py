@@ -31,7 +31,8 @@ from publisher.feeds import BUILDERS, Built, build_feed
 from publisher.feeds.build import EMPTY_SINCE
 from publisher.feeds.entry import Entry, entry_of
 from publisher.feeds.spec import FORMATS, FeedSpec, feeds_of
-from publisher.model import Article, Author, Enclosure, Image, Skipped, Status
+from publisher.model import UNSPECIFIED_LICENSE, Article, Author, Enclosure, Image, Origin, Skipped, Status
+from tests.feeds.conftest import make_article
 
 ArticleFactory = Callable[..., Article]
 
@@ -41,6 +42,7 @@ FEED_ID = "urn:uuid:11111111-2222-5333-8444-555555555555"
 
 NAMES = {
     "a": "http://www.w3.org/2005/Atom",
+    "cc": "http://backend.userland.com/creativeCommonsRssModule",
     "content": "http://purl.org/rss/1.0/modules/content/",
     "dc": "http://purl.org/dc/elements/1.1/",
     "media": "http://search.yahoo.com/mrss/",
@@ -226,8 +228,10 @@ def test_json_feed_keeps_its_schema_and_every_entry(entries: list[Entry], files:
     document = json.loads(files["all.json"])
     jsonschema.validate(document, SCHEMA)
     for item, entry in zip(document["items"], entries, strict=True):
-        own = {"status": entry.status, "credit": entry.credit, "image_alt": entry.image.alt if entry.image else ""}
+        own: Read = {"status": entry.status, "credit": entry.credit}
+        own |= {"image_alt": entry.image.alt if entry.image else ""}
         own |= {"origin": item["_publisher"]["origin"]} if entry.origin else {}  # read by a test of its own
+        own |= {"license": entry.license, "discussion_url": entry.discussion, "related": list(entry.related)}
         assert item == {
             key: value
             for key, value in {
@@ -372,7 +376,7 @@ def test_rss_says_what_the_profile_asks_of_a_channel(files: dict[str, bytes]) ->
         (f"{sy}updatePeriod", "hourly"),
         (f"{sy}updateFrequency", "4"),
     ]
-    assert [sorted(link.items()) for link in channel.iter(f"{atom}link")] == [
+    assert [sorted(link.items()) for link in channel.findall(f"{atom}link")] == [
         [("href", "https://news.example.org/feeds/all.rss"), ("rel", "self"), ("type", "application/rss+xml")]
     ]
 
@@ -435,6 +439,76 @@ def test_what_was_taken_from_elsewhere_says_from_where(files: dict[str, bytes]) 
     ]
 
 
+LICENSED = make_article(1, license="https://license.example/l")
+TAKEN = make_article(2, origin=Origin("Rivers", "https://rivers.example/"))
+IN_WORDS = make_article(3, license=UNSPECIFIED_LICENSE)
+BY_SA = "https://creativecommons.org/licenses/by-sa/4.0/"
+
+
+@pytest.mark.parametrize(
+    ("publication", "stated"),
+    [
+        # An entry inherits what the head says (RFC 4946 §2.4), so what it is not under has to be taken back.
+        (BY_SA, ["https://license.example/l", UNSPECIFIED_LICENSE, UNSPECIFIED_LICENSE, BY_SA]),
+        ("", ["https://license.example/l", "", "", ""]),
+    ],
+)
+def test_the_license_of_an_article_outranks_that_of_the_publication(
+    config: Config, publication: str, stated: list[str]
+) -> None:
+    """FR-A6, RFC 4946: in three formats, read by feedparser too; never that of the publication on others' articles."""
+    config = config.model_copy(update={"site": config.site.model_copy(update={"license": publication})})
+    spec = feeds_of(config)[0]
+    built = made(spec, (LICENSED, TAKEN, IN_WORDS, make_article(4)), config).files
+    for name in ("all.rss", "all.atom"):
+        parsed = parse(io.BytesIO(built[name]))
+        assert parsed.bozo is False
+        assert [entry.get("license", "") for entry in parsed.entries] == stated
+        assert parsed.feed.get("license", "") == publication
+    atom = etree.fromstring(built["all.atom"])
+    assert [e.get("href") for e in atom.findall("a:link[@rel='license']", NAMES)] == [publication] * bool(publication)
+    rss = etree.fromstring(built["all.rss"])[0]
+    assert rss.findtext("cc:license", "", NAMES) == publication
+    assert [item.findtext("cc:license", "", NAMES) for item in rss.iter("item")] == stated
+    document = json.loads(built["all.json"])
+    assert document["_publisher"].get("license", "") == publication
+    assert [item.get("_publisher", {}).get("license", "") for item in document["items"]] == stated
+
+
+def test_a_feed_without_licenses_does_not_speak_of_them(spec: FeedSpec, config: Config) -> None:
+    """A namespace without elements is noise to validators."""
+    assert b"creativeCommons" not in made(spec, (make_article(1),), config).files["all.rss"]
+
+
+def test_rss_and_json_feed_say_where_an_article_is_discussed_and_what_is_related(files: dict[str, bytes]) -> None:
+    """FR-A6, RFC 4685 §4: `comments` and atom:link in RSS, an extension in JSON Feed."""
+    related = [f"https://news.example.org/articles/00000000000{letter}" for letter in "bc"]
+    discussion = "https://forum.example.org/t/1?a=1&b=2"
+    rss = list(etree.fromstring(files["all.rss"]).iter("item"))
+    assert [item.findtext("comments") for item in rss] == [discussion, *[None] * 5]
+    assert [[dict(e.attrib) for e in item.findall("a:link", NAMES)] for item in rss] == [
+        [{"rel": "related", "type": "text/html", "href": address} for address in related],
+        *[[]] * 5,
+    ]
+    parsed = parse(io.BytesIO(files["all.rss"])).entries
+    assert [entry.get("comments") for entry in parsed] == [discussion, *[None] * 5]
+    for name in ("all.rss", "all.atom"):
+        first = parse(io.BytesIO(files[name])).entries[0]
+        assert [link.href for link in first.links if link.rel == "related"] == related
+    atom = fastfeedparser.parse(files["all.atom"]).entries[0]["links"]
+    assert [link["href"] for link in atom if link["rel"] == "related"] == related
+    assert [link["href"] for link in atom if link["rel"] == "replies"] == [discussion]
+    items = [item.get("_publisher", {}) for item in json.loads(files["all.json"])["items"]]
+    assert [item.get("discussion_url") for item in items] == [discussion, *[None] * 5]
+    assert [item.get("related") for item in items] == [related, *[None] * 5]
+
+
+def test_an_article_that_names_hundreds_leaves_room_for_others(spec: FeedSpec, config: Config) -> None:
+    """FR-X9."""
+    one = make_article(1, linked=tuple(f"{number:012x}" for number in range(500)))
+    assert made(spec, (one,), config).files["all.atom"].count(b'rel="related"') == 20
+
+
 def test_an_enclosure_of_unknown_length_says_nought(spec: FeedSpec, config: Config, article: ArticleFactory) -> None:
     """FR-R9, D7: never "None"."""
     built = made(spec, (article(enclosures=(Enclosure("https://example.org/a.mp3", "audio/mpeg"),)),), config).files
@@ -479,6 +553,10 @@ def test_atom_entries_have_one_alternate_and_every_enclosure(files: dict[str, by
         },
         {"rel": "enclosure", "type": "application/pdf", "href": "https://example.org/paper.pdf"},
         {"rel": "via", "href": "https://rivers.example/2017/05?a=1&b=2"},
+        {"rel": "license", "href": "https://creativecommons.org/licenses/by-sa/4.0/"},
+        {"rel": "replies", "type": "text/html", "href": "https://forum.example.org/t/1?a=1&b=2"},
+        {"rel": "related", "type": "text/html", "href": "https://news.example.org/articles/00000000000b"},
+        {"rel": "related", "type": "text/html", "href": "https://news.example.org/articles/00000000000c"},
     ]
     assert next(dict(e.attrib) for e in first.iterfind("a:category", NAMES)) == {
         "term": "security",

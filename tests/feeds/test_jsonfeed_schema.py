@@ -48,7 +48,13 @@ def test_every_kind_of_json_feed_keeps_the_published_schema(
 ) -> None:
     """§1.4: feeds, archives, with and without articles, of every kind of feed."""
     for spec in feeds_of(config):
-        spec = replace(spec, hubs=("https://hub.example/",), icon="https://example.org/i.png", rights="© & <x>")
+        spec = replace(
+            spec,
+            hubs=("https://hub.example/",),
+            icon="https://example.org/i.png",
+            rights="© & <x>",
+            license="https://license.example/",
+        )
         entries = [entry_of(article, spec, config) for article in rich[:count]]
         check(documents(spec, "urn:uuid:1", entries, AROUND[kind])[spec.file("json")])
 

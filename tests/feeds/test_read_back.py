@@ -44,6 +44,9 @@ def whole(entry: Entry) -> Read:
         "content": entry.html,
         "enclosures": [(e.url, e.type, e.length or None) for e in entry.enclosures],
         "origin": entry.origin,
+        "license": entry.license,
+        "discussion": entry.discussion,
+        "related": list(entry.related),
     }
 
 
@@ -82,9 +85,16 @@ def by_feedparser(document: bytes) -> list[Read]:
                 if e.rel == "enclosure"
             ],
             "origin": _origin(entry.source) if "source" in entry else None,
+            "license": entry.get("license", ""),
+            "discussion": entry.get("comments") or _links(entry, "replies", ""),
+            "related": [link.href for link in entry.links if link.rel == "related"],
         }
         for entry in parsed.entries
     ]
+
+
+def _links(entry: Any, rel: str, otherwise: str) -> str:
+    return next((link.href for link in entry.links if link.rel == rel), otherwise)
 
 
 def _origin(source: Any) -> Origin:
@@ -144,6 +154,9 @@ ARTICLES = st.builds(
         max_size=3,
     ).map(tuple),
     language=st.sampled_from(["en", "ru", "ar"]),
+    license=st.none() | ADDRESSES,
+    discussion=st.none() | ADDRESSES,
+    linked=st.lists(st.from_regex(r"[0-9a-f]{12}", fullmatch=True), max_size=3).map(tuple),
     origin=st.none()
     | st.builds(
         Origin,
@@ -171,7 +184,8 @@ def test_every_entry_is_read_back_equal_by_two_independent_parsers(
     assert by_feedparser(rss) == [as_rss(whole(entry))]
     # The other shows the first of several authors, and in Atom no length.
     one_author = whole(entry) | {"authors": whole(entry)["authors"][:1]}
-    del one_author["origin"]  # it takes no notice of it, so test_build reads it a second time
+    for name in ("origin", "license", "discussion", "related"):
+        del one_author[name]  # it takes no notice of these, so test_build reads them a second time
     assert by_fastfeedparser(atom) == [
         one_author | {"enclosures": [(url, kind, None) for url, kind, _ in one_author["enclosures"]]}
     ]

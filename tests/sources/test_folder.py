@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from publisher.config import Config, FolderSource, Site
-from publisher.model import Author, Draft, Enclosure, Image, Origin, Skipped, Status
+from publisher.model import UNSPECIFIED_LICENSE, Author, Draft, Enclosure, Image, Origin, Skipped, Status
 from publisher.sources.documents import Documents, Reading
 from publisher.sources.places import Languages
 
@@ -291,6 +291,61 @@ def test_the_credit_is_kept_without_an_image(folder: Place) -> None:
 )
 def test_enclosures(folder: Place, line: str, enclosures: list[Enclosure]) -> None:
     assert list(folder.only("a.md", front("title: T", line)).enclosures) == enclosures
+
+
+@pytest.mark.parametrize(
+    ("lines", "license"),
+    [
+        ("license: https://license.example/x", "https://license.example/x"),
+        ("Licence: CC BY-SA 4.0", "https://creativecommons.org/licenses/by-sa/4.0/"),
+        ("license: CC BY\nlicense_url: /terms/", "https://news.example/terms/"),
+        ("license: {name: Ours, url: https://license.example/ours}", "https://license.example/ours"),
+        ("license: [{type: cc-by-4.0}]", "https://creativecommons.org/licenses/by/4.0/"),
+        ("license: All rights reserved", UNSPECIFIED_LICENSE),
+        ("license: false", UNSPECIFIED_LICENSE),
+        ("license: true", None),
+        ("license:", None),
+    ],
+)
+def test_licenses(folder: Place, lines: str, license: str | None) -> None:  # noqa: A002 - the field's name
+    """FR-A6, RFC 4946: an address or a name that has one; other words take back what the publication says."""
+    assert folder.only("a.md", front("title: T", *lines.split("\n"))).license == license
+
+
+@pytest.mark.parametrize("stated", ["htps://license.example/", "javascript://x", "https://", "/\\x"])
+def test_a_license_that_is_no_address_is_refused_with_its_line(folder: Place, stated: str) -> None:
+    """FR-A6: a slip must not put an article under the license of the publication."""
+    reason = folder.refusal("a.md", front("title: T", "tags: [license]", f"license: '{stated}'"))
+    assert reason.startswith(f"line 4: {stated!r} is no address of a license")
+
+
+@pytest.mark.parametrize(
+    ("lines", "discussion"),
+    [
+        ("discussion: https://forum.example/t/1", "https://forum.example/t/1"),
+        ("comments_url: /forum/1", "https://news.example/forum/1"),
+        ("comments: '#comments'\nurl: https://news.example/2020/a", "https://news.example/2020/a#comments"),
+        ("comments: '#comments'", None),
+        ("comments: true", None),
+        ("comments: 3", None),
+        ("comments: {enable: true}", None),
+        ("comments: true\ndiscuss: {url: https://forum.example/2}", "https://forum.example/2"),
+        ("comments: {host: m.example, username: Ann, id: 1094}", "https://m.example/@Ann/1094"),
+        ("comments: {host: 'm.example/x?', username: Ann, id: 1}", None),
+        ("discussion: javascript:alert(1)", None),
+        ("replies: [https://a.example/1, https://b.example/2]", "https://a.example/1"),
+    ],
+)
+def test_discussions(folder: Place, lines: str, discussion: str | None) -> None:
+    """FR-A6, RFC 4685: the page where readers discuss an article, as static sites state it; a switch is no page."""
+    assert folder.only("a.md", front("title: T", *lines.split("\n"))).discussion == discussion
+
+
+def test_license_and_discussion_are_no_edit_of_the_text(folder: Place) -> None:
+    """FR-X8: `updated` moves when readers have something new to read."""
+    plain = folder.only("a.md", front("title: T"))
+    stated = folder.only("a.md", front("title: T", "license: CC0", "discussion: https://forum.example/t/1"))
+    assert (plain == stated, plain.content_hash == stated.content_hash) == (False, True)
 
 
 @pytest.mark.parametrize(

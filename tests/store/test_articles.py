@@ -49,6 +49,8 @@ FULL = draft(
         id="tag:forest.example,2020:feed",
         updated_at=datetime(2026, 2, 28, 23, 59, 59, 123456, tzinfo=UTC),
     ),
+    license="https://license.example/x",
+    discussion="https://forum.example/1",
 )
 
 
@@ -93,6 +95,8 @@ def test_an_article_comes_back_as_it_was_given(database: Database) -> None:
         credit="Ada",
         enclosures=FULL.enclosures,
         origin=FULL.origin,
+        license=FULL.license,
+        discussion=FULL.discussion,
         story="g",
         related=(),
         state=ArticleState.PUBLISHED,
@@ -137,6 +141,8 @@ drafts = st.builds(
         st.builds(Enclosure, words, words, st.none() | st.integers(0, 2**62), st.none()), max_size=2
     ).map(tuple),
     origin=st.none() | st.builds(Origin, words, words, st.none() | words, st.none() | words, st.none() | times),
+    license=st.none() | words,
+    discussion=st.none() | words,
     translation_of=st.none() | words,
     related=st.lists(words, max_size=2).map(tuple),
     content_hash=words,

@@ -41,6 +41,8 @@ def upgrade() -> None:
         sa.Column("credit", Words, nullable=True),
         sa.Column("enclosures", Json, nullable=False),
         sa.Column("origin", Json),
+        sa.Column("license", Words, nullable=True),
+        sa.Column("discussion", Words, nullable=True),
         sa.Column("translation_of", Words, nullable=True),
         sa.Column("story", Words, nullable=False),
         sa.Column("pinned", Flag, nullable=False),
@@ -354,12 +356,14 @@ def upgrade() -> None:
         sa.Column("article_id", Id, nullable=False),
         sa.Column("key", Words, nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("ref", Words, nullable=True),
         sa.ForeignKeyConstraint(
             ["article_id"], ["articles.id"], name=op.f("fk_article_related_article_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("article_id", "key", name=op.f("pk_article_related")),
         sqlite_strict=True,
     )
+    op.create_index(op.f("ix_article_related_key"), "article_related", ["key"])
     op.create_table(
         "consents",
         sa.Column("id", Id, nullable=False),
