@@ -21,6 +21,13 @@ POINTS = (
     "outbox.finishing",  # nothing is due any more, issues are not closed
 )
 
+FREEZING = (
+    "freezing.begun",  # inside the transaction: slot, planned issue, segments written
+    "freezing.queued",  # inside a transaction: some more deliveries written
+    "freezing.committed",  # durable, more are to come
+)
+"""Points that an issue passes before it is sent."""
+
 _armed = ""
 _left = 0
 
@@ -29,8 +36,9 @@ def arm(text: str) -> None:
     """Prepare to die at `point:n`; "" never. Raises ValueError for a point that does not exist."""
     global _armed, _left
     name, _, number = text.partition(":")
-    if name and name not in POINTS:
-        raise ValueError(f"PUBLISHER_FAULT: there is no point {name!r}; there are {', '.join(POINTS)}")
+    if name and name not in (*POINTS, *FREEZING):
+        known = ", ".join((*POINTS, *FREEZING))
+        raise ValueError(f"PUBLISHER_FAULT: there is no point {name!r}; there are {known}")
     _armed, _left = name, int(number or 1)
 
 

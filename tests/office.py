@@ -152,7 +152,7 @@ class Office:
                 for id_, cursor in cursors.items()
             ),
         )
-        id_ = issues.freeze(conn, new, self.clock.now)
+        id_ = make.freeze(conn, new, self.clock.now)
         if id_ is not None:
             self.issues += 1
             frozen = deliveries.listing(conn, issue_id=id_, limit=1_000_000)

@@ -17,7 +17,7 @@ from publisher.app import App, dispatching, issuing, plan_slots
 from publisher.cli import show
 from publisher.config import Config, Frequency
 from publisher.errors import NotFoundError, RefusedError
-from publisher.store import deliveries, issues
+from publisher.store import deliveries, freezing, issues
 from tests.publications import BORDER, load_publication, write_article
 
 pytestmark = pytest.mark.anyio
@@ -297,3 +297,32 @@ async def test_after_an_outage_of_days_there_is_one_issue_with_what_is_not_too_o
         ("2026-11-25T07:00", "missed"),
         ("2026-11-24T07:00", "missed"),
     ]
+
+
+@pytest.mark.parametrize("story", ["send", "run_due"])
+async def test_an_issue_that_a_crash_left_half_frozen_is_sent_to_everybody_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, story: str
+) -> None:
+    """P1, P7, J1: each reader once, by the command or by the service, before any later slot is decided."""
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(freezing, "_TOGETHER", 1)
+    config = publication(tmp_path)
+    async with await App.open(config) as app:
+        await app.import_subscribers([ANNA, BORIS])
+        await app.publishing.collect()
+        with monkeypatch.context() as patched:
+            patched.setattr("publisher.faults.point", lambda name: dies() if name == "freezing.committed" else None)
+            with pytest.raises(KeyboardInterrupt):
+                await app.dispatching.dispatch("weekly")
+        [half] = await app.database.aread(issues.listing)
+        assert (half.state, half.deliveries) == ("planned", {"queued": 1})
+    async with await App.open(config) as app:
+        if story == "run_due":
+            await app.dispatching.run_due()
+        await app.sending.send()
+        [whole] = await app.database.aread(issues.listing)
+        assert (whole.ref, whole.state, whole.deliveries) == (half.ref, "sent", {"sent": 2})
+    assert [str(mail["To"]) for mail in mails(tmp_path)] == ["anna@reader.example", "boris@reader.example"]

@@ -62,6 +62,8 @@ class Dispatching(Stories):
         moment = now()
         progress(f"composing {chosen.slug}", 0, None)
         async with self._dispatching:
+            if not dry_run:
+                await self.sending.complete()
             report = await self._dispatch(
                 made, chosen, digests.MANUAL, digests.manual_slot(made.config, moment), moment, dry_run
             )
@@ -82,6 +84,7 @@ class Dispatching(Stories):
             if self.clock_problem:
                 log.error("scheduling is held", reason=self.clock_problem)
                 return []
+            await self.sending.complete()
             made = self.shared.made
             for newsletter in made.config.newsletters:
                 for name in newsletter.frequencies:

@@ -30,7 +30,7 @@ from publisher.mail.inbox import Inbox
 from publisher.mail.outbox import OutboxReport
 from publisher.mail.smtp import Transport
 from publisher.mail.steps import Policy
-from publisher.store import deliveries, issues, meta, tallies
+from publisher.store import deliveries, freezing, issues, meta, tallies
 from publisher.store.database import Connection
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -151,6 +151,7 @@ class Sending(Stories):
 
         `by_hand`: an operator wants it, whatever made sending rest.
         """
+        await self.complete()
         teller = Teller(progress, now)
         results = await asyncio.gather(
             *(self.send_over(name, by_hand=by_hand, progress=teller.lane(lane)) for name, lane in self.lanes.items()),
@@ -162,6 +163,15 @@ class Sending(Stories):
                 raise result  # the others have ended too, and wrote what they had
             done[name] = result
         return _combined(done)
+
+    async def complete(self) -> None:
+        """Go on with issues that a crash left half frozen, before anything is decided or sent that comes after them."""
+        if self.shared.paused or self.database.damage:
+            return
+        for issue_id in await self.database.aread(freezing.unfinished):
+            log.warning("an issue was left half frozen; the rest of it is queued now", issue=issue_id)
+            await asyncio.to_thread(freezing.complete, self.database, issue_id, now())
+            self.shared.woken.set()
 
     async def send_over(self, name: str, *, by_hand: bool = False, progress: Progress = silent) -> OutboxReport:
         """Do as `send` does over one transport; the others neither wait for it nor fail with it."""

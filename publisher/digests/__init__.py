@@ -19,7 +19,7 @@ from publisher.errors import NotFoundError
 from publisher.model import SlotOutcome
 from publisher.render import Renderer
 from publisher.slots import Slot
-from publisher.store import issues
+from publisher.store import deliveries, freezing, issues
 from publisher.store.database import Connection, Database
 
 DECIDED = "this slot was already decided"
@@ -97,7 +97,7 @@ def dispatch(
     ids: Ids,
     dry_run: bool = False,
 ) -> DispatchReport:
-    """Decide the slot: freeze its issue with segments and deliveries in one transaction, or record why it is skipped.
+    """Decide the slot: freeze its issue with segments and deliveries, or record why it is skipped.
 
     By hand (`frequency` = MANUAL) the issue goes to the readers of all frequencies. A dry run writes nothing.
     Raises RenderError when a template fails: then the slot stays undecided.
@@ -120,7 +120,7 @@ def dispatch(
         return report if isinstance(made, Skip) else db.read(lambda conn: _guarded(conn, report, made, newsletter))
     if isinstance(made, Skip):
         return db.write(lambda conn: _skip(conn, report, slot, now))
-    return db.write(lambda conn: _freeze(conn, report, made, newsletter, now))
+    return _freeze(db, report, made, newsletter, now)
 
 
 def _period(config: Config, newsletter: Newsletter, frequency: str) -> timedelta:
@@ -177,13 +177,16 @@ def _skip(conn: Connection, report: DispatchReport, slot: Slot, now: datetime) -
     return report if decided else replace(report, reason=DECIDED)
 
 
-def _freeze(
-    conn: Connection, report: DispatchReport, made: Draft, newsletter: Newsletter, now: datetime
-) -> DispatchReport:
-    report = _guarded(conn, report, made, newsletter)
-    issue_id = issues.freeze(conn, replace(made.issue, held=report.reason), now)
+def _freeze(db: Database, report: DispatchReport, made: Draft, newsletter: Newsletter, now: datetime) -> DispatchReport:
+    packed = freezing.parts(made.issue)
+
+    def begin(conn: Connection) -> tuple[DispatchReport, int | None]:
+        guarded = _guarded(conn, report, made, newsletter)
+        return guarded, freezing.begin(conn, replace(made.issue, held=guarded.reason), packed, now)
+
+    report, issue_id = db.write(begin)
     if issue_id is None:
         return replace(report, outcome=SlotOutcome.SKIPPED, reason=DECIDED, issue=None, deliveries=0)
+    freezing.complete(db, issue_id, now)
     # Readers whose mail is on its way just now, or whose cursor moved meanwhile, were left to the next issue.
-    frozen = issues.get(conn, id=issue_id)
-    return replace(report, deliveries=sum(frozen.deliveries.values()) if frozen else 0)
+    return replace(report, deliveries=sum(db.read(lambda conn: deliveries.counts(conn, issue_id)).values()))

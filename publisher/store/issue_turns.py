@@ -81,7 +81,7 @@ def cancel(conn: sa.Connection, issue: Issue, now: datetime) -> bool:
     d = deliveries.c
     waiting = sa.select(d.id).where(d.issue_id == issue.id, st.among(d.state, WAITING))
     cancelled.close(conn, conn.scalars(waiting), now)
-    if issue.state is IssueState.HELD:
+    if issue.state is IssueState.HELD or (issue.state is IssueState.PLANNED and issue.reason):
         _decide(conn, issue, SlotOutcome.SKIPPED, "held, then cancelled", now)
     return True
 

@@ -1,12 +1,11 @@
-"""Issues and the slots they answer: one issue a slot, frozen whole with its segments and deliveries, or not at all."""
+"""Issues and the slots they answer: one issue a slot."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from itertools import islice
+from datetime import datetime
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -16,12 +15,11 @@ from publisher.model import (
     Format,
     Issue,
     IssueState,
-    NewIssue,
     SlotOutcome,
 )
 from publisher.store import cursors
 from publisher.store import statements as st
-from publisher.store.tables import deliveries, issue_articles, schedules, subscriptions
+from publisher.store.tables import deliveries, issue_articles, schedules
 from publisher.store.tables import issues as issue_rows
 from publisher.store.tables import segments as segment_rows
 from publisher.store.tables import slots as slot_rows
@@ -164,34 +162,6 @@ def ref_of(conn: sa.Connection, record: SlotRecord) -> str | None:
     c = issue_rows.c
     mine = (c.newsletter == record.newsletter, c.frequency == record.frequency, c.slot == record.slot)
     return conn.scalar(sa.select(c.ref).where(*mine))
-
-
-def freeze(conn: sa.Connection, new: NewIssue, now: datetime) -> int | None:
-    """Decide the slot and store the issue, its segments and a queued delivery per reader; None when it was decided.
-
-    Older deliveries of these readers that still wait expire, because their articles come along in this issue. Left to
-    the next issue is who would get an article twice: whose delivery is being sent just now or may have been sent, or
-    whose cursor has moved since this was composed.
-    """
-    decided = decide_slot(
-        conn,
-        newsletter=new.newsletter,
-        frequency=new.frequency,
-        slot=new.slot,
-        slot_at=new.slot_at,
-        outcome=SlotOutcome.HELD if new.held else SlotOutcome.DISPATCHED,
-        reason=new.held or f"{len(new.article_ids)} articles to {len(new.deliveries)} readers",
-        now=now,
-    )
-    if not decided:
-        return None
-    issue_id = _insert_issue(conn, new, now)
-    st.insert_all(conn, issue_articles, [{"issue_id": issue_id, "article_id": id_} for id_ in new.article_ids])
-    segment_ids = _insert_segments(conn, issue_id, new)
-    _catch_up(conn, new)
-    _queue(conn, issue_id, new, segment_ids)
-    _supersede(conn, issue_id, new.ref, now)
-    return issue_id
 
 
 def get(
@@ -346,94 +316,6 @@ def finish(conn: sa.Connection, now: datetime) -> list[int]:
     return sorted(conn.scalars(statement.values(state=IssueState.SENT, sent_at=now).returning(c.id)))
 
 
-def _insert_issue(conn: sa.Connection, new: NewIssue, now: datetime) -> int:
-    row = {
-        "ref": new.ref,
-        "newsletter": new.newsletter,
-        "frequency": new.frequency,
-        "slot": new.slot,
-        "state": IssueState.HELD if new.held else IssueState.SENDING,
-        "reason": new.held,
-        "to_seq": new.to_seq,
-        "transport": new.transport,
-        "settings": dict(new.settings),
-        "created_at": now,
-    }
-    return int(conn.execute(sa.insert(issue_rows).values(row).returning(issue_rows.c.id)).scalar_one())
-
-
-def _insert_segments(conn: sa.Connection, issue_id: int, new: NewIssue) -> dict[str, int]:
-    """Store the segments in order and return their ids by key."""
-    c = segment_rows.c
-    rows = [
-        {
-            "issue_id": issue_id,
-            "key": segment.key,
-            "language": segment.language,
-            "format": segment.format,
-            "subject": segment.subject,
-            "html": segment.html,
-            "text": segment.text,
-            "head": segment.head,
-            "body": segment.body,
-            "is_web": segment.is_web,
-            "article_ids": list(segment.article_ids),
-        }
-        for segment in new.segments
-    ]
-    st.insert_all(conn, segment_rows, rows)
-    return dict(conn.execute(sa.select(c.key, c.id).where(c.issue_id == issue_id)).all())
-
-
-def _catch_up(conn: sa.Connection, new: NewIssue) -> None:
-    """Move the cursors of readers for whom there is nothing: what they choose later does not reach back behind today.
-
-    And the window, which begins at the lowest cursor, does not grow for ever because of one reader of a rare category.
-    Who has a mail waiting keeps the cursor: should that mail expire, its articles come again.
-    """
-    s, d = subscriptions.c, deliveries.c
-    waiting = sa.select(d.subscription_id).where(st.among(d.state, OPEN), d.subscription_id.is_not(None))
-    behind = sa.update(subscriptions).where(
-        st.one_of(s.id, new.without_news), s.cursor < new.to_seq, s.id.not_in(waiting)
-    )
-    conn.execute(behind.values(cursor=new.to_seq))
-
-
-def _queue(conn: sa.Connection, issue_id: int, new: NewIssue, segment_ids: Mapping[str, int]) -> None:
-    """Queue the deliveries whose readers are still here, are sent nothing just now and have received nothing since."""
-    busy = {row.subscription_id for row in conn.execute(_doubtful, {"newsletter": new.newsletter})}
-    # Stored by subscription, which keeps the indices in order, but sent segment by segment, so that the outbox reads
-    # the bytes of each once: a segment stands a microsecond before the next, the last at the moment its mails are due.
-    ahead = {key: timedelta(microseconds=turn) for turn, key in enumerate(reversed(list(segment_ids)))}
-    waiting = (delivery for delivery in new.deliveries if delivery.subscription_id not in busy)
-    while together := list(islice(waiting, _TOGETHER)):
-        mails: dict[tuple[Any, ...], int] = {}
-        rows = []
-        for one in together:
-            mail = (one.segment_key, one.to_seq, one.cursor, one.due_at, one.expires_at)
-            rows.append((one.subscription_id, mails.setdefault(mail, len(mails)), one.message_id))
-        kinds = (
-            (number, segment_ids[key], to_seq, cursor, due_at, expires_at, due_at - ahead[key])
-            for (key, to_seq, cursor, due_at, expires_at), number in mails.items()
-        )
-        st.run(conn, _queued, issue=issue_id, rows=st.as_given(rows), mails=st.as_given(kinds))
-
-
-def _supersede(conn: sa.Connection, issue_id: int, ref: str, now: datetime) -> None:
-    """Expire what still waits for readers of this issue: its articles come along in it."""
-    d, mine = deliveries.c, deliveries.alias("mine")
-    again = sa.exists().where(mine.c.issue_id == issue_id, mine.c.subscriber_id == d.subscriber_id)
-    same = sa.exists().where(mine.c.issue_id == issue_id, mine.c.subscription_id == d.subscription_id)
-    older = sa.update(deliveries).where(st.among(d.state, WAITING), d.issue_id != issue_id, again, same)
-    reason = f"superseded by issue {ref}"
-    conn.execute(older.values(state=DeliveryState.EXPIRED, reason=reason, finished_at=now))
-    # An issue that waits for approval and of which nothing is left: approving it would send nothing.
-    i = issue_rows.c
-    still = sa.exists().where(d.issue_id == i.id, st.among(d.state, OPEN))
-    empty = sa.update(issue_rows).where(i.state == IssueState.HELD, i.ref != ref, ~still)
-    conn.execute(empty.values(state=IssueState.CANCELLED, reason=reason))
-
-
 def _load(conn: sa.Connection, statement: sa.Select[Any]) -> list[Issue]:
     rows = conn.execute(statement).all()
     counts = _counts(conn, [row.id for row in rows])
@@ -465,59 +347,3 @@ def _counts(conn: sa.Connection, issue_ids: Iterable[int]) -> Mapping[int, dict[
     for issue_id, state, number in conn.execute(query.group_by(d.issue_id, d.state).order_by(d.issue_id, d.state)):
         found[issue_id][DeliveryState(state)] = number
     return found
-
-
-_TOGETHER = 5_000
-"""Deliveries written by one statement: enough for its speed, and few enough to cost no memory."""
-
-
-def _select_doubtful() -> sa.Select[Any]:
-    """Select the subscriptions of a newsletter of which a mail is under way, or may have been sent.
-
-    Their open deliveries are locked, so that a claim at the same moment has either happened and is seen here, or finds
-    them expired.
-    """
-    d, s = deliveries.c, subscriptions.c
-    of = st.parameter("newsletter", sa.Text())
-    mine = sa.exists().where(s.id == d.subscription_id, s.newsletter == of)
-    open_ones = sa.select(d.subscription_id, d.state, d.ambiguous).where(st.among(d.state, OPEN), mine)
-    held = open_ones.order_by(d.id).with_for_update(of=deliveries).cte("held")
-    return sa.select(held.c.subscription_id).where((held.c.state == DeliveryState.SENDING) | (held.c.ambiguous > 0))
-
-
-def _insert_queued() -> sa.Insert:
-    """Insert the deliveries of `rows`, each with what it shares with others in `mails`.
-
-    Readers are still here, with the cursor that their mail was composed for. They stay until this is committed.
-    """
-    d, s = deliveries.c, subscriptions.c
-    mail = st.given(
-        sa.column("number", sa.BigInteger()),
-        *(d.segment_id, d.to_seq, s.cursor, d.due_at, d.expires_at, d.next_at),
-        name="mails",
-    )
-    mails = sa.select(*(value.label(name) for name, value in mail.items())).cte("mails").prefix_with("MATERIALIZED")
-    own = st.given(s.id, sa.column("number", sa.BigInteger()), d.message_id)
-    m = mails.c
-    values = {
-        "issue_id": st.parameter("issue", sa.BigInteger()),
-        "subscription_id": s.id,
-        "subscriber_id": s.subscriber_id,
-        "message_id": own["message_id"],
-        **{name: m[name] for name in ("segment_id", "to_seq", "due_at", "expires_at", "next_at")},
-        "state": sa.literal_column(f"'{DeliveryState.QUEUED}'"),
-        "reason": sa.literal_column("''"),
-        **{name: sa.literal_column("0") for name in ("attempt", "ambiguous")},
-    }
-    query = (
-        sa.select(*(value.label(name) for name, value in values.items()))
-        .where(s.id == own["id"], m.number == own["number"], sa.or_(m.cursor.is_(None), m.cursor == s.cursor))
-        .order_by(own["id"])
-        .with_for_update(read=True, key_share=True, of=subscriptions)
-    )
-    return sa.insert(deliveries).from_select(list(values), query)
-
-
-# Made once, because the second runs for every five thousand readers.
-_doubtful = _select_doubtful()
-_queued = _insert_queued()

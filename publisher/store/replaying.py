@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from publisher.departures import Gone
 from publisher.model import DeliveryState
-from publisher.store import departures, erasures, issues, subscribers
+from publisher.store import departures, erasures, freezing, issues, subscribers
 from publisher.store import statements as st
 from publisher.store.issues import OPEN
 from publisher.store.tables import deliveries, notices, subscriptions
@@ -67,8 +67,11 @@ def count_open(conn: sa.Connection) -> int:
 def hold_open(conn: sa.Connection, now: datetime) -> int:
     """Make everything open uncertain, because the original may have sent it; returns how many deliveries those were.
 
-    Their articles count as received, as after any uncertain outcome.
+    Their articles count as received, as after any uncertain outcome. So do those of an issue that was being frozen.
     """
+    for issue_id in freezing.unfinished(conn):
+        while freezing.go_on(conn, issue_id, now):
+            pass
     d, s, n = deliveries.c, subscriptions.c, notices.c
     reached = (
         sa.select(d.subscription_id, sa.func.max(d.to_seq).label("to_seq"))

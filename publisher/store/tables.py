@@ -556,6 +556,16 @@ deliveries = _table(
     sa.Index("ix_deliveries_uncertain", "issue_id", sqlite_where=_UNCERTAIN, postgresql_where=_UNCERTAIN),
 )
 
+planned_deliveries = _table(
+    "planned_deliveries",
+    _id(),
+    sa.Column("issue_id", Id, sa.ForeignKey("issues.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("mails", Words, nullable=False),  # JSON: what several of them share
+    sa.Column("rows", sa.LargeBinary, nullable=False),  # packed JSON: subscription, which of the mails, Message-ID
+    sa.Column("without_news", Json, nullable=False),  # subscriptions that have received all there is
+)
+"""Some thousand deliveries a row of a planned issue, until they are queued: see `freezing`."""
+
 attempts = _table(
     "attempts",
     _id(),

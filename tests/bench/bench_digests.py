@@ -13,7 +13,9 @@ import pstats
 import resource
 import secrets
 import shutil
+import statistics
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -119,6 +121,21 @@ def fill(db: Database, readers: int, distinct: int, stories: int) -> None:
         db.write(partial(work, first=first, last=min(first + 50_000, readers + 1)))
 
 
+def _sign_up_now_and_then(
+    write: Callable[[Callable[[Connection], Any]], Any], over: threading.Event, waited: list[float]
+) -> None:
+    """Write as a sign-up does, ten times a second, and note how long each waited for its answer."""
+    number = 0
+    while not over.wait(0.1):
+        number += 1
+        address = f"new{number}@example.net"
+        row: dict[str, Any] = {"address": address, "address_key": address, "name": "", "languages": ["en"]}
+        row |= {"timezone": "UTC", "format": Format.HTML, "created_at": NOW}
+        began = time.perf_counter()
+        write(partial(sa.Connection.execute, statement=sa.insert(subscribers), parameters=row))
+        waited.append(time.perf_counter() - began)
+
+
 def main() -> None:
     """Print seconds, documents and megabytes."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -161,7 +178,7 @@ def _filled(folder: Path, options: argparse.Namespace) -> None:
 
 
 def measure(db: Database, config: Config, newsletter: Newsletter, *, profile: bool) -> None:
-    """Dispatch the slot and say what it took in three lines."""
+    """Dispatch the slot and say what it took in four lines."""
     renderer = Renderer()
     rendered: Counter[str] = Counter()
     render = renderer.render
@@ -172,6 +189,8 @@ def measure(db: Database, config: Config, newsletter: Newsletter, *, profile: bo
 
     renderer.render = counted  # type: ignore[method-assign]  # counts, and does the same
     held: list[float] = []
+    waited: list[float] = []
+    over = threading.Event()
     write = db.write
 
     def timed(work: Callable[[Connection], Any]) -> Any:
@@ -184,6 +203,8 @@ def measure(db: Database, config: Config, newsletter: Newsletter, *, profile: bo
     db.write = timed  # type: ignore[method-assign]  # measures, and does the same
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     watcher = cProfile.Profile()
+    other = threading.Thread(target=_sign_up_now_and_then, args=(write, over, waited))
+    other.start()
     started, cpu = time.perf_counter(), time.process_time()
     if profile:
         watcher.enable()
@@ -198,10 +219,14 @@ def measure(db: Database, config: Config, newsletter: Newsletter, *, profile: bo
         ids=lambda: secrets.token_hex(16),
     )
     watcher.disable()
+    over.set()
+    other.join()
     seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{report.deliveries} deliveries queued, {report.segments} segments, {report.outcome}")
-    print(f"{seconds:.2f} s ({cpu:.2f} s of processor), the writer {sum(held):.2f} s; {before:.0f} to {peak:.0f} MB")
+    print(f"{seconds:.2f} s ({cpu:.2f} s of processor); {before:.0f} to {peak:.0f} MB")
+    print(f"the writer {sum(held):.2f} s in {len(held)} transactions, the longest of {max(held):.2f} s", end="; ")
+    print(f"{len(waited)} others waited {statistics.median(waited):.2f} s, the longest {max(waited):.2f} s")
     sizes = report.sizes.values()
     print(f"mails of {min(sizes) // 1024} to {max(sizes) // 1024} KB; templates rendered: {dict(rendered)}")
     if profile:

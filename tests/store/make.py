@@ -27,7 +27,7 @@ from publisher.model import (
     Wishes,
     WithdrawnArticle,
 )
-from publisher.store import articles, claims, issues, subscribers
+from publisher.store import articles, claims, freezing, subscribers
 from publisher.store import readers as reading
 from publisher.store.database import Connection, Database
 from publisher.store.tables import metadata
@@ -216,9 +216,17 @@ def readers(conn: Connection, newsletter: str, *frequencies: str, now: datetime 
     return {id_: found.wishes[kind] for id_, kind in zip(found.ids, found.kinds, strict=True)}
 
 
+def freeze(conn: Connection, new: NewIssue, now: datetime) -> int | None:
+    """Freeze an issue in one transaction, where a test needs it so."""
+    issue_id = freezing.begin(conn, new, freezing.parts(new), now)
+    while issue_id is not None and freezing.go_on(conn, issue_id, now):
+        pass
+    return issue_id
+
+
 def frozen(database: Database, subscription_ids: Iterable[int], *, now: datetime = NOW, **fields: Any) -> int:
     """Freeze an issue in a transaction of its own and return its id."""
-    issue_id = database.write(lambda conn: issues.freeze(conn, issue(conn, subscription_ids, **fields), now))
+    issue_id = database.write(lambda conn: freeze(conn, issue(conn, subscription_ids, **fields), now))
     assert issue_id is not None
     return issue_id
 

@@ -456,7 +456,7 @@ def test_a_block_is_read_in_the_order_of_the_queue_whatever_the_statistics_say(p
     def work(conn: Connection) -> None:
         conn.exec_driver_sql("ANALYZE deliveries")  # as of before, and to be undone with this transaction
         frozen_ids = [reader(conn, f"p{number}@x.org") for number in range(1200)]
-        issues.freeze(conn, make.issue(conn, frozen_ids), NOW)
+        make.freeze(conn, make.issue(conn, frozen_ids), NOW)
 
         @sa.event.listens_for(conn, "before_cursor_execute", retval=True)
         def explain(

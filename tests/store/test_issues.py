@@ -180,7 +180,7 @@ def test_a_slot_gives_one_issue(database: Database) -> None:
     """K16: pressing send twice makes one issue; the second attempt leaves nothing behind."""
     [ada] = readers(database, "ada")
     frozen(database, [ada])
-    second = database.write(lambda conn: issues.freeze(conn, issue(conn, [ada], ref="r2"), NOW))
+    second = database.write(lambda conn: make.freeze(conn, issue(conn, [ada], ref="r2"), NOW))
     assert second is None
     assert [found.ref for found in database.read(lambda conn: issues.listing(conn))] == ["r1"]
     assert states(database) == [(1, DeliveryState.QUEUED, "")]
@@ -191,7 +191,7 @@ def test_a_half_built_issue_does_not_exist(database: Database) -> None:
     ada, bob = readers(database, "ada", "bob")
 
     def work(conn: Connection) -> None:
-        issues.freeze(conn, issue(conn, [ada, bob]), NOW)
+        make.freeze(conn, issue(conn, [ada, bob]), NOW)
         raise RuntimeError("power cut")
 
     with pytest.raises(RuntimeError, match="power cut"):
@@ -267,7 +267,7 @@ def test_mails_are_sent_segment_by_segment_in_whatever_order_readers_signed_up(d
             replace(delivery, segment_key="ru" if number % 2 == 0 else "en")
             for number, delivery in enumerate(whole.deliveries)
         ]
-        issues.freeze(conn, replace(whole, deliveries=mixed), NOW)
+        make.freeze(conn, replace(whole, deliveries=mixed), NOW)
 
     database.write(work)
     ada, bob, eve, kim = people
@@ -281,7 +281,7 @@ def test_who_left_the_database_before_the_freeze_gets_no_delivery(database: Data
     def work(conn: Connection) -> int | None:
         whole = issue(conn, [ada, bob])
         erased = replace(whole.deliveries[0], subscription_id=bob + 1, message_id="<gone@example.org>")
-        return issues.freeze(conn, replace(whole, deliveries=[erased, *whole.deliveries]), NOW)
+        return make.freeze(conn, replace(whole, deliveries=[erased, *whole.deliveries]), NOW)
 
     assert database.write(work) is not None
     assert [row.subscription_id for row in database.read(lambda conn: deliveries.listing(conn))] == [ada, bob]
@@ -326,7 +326,7 @@ def test_a_spread_issue_starts_its_spread_when_it_is_approved(
     """Point 4 of issue 4: not all at once because it waited; who has an hour of his own later on keeps it."""
     monkeypatch.setattr(issue_turns, "_TOGETHER", 3)
     people = readers(database, *(f"p{number}" for number in range(8)))
-    held = database.write(lambda conn: issues.freeze(conn, replace(issue(conn, people), held="look at it"), NOW))
+    held = database.write(lambda conn: make.freeze(conn, replace(issue(conn, people), held="look at it"), NOW))
     assert held is not None
 
     def spread(conn: Connection) -> None:
@@ -411,8 +411,8 @@ def test_times_without_a_zone_are_refused_by_every_function(database: Database) 
     [ada] = readers(database, "ada")
     calls = [
         lambda conn: issues.schedule_since(conn, newsletter="d", frequency="w", fingerprint="f", now=naive),
-        lambda conn: issues.freeze(conn, issue(conn, [ada]), naive),
-        lambda conn: issues.freeze(conn, issue(conn, [ada], due_at=naive), NOW),
+        lambda conn: make.freeze(conn, issue(conn, [ada]), naive),
+        lambda conn: make.freeze(conn, issue(conn, [ada], due_at=naive), NOW),
         lambda conn: issues.finish(conn, naive),
         lambda conn: deliveries.new_epoch(conn, naive),
         lambda conn: make.claim(conn, epoch=1, limit=1, now=naive),

@@ -60,7 +60,7 @@ class Door:
         if session is None:
             return None
         if self.office.gate.is_to_note(session):
-            # Not waited for: while an issue is being frozen the writer is busy for seconds.
+            # Not waited for: a page that is looked at need not wait for what is written.
             task = asyncio.create_task(self._note_use(session))
             self._noting.add(task)
             task.add_done_callback(self._noting.discard)

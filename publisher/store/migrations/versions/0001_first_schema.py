@@ -586,6 +586,20 @@ def upgrade() -> None:
         postgresql_where=sa.text("state IN ('queued', 'deferred')"),
     )
     op.create_table(
+        "planned_deliveries",
+        sa.Column("id", Id, nullable=False),
+        sa.Column("issue_id", Id, nullable=False),
+        sa.Column("mails", Words, nullable=False),
+        sa.Column("rows", sa.LargeBinary(), nullable=False),
+        sa.Column("without_news", Json, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["issue_id"], ["issues.id"], name=op.f("fk_planned_deliveries_issue_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_planned_deliveries")),
+        sqlite_strict=True,
+    )
+    op.create_index(op.f("ix_planned_deliveries_issue_id"), "planned_deliveries", ["issue_id"])
+    op.create_table(
         "attempts",
         sa.Column("id", Id, nullable=False),
         sa.Column("delivery_id", Id, nullable=False),
