@@ -16,6 +16,10 @@ from publisher.errors import RefusedError
 
 CONTENTS = "backup.json"
 """The list: the first member."""
+DATABASE = "publisher.db"
+"""The database's name in a backup, whatever it is called in its place."""
+FOLDER = "backup.part"
+"""Where what is to be packed, or was unpacked, waits in the data directory."""
 _MOST = 10_000  # members; a data directory has a dozen that are kept
 _CHUNK = 2**20
 _LONGEST_CONTENTS = 2**20  # bytes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from publisher.errors import StoreError
@@ -21,6 +21,8 @@ class Mark:
     """The random name of the database."""
     turn: int
     """How often the database had counted on when this was written."""
+    restored: str = ""
+    """When the backup was made that was put here, until the first start; "" when none was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,8 @@ def doubt(mark: Mark | None, found: Found) -> str:
         return "the database file was copied or moved here"
     if mark is None:
         return ""
+    if mark.restored:
+        return f"the keys were restored from a backup made at {mark.restored}"
     if mark.instance != found.instance:
         return "this is not the database that was here before"
     if found.turn < mark.turn:
@@ -81,8 +85,8 @@ def read(data_dir: Path) -> Mark | None:
     """Return what the directory remembers, None when nothing, or nothing that can be read."""
     try:
         value = json.loads((data_dir / NAME).read_text(encoding="ascii"))
-        return Mark(str(value["instance"]), int(value["turn"]))
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return Mark(str(value["instance"]), int(value["turn"]), str(value.get("restored", "")))
+    except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
@@ -91,7 +95,7 @@ def write(data_dir: Path, mark: Mark) -> None:
     draft = data_dir / f".{NAME}"
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(descriptor, json.dumps({"instance": mark.instance, "turn": mark.turn}).encode("ascii"))
+        os.write(descriptor, json.dumps(asdict(mark)).encode("ascii"))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -23,13 +23,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from publisher import backups, departures, instances, reports
-from publisher.app import App
+from publisher.app import App, safekeeping
 from publisher.app.safekeeping import packed, restore
 from publisher.config import Config, load
 from publisher.errors import DamageError, RefusedError, StoreError
 from publisher.instances import Found, Mark, doubt
 from publisher.service import Listening, Service
-from publisher.store import deliveries, meta, subscribers
+from publisher.store import deliveries, meta, replaying, subscribers
 from publisher.store.database import Database
 from publisher.store.tables import issues, slots, subscriptions
 from tests.publications import load_publication, write_publication
@@ -431,6 +431,59 @@ async def test_what_is_no_whole_backup_is_refused_and_leaves_nothing(tmp_path: P
     assert [path.name for path in config.data_dir.iterdir()] == ["lock"]
 
 
+async def test_a_restore_that_is_broken_off_is_no_publication(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """J20: killed before the database is in its place, nobody begins anew without the readers; asked again, it is."""
+    async with await App.open(load_publication(tmp_path)) as app:
+        await app.import_subscribers(READERS)
+        backup = await back_up(app, tmp_path / "backup.tar")
+        config = app.config
+    config.data_dir.rename(tmp_path / "lost")
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.rmtree", lambda *_, **__: None)  # nobody is left to tidy up
+        patched.setattr(safekeeping, "_settle", killed)
+        with pytest.raises(KeyboardInterrupt):
+            restore(config, backup, None)
+    with pytest.raises(StoreError, match="was broken off; run `publisher restore` again"):
+        await App.open(config)
+    with monkeypatch.context() as patched:
+        patched.setattr(backups, "sync", killed)
+        with pytest.raises(KeyboardInterrupt):
+            restore(config, backup, None)
+    with pytest.raises(StoreError, match="is gone, though this data directory has been in use"):
+        await App.open(config)
+    config.data_dir.rename(tmp_path / "broken")
+    restore(config, backup, None)
+    async with await App.open(config) as app:
+        assert app.shared.paused
+
+
+async def test_a_first_start_that_is_broken_off_forgets_nobody_who_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """J20, P3: told as a copy and paused, yet killed before the journal was done, the next start does it."""
+    async with await App.open(load_publication(tmp_path)) as app:
+        await app.import_subscribers(READERS)
+        backup = await back_up(app, tmp_path / "backup.tar")
+        await leave(app, LEFT)
+        config = app.config
+    config.data_dir.rename(tmp_path / "lost")
+    restore(config, backup, tmp_path / "lost" / departures.NAME)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(replaying, "replay", killed)
+        with pytest.raises(KeyboardInterrupt):
+            await App.open(config)
+    async with await App.open(config) as app:
+        assert (app.standing.found["left"], bool(app.shared.paused)) == (1, True)
+
+
 @pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil", "", ".", "x\0y"])
 def test_a_backup_writes_nowhere_else(tmp_path: Path, name: str) -> None:
     """A hostile file cannot leave the data directory, nor bring links or devices."""
@@ -467,7 +520,18 @@ async def test_a_backup_of_another_kind_of_database_is_refused(tmp_path: Path, p
     config.data_dir.rename(tmp_path / "lost")
     with pytest.raises(RefusedError, match="of a postgresql database"):
         restore(sqlite, backup, None)
-    assert restore(config, backup, None).database == "postgresql"
+    contents = restore(config, backup, tmp_path / "lost" / departures.NAME)
+    assert contents.database == "postgresql"
+    async with await App.open(config) as app:  # the dump has no mark of ours: the directory has
+        assert app.standing.found == {
+            "reason": f"the keys were restored from a backup made at {contents.made_at}",
+            "left": 0,  # has left already in this very database
+            "suppressed": 0,
+            "erased": 0,
+        }
+    async with await App.open(config) as app:
+        assert app.standing.found == {}
+        assert app.shared.paused
 
 
 def test_a_second_service_is_refused_with_the_pid_of_the_first(publisher: Command, tmp_path: Path) -> None:

@@ -10,25 +10,22 @@ from typing import Any
 
 import structlog
 
-from publisher import __version__, backups, departures, reports
+from publisher import __version__, backups, departures, faults, instances, reports
 from publisher.app.shared import Shared, Stories, silent
-from publisher.backups import Contents
+from publisher.backups import DATABASE, FOLDER, Contents
 from publisher.clock import now
 from publisher.config import Config
 from publisher.control import Progress
 from publisher.errors import RefusedError
+from publisher.instances import Mark
 from publisher.store import copies, meta
 from publisher.store.engines import locate
 from publisher.store.lock import DirectoryLock
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-DATABASE = "publisher.db"
-"""The database's name in a backup, whatever it is called here."""
 KEPT = ("secret.key", "erasure.key", departures.NAME, "dkim/*")
 """What a backup holds beside the database; feeds, pages and the embedded inbox are made again or nobody's."""
-FOLDER = "backup.part"
-"""Where a copy of the database waits in the data directory until it is packed."""
 
 
 class Safekeeping(Stories):
@@ -102,15 +99,17 @@ def restore(config: Config, backup: Path, journal: Path | None) -> Contents:
     location = locate(config.database_url, data_dir)
     newer = departures.load(journal) if journal is not None else []
     with DirectoryLock(data_dir):
-        if left := backups.left_in(data_dir, ("lock",)):
+        folder = data_dir / FOLDER
+        if left := backups.left_in(data_dir, ("lock", FOLDER)):
             raise RefusedError(
                 f"{data_dir} is not empty ({', '.join(left[:3])}{' …' if len(left) > 3 else ''}); move it aside (mv "
                 f"{data_dir} {data_dir}.before), and name its journal: --journal {data_dir}.before/{departures.NAME}"
             )
-        folder = data_dir / FOLDER
+        shutil.rmtree(folder, ignore_errors=True)  # of a restore that was broken off before anything was in its place
         folder.mkdir(mode=0o700)
         try:
             contents = backups.unpack(backup, folder)
+            faults.point("restore.unpacked")
             if contents.database != location.dialect:
                 raise RefusedError(
                     f"the backup is of a {contents.database} database, and database_url names {location.dialect}"
@@ -120,19 +119,25 @@ def restore(config: Config, backup: Path, journal: Path | None) -> Contents:
                 raise RefusedError(f"the database in {backup} is damaged ({damage}); take an older backup")
             if newer:
                 departures.append(folder / departures.NAME, newer)
-            _settle(folder, data_dir, location.path if location.dialect == "sqlite" else None)
+            _settle(folder, data_dir, contents, location.path if location.dialect == "sqlite" else None)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     return contents
 
 
-def _settle(folder: Path, data_dir: Path, database: Path | None) -> None:
-    """Move what was unpacked to its place, the database last: without it nothing here is taken for a publication."""
+def _settle(folder: Path, data_dir: Path, contents: Contents, database: Path | None) -> None:
+    """Move what was unpacked to its place, the database last: until it is there, no start takes this for a publication.
+
+    The mark comes first, because a dump of PostgreSQL has none: whoever starts finds that this was restored.
+    """
+    instances.write(data_dir, Mark(contents.instance, 0, contents.made_at))
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / DATABASE):
         place = data_dir / path.relative_to(folder)
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.replace(place)
         backups.sync(place.parent)
+        faults.point("restore.moving")
     if database is not None:
         (folder / DATABASE).replace(database)
         backups.sync(database.parent)
+        faults.point("restore.settled")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from publisher import departures, instances, reports
+from publisher import backups, departures, faults, instances, reports
 from publisher.app.readers import Readers
 from publisher.app.shared import Shared, Stories, silent
 from publisher.clock import hexadecimal, now
 from publisher.control import Progress
+from publisher.departures import Gone
 from publisher.errors import BusyError, RefusedError, StoreError
 from publisher.instances import Found, Mark
 from publisher.store import meta, replaying
@@ -31,7 +33,11 @@ def check_before(data_dir: Path, database: Path | None) -> None:
 
     `database`: the SQLite file. Raises StoreError.
     """
-    if database is not None and instances.read(data_dir) is not None and not database.exists():
+    if database is None or database.exists():
+        return
+    if (data_dir / backups.FOLDER / backups.DATABASE).exists():
+        raise StoreError(f"a restore into {data_dir} was broken off; run `publisher restore` again")
+    if instances.read(data_dir) is not None:
         raise StoreError(
             f"{database} is gone, though this data directory has been in use; move the directory aside and restore the "
             f"last backup with `publisher restore`, or delete {data_dir / instances.NAME} to begin anew"
@@ -60,47 +66,48 @@ class Standing(Stories):
         """
         mark = await asyncio.to_thread(instances.read, self._data_dir)
         journal = self._data_dir / departures.NAME
-        reason = await self.database.awrite(lambda conn: self._compare(conn, mark))
-        if reason:
-            self.found = {"reason": reason, **await self.replay(journal)}
+        gone: Mapping[str, Gone] = {}
+        if await self.database.aread(lambda conn: instances.doubt(mark, self._compared(conn))):
+            gone = await asyncio.to_thread(lambda: departures.outcome(departures.load(journal)))
+        moment = now()
+        self.found = await self.database.awrite(lambda conn: self._take_stock(conn, mark, gone, moment))
+        if self.found:
             log.error("paused: nothing is sent until `publisher resume`", **self.found)
         self.database.journal = lambda noted: self._append(journal, noted)
         await self.count()
 
-    def _compare(self, conn: Connection, mark: Mark | None) -> str:
-        """Return why nothing may be sent, when that is new; the reason is kept until somebody resumes."""
-        instance = meta.get(conn, INSTANCE)
-        if not instance:
-            meta.put(conn, INSTANCE, instance := hexadecimal())
-        found = Found(
-            instance=instance,
+    def _compared(self, conn: Connection) -> Found:
+        return Found(
+            instance=meta.get(conn, INSTANCE) or "",
             turn=int(meta.get(conn, TURN) or 0),
             backup=meta.get(conn, reports.BACKUP) or "",
             file=meta.get(conn, FILE) or "",
             file_now=self._opened,
         )
+
+    def _take_stock(
+        self, conn: Connection, mark: Mark | None, gone: Mapping[str, Gone], moment: datetime
+    ) -> dict[str, Any]:
+        """Return why nothing may be sent, when that is new, and who is gone since; the reason is kept until a resume.
+
+        In one transaction: a start that is broken off leaves the doubt to the next.
+        """
+        if not meta.get(conn, INSTANCE):
+            meta.put(conn, INSTANCE, hexadecimal())
+        found = self._compared(conn)
         meta.put(conn, FILE, self._opened)
         reason = instances.doubt(mark, found)
         if not reason:
-            return ""
+            return {}
         meta.put(conn, reports.BACKUP, "")
         if mark is not None:
             meta.put(conn, TURN, str(max(mark.turn, found.turn)))
         earlier = meta.get(conn, reports.PAUSED)
         meta.put(conn, reports.PAUSED, earlier or reason)
-        return reason
-
-    async def pause(self, reason: str) -> None:
-        """Send nothing from now on, until somebody resumes, and let whoever left by the journal be gone."""
-        await self.database.awrite(lambda conn: meta.put(conn, reports.PAUSED, reason))
-        self.shared.paused = reason
-        self.found = {"reason": reason, **await self.replay(self._data_dir / departures.NAME)}
-
-    async def replay(self, journal: Path) -> dict[str, int]:
-        """Let everybody who is gone by a journal be gone from the database."""
-        gone = await asyncio.to_thread(lambda: departures.outcome(departures.load(journal)))
-        hash_of, moment = self._readers.pepper.hash, now()
-        return await self.database.awrite(lambda conn: replaying.replay(conn, gone, hash_of, moment))
+        faults.point("standing.compared")
+        numbers = replaying.replay(conn, gone, self._readers.pepper.hash, moment)
+        faults.point("standing.replayed")
+        return {"reason": reason, **numbers}
 
     def _append(self, journal: Path, noted: Sequence[Noted]) -> None:
         moment, hash_of = now(), self._readers.pepper.hash
@@ -159,6 +166,7 @@ class Standing(Stories):
 
         done = await self.database.awrite(work)
         if not dry_run:
+            faults.point("standing.resumed")
             log.warning("resumed", reason=done["reason"], uncertain=done["uncertain"])
             await self.count()
             self.shared.woken.set()

@@ -48,8 +48,6 @@ def restore(
 
     async def story() -> dict[str, Any]:
         async with await App.open(loaded) as app:
-            if not app.shared.paused:  # PostgreSQL keeps no mark of ours in a dump
-                await app.standing.pause(f"the keys were restored from a backup made at {contents.made_at}")
             return app.standing.found
 
     found = asyncio.run(story())
