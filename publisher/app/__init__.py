@@ -106,6 +106,7 @@ class App:
         try:
             await self.publishing.finish()
             await self.shared.announcer.close()
+            await self.readers.settle()
             await self.sending.close()
             await self.standing.end()
         finally:

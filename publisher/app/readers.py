@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from publisher import addresses
+from publisher import addresses, faults
 from publisher.app.keys import alone, erasure_file, key_file, rotated
 from publisher.app.lanes import paces
 from publisher.app.sending import Sending
@@ -43,6 +43,10 @@ class Readers(Stories):
         self.noticed = asyncio.Event()
         """Set when there may be notices to send."""
         self._notifying = asyncio.Lock()
+        self._unwritten: list[notices.Unwritten] = []
+        """What came of notices, as far as it could not be written yet (J4)."""
+        self._broken_off = False
+        """Whether the last run ended by an error, and may have left a claim behind."""
         self.adopt()
 
     def adopt(self) -> None:
@@ -64,12 +68,13 @@ class Readers(Stories):
 
     async def notify(self) -> dict[str, Any]:
         """Send the notices that are due."""
-        if await self.database.aread(notice_rows.next_at) is None:
+        if await self.database.aread(notice_rows.next_at) is None and not self._broken_off:
             return asdict(notices.Report())
         if self.shared.paused:
             return asdict(notices.Report(held=paused_because(self.shared.paused)))
         await self.sending.prepare()
         async with self._notifying:
+            self._broken_off = True
             report = await notices.send_due(
                 self.database,
                 self.house,
@@ -81,12 +86,20 @@ class Readers(Stories):
                 stop=self.shared.stop,
                 policy=Policy(on_uncertain=self.config.smtp.on_uncertain),
                 limits=paces(self.config),
+                backlog=self._unwritten,
             )
+            self._broken_off = False
         values = asdict(report)
         self.counted.update(
             {outcome: number for outcome, number in values.items() if isinstance(number, int) and number}
         )
         return values
+
+    async def settle(self) -> None:
+        """Write what came of notices and is not written yet. Raises StoreError or BusyError."""
+        async with self._notifying:
+            if self._unwritten:
+                await notices.settle(self.database, self._unwritten, epoch=self.sending.worker.epoch, clock=now)
 
     async def sweep(self) -> int:
         """Erase who never confirmed, and forget what has served; returns how many sign-ups were erased (F22)."""
@@ -142,6 +155,7 @@ class Readers(Stories):
         file, ring = key_file(self.config), self.shared.keyring
         await self.database.awrite(lambda conn: alone(conn, self.sending.worker.epoch))
         keys = await asyncio.to_thread(rotate, file, key())
+        faults.point("keys.written")
         ring.adopt(await asyncio.to_thread(Keyring.load, file))
         await self.database.awrite(lambda conn: rotated(conn, ring))
         log.info("keys rotated", keys=keys)

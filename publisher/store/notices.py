@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
 
 import sqlalchemy as sa
 
@@ -206,13 +207,15 @@ def settle(
     return conn.execute(statement.values(changes)).rowcount > 0
 
 
-def recover(conn: sa.Connection, epochs: Iterable[int], now: datetime) -> int:
+def recover(
+    conn: sa.Connection, epochs: Iterable[int], now: datetime, *, policy: Literal["retry", "hold"] = "retry"
+) -> int:
     """Settle what workers that are proven dead left on the wire; returns how many notices that were.
 
-    Each is sent once more, with the same Message-ID; the second time it is uncertain.
+    `retry` sends each once more, with the same Message-ID, and the second time it is uncertain; `hold` never does.
     """
     n = notices.c
-    more = n.ambiguous + 1 < MOST_AMBIGUOUS
+    more = n.ambiguous + 1 < MOST_AMBIGUOUS if policy == "retry" else sa.false()
     left = sa.update(notices).where(st.among(n.state, [DeliveryState.SENDING]), st.one_of(n.epoch, epochs))
     changes = {
         "state": sa.case((more, DeliveryState.DEFERRED), else_=DeliveryState.UNCERTAIN),
@@ -222,6 +225,17 @@ def recover(conn: sa.Connection, epochs: Iterable[int], now: datetime) -> int:
         "finished_at": sa.case((more, sa.null()), else_=sa.literal(now, Instant)),
     }
     return conn.execute(left.values(changes)).rowcount
+
+
+def give_back(conn: sa.Connection, epoch: int, now: datetime) -> int:
+    """Let notices that this worker claimed without sending them wait again; returns how many there were.
+
+    Only while it has none on the wire: a commit that was reported as failed may have happened.
+    """
+    n = notices.c
+    mine = sa.update(notices).where(st.among(n.state, [DeliveryState.SENDING]), n.epoch == epoch)
+    changes = {"state": DeliveryState.DEFERRED, "reason": "claimed, not sent", "epoch": None, "next_at": now}
+    return conn.execute(mine.values(changes)).rowcount
 
 
 def next_at(conn: sa.Connection) -> datetime | None:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import structlog
 
-from publisher import links
+from publisher import faults, links
 from publisher.config import DEFAULT_TRANSPORT, in_language
 from publisher.digests.welcome import latest_issue
 from publisher.errors import RenderError
@@ -19,7 +19,7 @@ from publisher.mail.dkim import Signer
 from publisher.mail.message import SegmentHeaders, encode_segment, own_lines, personalise
 from publisher.mail.pacing import NO_LIMITS, Pacer, Paces
 from publisher.mail.steps import USUAL, Policy, Step, next_step
-from publisher.model import Attempt, Claimed, DeliveryState, Format, SubscriptionState, Wishes
+from publisher.model import Attempt, Claimed, DeliveryState, Format, Outcome, SubscriptionState, Wishes
 from publisher.store import links as link_rows
 from publisher.store import notices, sign_ups, subscribers, workers
 from publisher.store.database import Connection, Database
@@ -99,6 +99,17 @@ def kind_of(notice: Notice, now: datetime) -> str | Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Unwritten:
+    """What came of a notice, as long as it could not be written."""
+
+    notice: Notice
+    step: Step
+
+
+_GIVEN_UP = Attempt(outcome=Outcome.AMBIGUOUS, code=None, text="given up while stopping", phase="dot")
+
+
+@dataclass(frozen=True, slots=True)
 class _Taken:
     """A claimed notice, what it is, and the transport that carries it."""
 
@@ -119,6 +130,7 @@ async def send_due(
     stop: asyncio.Event,
     policy: Policy = USUAL,
     limits: Paces = NO_LIMITS,
+    backlog: list[Unwritten] | None = None,
 ) -> Report:
     """Send what is due, one after another, until nothing is; a transport that proves unfit gets no more.
 
@@ -127,9 +139,12 @@ async def send_due(
     that said "too fast".
 
     Each is tried until it is accepted, refused or too old, always with its one Message-ID; one whose outcome nobody
-    knows is tried once more. Raises StoreError or BusyError.
+    knows is tried once more. Raises StoreError or BusyError; outcomes that could not be written stay in `backlog`, with
+    which the next run begins.
     """
-    run = _Run(db, house, transport, signer, epoch, clock, dice, policy, limits)
+    kept = [] if backlog is None else backlog
+    await settle(db, kept, epoch=epoch, clock=clock)
+    run = _Run(db, house, transport, signer, epoch, clock, dice, policy, limits, kept)
     try:
         while not stop.is_set():
             left = len(run.left)
@@ -146,6 +161,35 @@ async def send_due(
     return Report(**run.counts, held="; ".join(run.held.values()))
 
 
+async def settle(db: Database, backlog: list[Unwritten], *, epoch: int, clock: Callable[[], datetime]) -> None:
+    """Write what an earlier run could not, and let go what it claimed and did not send. Raises as `send_due` does."""
+    now, kept = clock(), list(backlog)
+
+    def work(conn: Connection) -> None:
+        for one in kept:
+            _record(conn, one, epoch, now)
+        notices.give_back(conn, epoch, now)
+
+    await db.awrite(work)
+    del backlog[: len(kept)]
+
+
+def _record(conn: Connection, one: Unwritten, epoch: int, now: datetime) -> None:
+    done = one.step.record
+    written = notices.settle(
+        conn,
+        one.notice.id,
+        done.state,
+        done.reason,
+        now,
+        epoch=epoch,
+        next_at=done.next_at,
+        ambiguous=done.ambiguous,
+    )
+    if one.step.suppress and written and one.notice.address_key:
+        subscribers.suppress(conn, one.notice.address_key, reason=one.step.suppress, now=now)
+
+
 class _Run:
     def __init__(
         self,
@@ -158,7 +202,9 @@ class _Run:
         dice: Callable[[], float],
         policy: Policy,
         limits: Paces,
+        backlog: list[Unwritten],
     ) -> None:
+        self._backlog = backlog
         self._db, self._house, self._signer, self._epoch = db, house, signer, epoch
         self._clock, self._dice, self._policy = clock, dice, policy
         self._transport, self._limits = transport, limits
@@ -180,18 +226,29 @@ class _Run:
         if isinstance(taken, Refusal):
             self.counts[taken.state] += 1
             return
+        faults.point("notice.claimed")
         try:
             sender, message = await asyncio.to_thread(self._compose, taken)
         except (RenderError, ValueError) as error:
             log.exception("notice not written", kind=taken.kind, reason=str(error))
             await self._defer(taken.notice, str(error))
             return
-        attempt = await self._door(taken.carrier).send(sender, taken.notice.address, message)
-        claimed, later = self._claimed(taken.notice), self._clock()
-        step = next_step(attempt, claimed, now=later, policy=self._policy, chance=self._dice())
+        faults.point("notice.composed")
+        claimed = self._claimed(taken.notice)
+        try:
+            attempt = await self._door(taken.carrier).send(sender, taken.notice.address, message)
+        except asyncio.CancelledError:
+            self._keep(taken.notice, self._step(claimed, _GIVEN_UP))
+            raise
+        faults.point("notice.attempted")
+        later, step = self._clock(), self._step(claimed, attempt)
         if step.hold:
             self.held[taken.carrier] = step.hold
-        await self._db.awrite(lambda conn: self._record(conn, taken.notice, step))
+        # Kept until it is written: what has happened outside must not be forgotten with a full disk.
+        unwritten = self._keep(taken.notice, step)
+        await self._db.awrite(lambda conn: _record(conn, unwritten, self._epoch, later))
+        self._backlog.remove(unwritten)
+        faults.point("notice.recorded")
         self.counts[step.record.state] += 1
         if step.slow:
             await self._pacers[taken.carrier].complained(self._db, claimed, step.slow, later)
@@ -241,21 +298,13 @@ class _Run:
         notices.claim(conn, notice, self._epoch)
         return _Taken(notice, kind, carrier)
 
-    def _record(self, conn: Connection, notice: Notice, step: Step) -> None:
-        now = self._clock()
-        done = step.record
-        written = notices.settle(
-            conn,
-            notice.id,
-            done.state,
-            done.reason,
-            now,
-            epoch=self._epoch,
-            next_at=done.next_at,
-            ambiguous=done.ambiguous,
-        )
-        if step.suppress and written and notice.address_key:
-            subscribers.suppress(conn, notice.address_key, reason=step.suppress, now=now)
+    def _step(self, claimed: Claimed, attempt: Attempt) -> Step:
+        return next_step(attempt, claimed, now=self._clock(), policy=self._policy, chance=self._dice())
+
+    def _keep(self, notice: Notice, step: Step) -> Unwritten:
+        unwritten = Unwritten(notice, step)
+        self._backlog.append(unwritten)
+        return unwritten
 
     async def _defer(self, notice: Notice, reason: str) -> None:
         now = self._clock()

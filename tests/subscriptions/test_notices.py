@@ -11,9 +11,11 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from publisher.errors import StoreError
 from publisher.mail.pace import Limit, Rate
 from publisher.mail.pacing import NO_LIMITS, Paces
 from publisher.mail.smtp import Timeouts, Transport
@@ -43,6 +45,7 @@ class Post:
     others: dict[str, SmtpServer] = field(default_factory=dict)
     """Servers of other transports, by name."""
     limits: Paces = NO_LIMITS
+    backlog: list[notices.Unwritten] = field(default_factory=list)
 
     async def send(self) -> notices.Report:
         """Send what is due."""
@@ -56,6 +59,7 @@ class Post:
             dice=lambda: 0.5,
             stop=asyncio.Event(),
             limits=self.limits,
+            backlog=self.backlog,
         )
 
     def open(self, name: str) -> Transport:
@@ -243,6 +247,64 @@ async def test_a_dead_workers_notice_is_sent_by_the_next(post: Post) -> None:
         post.town.database.write(lambda conn: conn.execute(claim))
         post.town.database.write(lambda conn: deliveries.recover(conn, [post.epoch], policy="retry", now=post.town.now))
         assert post.town.notices() == [("sign-up", state)]
+
+
+async def test_a_dead_workers_notice_is_never_sent_again_where_that_was_chosen(post: Post) -> None:
+    """P2: `on_uncertain = "hold"` holds for confirmations as for digests; who waits for one asks again."""
+    await post.town.sign_up()
+    post.town.database.write(lambda conn: conn.execute(rows.update().values(state="sending", epoch=post.epoch)))
+    now = post.town.now
+    post.town.database.write(lambda conn: deliveries.recover(conn, [post.epoch], policy="hold", now=now))
+    post.epoch = post.town.database.write(lambda conn: deliveries.new_epoch(conn, now))
+    assert (await post.send()).sent == 0
+    assert post.town.notices() == [("sign-up", "uncertain")]
+
+
+async def test_what_came_of_a_notice_is_kept_until_it_can_be_written(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """J4: a disk that is full just then makes nobody get a confirmation twice, nor wait for it for ever."""
+    await post.town.sign_up()
+    write, failing = post.town.database.begin_write, [False, True]
+
+    def begin_write(work: Any) -> Any:
+        if post.server.received and failing.pop():
+            raise StoreError("the disk is full")
+        return write(work)
+
+    monkeypatch.setattr(post.town.database, "begin_write", begin_write)
+    with pytest.raises(StoreError, match="full"):
+        await post.send()
+    assert post.town.notices() == [("sign-up", "sending")]
+    monkeypatch.undo()
+    assert await post.send() == notices.Report()
+    assert post.town.notices() == [("sign-up", "sent")]
+    assert (len(post.mails), post.backlog) == (1, [])
+
+
+async def test_a_notice_whose_claim_only_seemed_to_fail_waits_again(post: Post) -> None:
+    """J13: no body was written for it, so that it is sent, once, and counts as tried by nobody."""
+    await post.town.sign_up()
+    post.town.database.write(lambda conn: conn.execute(rows.update().values(state="sending", epoch=post.epoch)))
+    assert (await post.send()).sent == 1
+    [row] = post.town.rows(rows)
+    assert (row["state"], row["ambiguous"], len(post.mails)) == ("sent", 0, 1)
+
+
+async def test_a_notice_given_up_in_the_gap_is_in_doubt(post: Post) -> None:
+    """P2: a run that is broken off knows what it left on the wire."""
+    post.server.script.dot = ["silence"]
+    await post.town.sign_up()
+    sending = asyncio.create_task(post.send())
+    await post.server.at_dot.wait()
+    sending.cancel()
+    await asyncio.wait([sending])
+    assert (await post.send()).sent == 0
+    [row] = post.town.rows(rows)
+    assert (row["state"], row["ambiguous"]) == ("deferred", 1)
+    post.town.passes(minutes=10)
+    assert (await post.send()).sent == 1
+    assert len({mail["Message-ID"] for mail in post.mails}) == 1
 
 
 async def test_a_worker_taken_for_dead_sends_no_notice(post: Post) -> None:
