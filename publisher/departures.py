@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from publisher import faults
+
 Event = Literal["left", "suppressed", "erased", "back", "moved"]
 """`left` a newsletter; `suppressed`: never mailed again; `erased`; came `back` to a newsletter, or (for `*`) from a
 suppression; `moved` to another address."""
@@ -115,6 +117,7 @@ def append(file: Path, departures: Sequence[Departure]) -> None:
         torn = "\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else ""
         os.write(descriptor, (torn + "".join(f"{written(one)}\n" for one in departures)).encode())
         os.fdatasync(descriptor)
+        faults.point("journal.written")
     finally:
         os.close(descriptor)
     if new:

@@ -66,6 +66,8 @@ class Office:
     people: dict[str, int] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=lambda: Ledger(KEYRING))
     issues: int = 0
+    padding: int = 0
+    """Octets that make each mail longer."""
     tell: Callable[[str, int, int | None], None] | None = None
     """Told of each step, beside `steps`."""
 
@@ -76,15 +78,17 @@ class Office:
             self.join(name)
         self.freeze()
 
-    def join(self, name: str, state: SubscriptionState = SubscriptionState.CONFIRMED) -> None:
+    def join(
+        self, name: str, state: SubscriptionState = SubscriptionState.CONFIRMED, domain: str = "Example.net"
+    ) -> None:
         """Let somebody subscribe."""
-        self.db.write(partial(self._join, name=name, state=state))
+        self.db.write(partial(self._join, name=name, state=state, domain=domain))
 
-    def _join(self, conn: Connection, name: str, state: SubscriptionState) -> None:
+    def _join(self, conn: Connection, name: str, state: SubscriptionState, domain: str) -> None:
         self.people[name] = subscribers.add(
             conn,
-            address=f"{name}@Example.net",
-            address_key=f"{name.casefold()}@example.net",
+            address=f"{name}@{domain}",
+            address_key=f"{name}@{domain}".casefold(),
             name=name.title(),
             languages=["en"],
             timezone="UTC",
@@ -138,7 +142,7 @@ class Office:
             settings={"from_address": "news@example.org", "public_url": "https://news.example.org"},
             article_ids=(),
             held=held,
-            segments=tuple(_segment(cursor, to_seq) for cursor in sorted(set(cursors.values()))),
+            segments=tuple(_segment(cursor, to_seq, self.padding) for cursor in sorted(set(cursors.values()))),
             deliveries=tuple(
                 NewDelivery(
                     subscription_id=id_,
@@ -221,7 +225,7 @@ class Office:
         return self.db.write(begin)
 
 
-def _segment(cursor: int, to_seq: int) -> NewSegment:
+def _segment(cursor: int, to_seq: int, padding: int = 0) -> NewSegment:
     """What readers share who have received everything up to `cursor`."""
     headers = SegmentHeaders(
         from_name="Weekly",
@@ -232,7 +236,7 @@ def _segment(cursor: int, to_seq: int) -> NewSegment:
         list_id="weekly.example.org",
     )
     articles = [f"article-{number:04d}" for number in range(cursor + 1, to_seq + 1)]
-    text = "\n".join(["News", *articles, f"{SLOT_UNSUBSCRIBE}\n"])
+    text = "\n".join(["News", *articles, *(["x" * padding] if padding else []), f"{SLOT_UNSUBSCRIBE}\n"])
     html = f'<p>News {" ".join(articles)} <a href="{SLOT_UNSUBSCRIBE}">Leave</a></p>'
     head, body = encode_segment(headers=headers, text=text, html=html)
     return NewSegment(

@@ -9,7 +9,8 @@ import os
 import resource
 import signal
 import sys
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import ModuleType
@@ -44,12 +45,20 @@ def start(
     connections: int = 3,
     poison: str = "",
     files: int = 0,
+    later: timedelta = timedelta(),
 ) -> ForkServerProcess:
     """Start a worker that recovers what dead ones left and sends until nothing is due.
 
-    `poison`: it dies when it sends to this recipient. `files`: so many may be open at most.
+    `poison`: it dies when it sends to this recipient. `files`: so many may be open at most. `later`: so long after
+    the issue was frozen.
     """
-    process = _context.Process(target=_work, args=(folder, port, url, fault, on_uncertain, connections, poison, files))
+    args = (folder, port, url, fault, on_uncertain, connections, poison, files, later)
+    return launch(_work, *args)
+
+
+def launch(work: Callable[..., None], *args: object) -> ForkServerProcess:
+    """Start a process that does this, of a server that has imported everything already."""
+    process = _context.Process(target=work, args=args)
     # A child would import the main module, which is pytest: eight times the work of sending.
     main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
     try:
@@ -88,6 +97,7 @@ def _work(
     connections: int,
     poison: str = "",
     files: int = 0,
+    later: timedelta = timedelta(),
 ) -> None:
     Poisoned.poison = poison
     if files:
@@ -95,16 +105,16 @@ def _work(
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     faults.arm(fault)
     with Database.open(url, data_dir=folder) as db:
-        asyncio.run(_serve(db, port, Policy(on_uncertain=on_uncertain), connections))
+        asyncio.run(_serve(db, port, Policy(on_uncertain=on_uncertain), connections, NOW + later))
 
 
-async def _serve(db: Database, port: int, policy: Policy, connections: int) -> None:
+async def _serve(db: Database, port: int, policy: Policy, connections: int, now: datetime) -> None:
     """Work as the service does: beside others, and under a new epoch whenever others took this worker for dead."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     report = None
     while report is None or (report.held and not stop.is_set()):
-        worker = Worker(db, policy.on_uncertain, clock=lambda: NOW, look_every=LOOK_EVERY, patience=timedelta())
+        worker = Worker(db, policy.on_uncertain, clock=lambda: now, look_every=LOOK_EVERY, patience=timedelta())
         await worker.begin()
         report = await outbox.run(
             db,
@@ -112,7 +122,7 @@ async def _serve(db: Database, port: int, policy: Policy, connections: int) -> N
             composer=Composer(KEYRING),
             epoch=worker.epoch,
             connections=connections,
-            clock=lambda: NOW,
+            clock=lambda: now,
             dice=lambda: 0.5,
             stop=stop,
             policy=policy,

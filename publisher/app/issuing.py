@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from publisher import digests
+from publisher import digests, faults
 from publisher.app.sending import Sending
 from publisher.app.shared import Shared, Stories, silent
 from publisher.clock import hexadecimal, now
@@ -81,6 +81,7 @@ class Issuing(Stories):
     async def _turned(self, ref: str, work: Callable[[Connection], Issue], progress: Progress) -> dict[str, Any]:
         progress(f"issue {ref}", 0, None)
         issue = await self.database.awrite(work)
+        faults.point("issue.told")
         log.info("issue turned", issue=issue.ref, newsletter=issue.newsletter, state=issue.state)
         self.shared.woken.set()
         counts = {str(state): count for state, count in sorted(issue.deliveries.items()) if count}

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from publisher import links, reports
+from publisher import faults, links, reports
 from publisher.app.lanes import Lane, Teller, paces
 from publisher.app.publishing import Publishing
 from publisher.app.shared import Made, Shared, Stories, paused_because, silent
@@ -92,6 +92,7 @@ class Sending(Stories):
         try:
             async with lane.running:
                 await outbox.settle(self.database, lane.backlog, clock=now)
+            faults.point("lane.settled")
             await self._hand_over()
         except (StoreError, BusyError) as error:  # the next start hands its issues over
             log.warning("a transport's issues wait for the next start", transport=lane.name, reason=str(error))
@@ -103,6 +104,7 @@ class Sending(Stories):
         adopted = await self.database.awrite(
             lambda conn: issues.adopt(conn, list(self.lanes), DEFAULT_TRANSPORT, now())
         )
+        faults.point("lane.adopted")
         for transport, number in adopted.items():
             log.warning("the transport is gone, another one carries its issues", transport=transport, issues=number)
         self.shared.woken.set()

@@ -9,6 +9,7 @@ from typing import Literal
 
 import structlog
 
+from publisher import faults
 from publisher.clock import now
 from publisher.errors import BusyError, StoreError
 from publisher.store import deliveries, workers
@@ -59,6 +60,7 @@ class Worker:
         """Take a new epoch and recover the workers that are proven dead. Raises StoreError and BusyError."""
         self._sign = await asyncio.to_thread(LifeSign.begin, self._database, self._clock())
         self.alive = True
+        faults.point("worker.registered")
         await self._recover(timedelta())
         if self._database.dialect != "sqlite":  # there the lock on the directory says that nobody else works
             self._watching = asyncio.create_task(self._watch())
@@ -74,6 +76,7 @@ class Worker:
             left = await self._database.awrite(
                 lambda conn: deliveries.recover(conn, [epoch], policy=self.policy, now=moment)
             )
+            faults.point("worker.ended")
         finally:
             self.alive = False
             if self._sign is not None:
@@ -108,6 +111,7 @@ class Worker:
             return missing, gone, recovered
 
         self._missing, gone, recovered = await self._database.awrite(work)
+        faults.point("worker.recovered")
         if gone:
             log.warning("recovered", workers=gone, deferred=recovered.deferred, uncertain=recovered.uncertain)
         return recovered

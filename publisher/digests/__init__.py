@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from publisher import faults
 from publisher.config import Config, Newsletter
 from publisher.digests import notes
 from publisher.digests.approval import approval_mail
@@ -115,12 +116,15 @@ def dispatch(
         now=now,
         ids=ids,
     )
+    faults.point("dispatch.drafted")
     report = _report(frame, slot, made, dry_run=dry_run)
     if dry_run:
         return report if isinstance(made, Skip) else db.read(lambda conn: _guarded(conn, report, made, newsletter))
     if isinstance(made, Skip):
         return db.write(lambda conn: _skip(conn, report, slot, now))
-    return _freeze(db, report, made, newsletter, now)
+    report = _freeze(db, report, made, newsletter, now)
+    faults.point("dispatch.frozen")
+    return report
 
 
 def _period(config: Config, newsletter: Newsletter, frequency: str) -> timedelta:

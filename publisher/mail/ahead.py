@@ -237,6 +237,7 @@ class Ahead:
     async def _segment(self, segment_id: int) -> SegmentBytes:
         if segment_id not in self._segments:
             found = await self._db.aread(lambda conn: deliveries.segment(conn, segment_id))
+            faults.point("ahead.segment")
             while len(self._segments) >= KEPT_SEGMENTS:
                 del self._segments[next(iter(self._segments))]
             self._segments[segment_id] = found

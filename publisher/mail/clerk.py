@@ -154,6 +154,7 @@ class Clerk:
         claiming = bool(following) and self._may_claim()
         stands = not claiming or workers.stands(conn, following[0].epoch)
         granted = self._charge(conn, following, now) if self._charge and claiming and stands else following
+        faults.point("clerk.charged")
         taken = claims.take(conn, granted, now) if claiming and stands else set()
         faults.point("clerk.taken")
         return _Written(written, taken, not stands)
@@ -196,6 +197,7 @@ def _record(conn: Connection, steps: Sequence[Step], now: datetime) -> set[int]:
 def _record_unusual(conn: Connection, steps: Sequence[Step], now: datetime) -> None:
     """Remember what did not go well, and what counts against a reader's address."""
     attempts.note(conn, [step.record for step in steps], now)
+    faults.point("clerk.noted")
     for step in steps:
         if step.suppress:
             key = addresses.parse(step.address).key

@@ -9,6 +9,8 @@ import re
 from collections import deque
 from typing import NamedTuple, cast
 
+from publisher import faults
+
 MAX_LINE = 2048
 """Octets of a reply line at most: four times what RFC 5321 §4.5.3.1.5 allows."""
 MAX_LINES = 100
@@ -109,6 +111,7 @@ class Dialogue(asyncio.Protocol):
             view = memoryview(content)
             for start in range(0, _last(content), BLOCK):
                 self._transport.write(view[start : start + BLOCK])
+                faults.point("smtp.block")
                 while not self._writable and not self._broken and self._early is None:
                     await self._wait(timeout, "the server took nothing", "given up in the middle of a message")
                 if self._early is None:

@@ -206,10 +206,11 @@ class _Run:
     async def prepare(self) -> None:
         """Write what an earlier run could not, and learn how much there is to do."""
         await self._clerk.flush()
-        faults.point("outbox.finishing")
+        faults.point("outbox.flushed")
         now = self._clock()
         # Claims that were committed although it seemed not: no body was written for them.
         await self._db.awrite(lambda conn: deliveries.give_back(conn, self._epoch, now, transport=self._over))
+        faults.point("outbox.given-back")
         self._total = (await self._db.aread(lambda conn: deliveries.waiting(conn, transport=self._over))).open
         await self._db.aread(lambda conn: self._pacer.load(conn, now))
 
@@ -255,6 +256,8 @@ class _Run:
             working = asyncio.create_task(asyncio.wait(workers))
             await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
             ahead.end()
+            if self._stop.is_set():
+                faults.point("outbox.stopping")
             await asyncio.wait({working}, timeout=grace)
             self._given_up = not working.done()
         finally:
@@ -271,6 +274,7 @@ class _Run:
                 await self._clerk.flush()
             raise self._broken
         await self._clerk.flush()
+        faults.point("outbox.emptied")
         now = self._clock()
         await self._db.awrite(lambda conn: issues.finish(conn, now))
         waiting = await self._db.aread(lambda conn: deliveries.waiting(conn, transport=self._over))
@@ -340,6 +344,7 @@ class _Run:
             self._slowed.append(told)
         if alarm := self._breaker.note(claimed, attempt, now, deliveries=size):
             await self._raise(alarm)
+        faults.point("outbox.heeded")
 
     async def _size(self, issue_id: int) -> int:
         """Return how many deliveries an issue has; asked for seldom, so remembered for the run only."""
@@ -355,6 +360,7 @@ class _Run:
             return
         issue_id = alarm.issue_id
         if await self._db.awrite(lambda conn: issue_turns.pause(conn, issue_id, alarm.reason)):
+            faults.point("outbox.alarmed")
             self._paused.append(alarm.reason)
 
     def _step(self, claimed: Claimed, attempt: Attempt) -> Step:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from publisher import faults
 from publisher.mail.pace import (
     FRESH,
     PROVIDERS,
@@ -182,6 +183,7 @@ class Pacer:
             after = throttled(before, per_hour=rate, rest=provider.rest, reason=reason, now=now)
             if after is not before:
                 paces.change(conn, key, after)
+                faults.point("pace.complained")
             return before, after
 
         before, after = await db.awrite(work)

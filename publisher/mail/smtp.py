@@ -25,6 +25,9 @@ _HELLO = re.compile(r"[A-Za-z0-9.-]+\Z|\[[0-9A-Za-z:.]+\]\Z")
 MAX_MESSAGES = 100
 """Messages per connection: what large senders use, and below the limits of most providers (spec mail §1.6)."""
 
+_ANSWERED = {"mail": "smtp.mail", "rcpt": "smtp.rcpt", "data": "smtp.data"}
+"""The points behind the replies to an envelope."""
+
 MAX_AGE = 300.0
 """Seconds a connection is used: addresses and load balancers behind a name change."""
 
@@ -161,6 +164,7 @@ class Transport:
         await self.abandon()
         if self._dialogue is not None:
             dialogue, self._dialogue = self._dialogue, None
+            faults.point("smtp.leaving")
             await dialogue.close(self._timeouts.goodbye)
 
     async def _send_once(self, envelope: Envelope, content: bytes, behind: Envelope | None) -> Attempt:
@@ -171,6 +175,7 @@ class Transport:
         if self._worn_out() and self._ahead is None:
             await self.close()
         if self._dialogue is None:
+            faults.point("smtp.dialling")
             try:
                 self._dialogue = await self._connect()
             except _NotConnectedError as fault:
@@ -217,6 +222,7 @@ class Transport:
             opened, self._ahead = self._ahead is not None, None
             if not opened and "pipelining" in self._extensions:
                 dialogue.ask(b"".join(self._commands(envelope)), 3)
+                faults.point("smtp.asked")
                 opened = True
             # Answered before it was claimed: what came behind the answers, or the end, has been seen by now.
             settled = opened and not dialogue.waiting
@@ -257,9 +263,11 @@ class Transport:
         for phase, command, limit in steps:
             try:
                 dialogue.ask(command, 1)
+                faults.point("smtp.asked")
                 answer = await dialogue.hear(limit)
             except BrokenError as fault:
                 return _attempt(phase, None, str(fault))
+            faults.point(_ANSWERED[phase])
             if not _goes_on(phase, answer):
                 return await self._refused(dialogue, phase, answer)
         return None
@@ -273,6 +281,7 @@ class Transport:
                 answer = dialogue.heard() or await dialogue.hear(limit)
             except BrokenError as fault:
                 return _unaccepted(*refusal) if refusal else _attempt(phase, None, str(fault))
+            faults.point(_ANSWERED[phase])
             if refusal is not None:
                 if answer.code // 100 in (2, 3):
                     # Nothing can be accepted after what was refused, unless a line came out of turn. A server that
@@ -293,6 +302,7 @@ class Transport:
     async def _refused(self, dialogue: Dialogue, phase: str, answer: Answer) -> Attempt:
         """Leave the envelope so that the connection can carry the next message."""
         attempt = _unaccepted(phase, answer)
+        faults.point("smtp.refused")
         if attempt.code is None:
             dialogue.abort()  # it does not speak SMTP as we do
         elif answer.code != 421:
@@ -310,6 +320,7 @@ class Transport:
             dialogue, self._dialogue = self._dialogue, None
             dialogue.abort()
             await dialogue.close(self._timeouts.goodbye)
+            faults.point("smtp.dropped")
 
     async def _connect(self) -> Dialogue:
         """Let aiosmtplib open, secure, introduce and authenticate, step by step, so that each fault has its name."""

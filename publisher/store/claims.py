@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from publisher import faults
 from publisher.model import Claimed, DeliveryState, IssueState, SubscriptionState
 from publisher.store import statements as st
 from publisher.store.issues import WAITING
@@ -181,6 +182,7 @@ def take(conn: sa.Connection, candidates: Sequence[Claimed], now: datetime) -> s
                 taken.append(candidate)
     for (state, reason), ids in refusals.items():
         _close(conn, ids, state, reason, now)
+        faults.point("claims.closed")
     _mark(conn, taken, now)
     return {candidate.id for candidate in taken}
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from publisher import faults
 from publisher.errors import NotFoundError
 from publisher.model import DeliveryState, Format, IssueState, Recorded
 from publisher.store import attempts, cancelled, cursors, notices
@@ -136,6 +137,7 @@ def record(conn: sa.Connection, outcomes: Iterable[Recorded], now: datetime) -> 
     changes = [_given(by_id[id_], ambiguous, now) for id_, _, ambiguous, *_ in held]
     for first in range(0, len(changes), st.MOST):
         st.run(conn, _record, rows=changes[first : first + st.MOST])
+    faults.point("record.written")
     states = {id_: state for id_, state, *_ in changes}
     cursors.move(conn, (position for id_, _, _, *position in held if states[id_] in _REACHED))
     cancelled.close(conn, [id_ for id_, state in states.items() if state in WAITING], now)
@@ -155,6 +157,7 @@ def recover(
     # First, so that one that lives after all can claim nothing more from here on (`workers.stands`).
     stopped = sa.update(workers).where(st.one_of(workers.c.epoch, dead), workers.c.stopped_at.is_(None))
     conn.execute(stopped.values(stopped_at=now))
+    faults.point("worker.declared")
     statement = sa.update(deliveries).where(st.among(d.state, [DeliveryState.SENDING]), st.one_of(d.epoch, dead))
     rows = conn.execute(
         statement.values(
@@ -166,7 +169,8 @@ def recover(
             finished_at=sa.case((again, sa.null()), else_=sa.literal(now, Instant)),
         ).returning(d.id, d.attempt, d.state, d.subscription_id, d.to_seq)
     ).all()
-    notices.recover(conn, dead, now)
+    faults.point("worker.settled")
+    notices.recover(conn, dead, now, policy=policy)
     attempts.note_lost(conn, ((row.id, row.attempt) for row in rows), now)
     cursors.move(conn, ((row.subscription_id, row.to_seq) for row in rows if row.state in _REACHED))
     cancelled.close(conn, [row.id for row in rows if row.state in WAITING], now)
@@ -209,6 +213,7 @@ def resend(conn: sa.Connection, ids: Iterable[int], *, now: datetime, until: dat
     }
     statement = sa.update(deliveries).where(st.one_of(d.id, ids), again, d.subscription_id.is_not(None), goes_on)
     rows = conn.execute(statement.values(changes).returning(d.id, d.issue_id)).all()
+    faults.point("resend.reopened")
     over = st.one_of(issues.c.id, {row.issue_id for row in rows})
     reopened = sa.update(issues).where(over, issues.c.state == IssueState.SENT)
     conn.execute(reopened.values(state=IssueState.SENDING, sent_at=None, forgotten=None))

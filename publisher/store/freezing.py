@@ -113,6 +113,7 @@ def go_on(conn: Connection, issue_id: int, now: datetime) -> bool:
         return True
     state = IssueState.HELD if issue.reason else IssueState.SENDING
     conn.execute(sa.update(issue_rows).where(i.id == issue_id).values(state=state))
+    faults.point("freezing.opened")
     _cancel_empty(conn, issue)
     return False
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from publisher import faults
 from publisher.errors import RefusedError
 from publisher.model import ArticleState, Issue, IssueState, SlotOutcome
 from publisher.store import cancelled
@@ -119,4 +120,6 @@ def _decide(conn: sa.Connection, issue: Issue, outcome: SlotOutcome, reason: str
 def _turn(conn: sa.Connection, issue_id: int, before: Sequence[IssueState], after: IssueState, **values: str) -> bool:
     c = issue_rows.c
     statement = sa.update(issue_rows).where(c.id == issue_id, c.state.in_(before)).values(state=after, **values)
-    return conn.execute(statement.returning(c.id)).first() is not None
+    turned = conn.execute(statement.returning(c.id)).first() is not None
+    faults.point("issue.turned")
+    return turned

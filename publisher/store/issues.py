@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from publisher import faults
 from publisher.model import (
     DeliveryState,
     Format,
@@ -304,6 +305,7 @@ def adopt(conn: sa.Connection, known: Iterable[str], heir: str, now: datetime) -
         values = {"state": DeliveryState.UNCERTAIN, "reason": reason, "finished_at": now}
         perhaps = conn.execute(doubtful.values(values).returning(d.subscription_id, d.to_seq)).all()
         cursors.move(conn, perhaps)  # else its articles would come again with the next issue
+        faults.point("lane.adopting")
         conn.execute(sa.update(issue_rows).where(c.id == row.id).values(transport=heir))
     return dict(Counter(row.transport for row in rows))
 
@@ -313,7 +315,9 @@ def finish(conn: sa.Connection, now: datetime) -> list[int]:
     c, d = issue_rows.c, deliveries.c
     still = sa.exists().where(d.issue_id == c.id, st.among(d.state, OPEN))
     statement = sa.update(issue_rows).where(c.state == IssueState.SENDING, ~still)
-    return sorted(conn.scalars(statement.values(state=IssueState.SENT, sent_at=now).returning(c.id)))
+    finished = sorted(conn.scalars(statement.values(state=IssueState.SENT, sent_at=now).returning(c.id)))
+    faults.point("outbox.finishing")
+    return finished
 
 
 def _load(conn: sa.Connection, statement: sa.Select[Any]) -> list[Issue]:

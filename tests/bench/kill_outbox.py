@@ -77,7 +77,8 @@ async def sweep(fresh: Fresh) -> None:
             url = empty()
             with _office(url) as (office, folder):
                 crashes += await crash_at(office, folder, url, one)
-        print(f"{where}: {len(sweeps())} sweeps, {crashes} crashes, 0 violations, {time.monotonic() - began:.0f} s")
+        number, spent = len(sweeps(workers=workers)), time.monotonic() - began
+        print(f"{where}: {number} sweeps, {crashes} crashes, 0 violations, {spent:.0f} s", flush=True)
 
 
 async def chaos(readers: int) -> None:
