@@ -25,7 +25,6 @@ from publisher.config import (
     in_language,
     load,
     rules,
-    schema,
     sending_problems,
     sentences,
     split_listen,
@@ -50,6 +49,7 @@ from publisher.config.models import (
     Transport,
     Web,
 )
+from publisher.config.schema import schema
 from publisher.config.shown import shown
 from publisher.errors import ConfigurationError, Problem
 from publisher.files import packaged

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from publisher import config
 from publisher.cli import show
 from publisher.cli.console import out
 from publisher.cli.reach import Json, load
+from publisher.config import schema as schemas
 from publisher.config.shown import shown
 
 config_cli = typer.Typer(no_args_is_help=True, help="The configuration: what it comes to, and its schema for editors.")
@@ -21,7 +21,7 @@ config_cli = typer.Typer(no_args_is_help=True, help="The configuration: what it 
 @config_cli.command("schema")
 def schema() -> None:
     """Print the JSON Schema of publisher.toml, by which editors complete and check it."""
-    show.as_json(config.schema())
+    show.as_json(schemas.schema())
 
 
 @config_cli.command("show")

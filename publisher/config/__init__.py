@@ -1,7 +1,7 @@
 """The configuration: a TOML file becomes one frozen value, or every problem in it at once."""
 
 from publisher.config.advice import check, sending_problems
-from publisher.config.load import find, load, schema
+from publisher.config.load import find, load
 from publisher.config.models import (
     DEFAULT_TRANSPORT,
     Category,
@@ -56,7 +56,6 @@ __all__ = [
     "find",
     "in_language",
     "load",
-    "schema",
     "sending_problems",
     "split_listen",
 ]

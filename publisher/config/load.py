@@ -58,11 +58,6 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     return draft.finish(environ)
 
 
-def schema() -> dict[str, Any]:
-    """Return the JSON Schema of the file, for editors."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
-
-
 class _Draft:
     """The values gathered so far, where each stands, and what was wrong on the way."""
 

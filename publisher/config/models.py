@@ -53,7 +53,7 @@ class Table(BaseModel):
     """A table of the file: unknown keys are refused."""
 
     # Built when the first file is read: as a part of the whole, each once.
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Site(Table):
