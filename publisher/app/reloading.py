@@ -12,6 +12,7 @@ import structlog
 
 from publisher import config as configuration
 from publisher import reports
+from publisher.app import trials
 from publisher.app.looking import check_made
 from publisher.app.prints import Prints, configuration_files, prints_of, template_folders
 from publisher.app.shared import Made, Shared, Stories, silent
@@ -117,6 +118,7 @@ class Reloading(Stories):
             log.warning("what changed needs a restart", keys=list(kept))
         if changes or templates:
             log.info("configuration reloaded", changes=len(changes), templates=templates)
+        await self._remember()
         return {"changes": list(changes), "templates": templates, "needs_restart": list(kept)}
 
     def _make(self, before: Made) -> tuple[Config, Made, tuple[str, ...]]:
@@ -126,7 +128,7 @@ class Reloading(Stories):
             raise ConfigurationError(problems)
         made = Made.of(config, before)
         if made.config != before.config or made.templates != before.templates:
-            check_made(made)
+            made = check_made(made)
         return wanted, made, kept
 
     async def _keep_readers(self, before: Config, after: Config) -> None:
@@ -154,8 +156,14 @@ class Reloading(Stories):
             except (StoreError, BusyError) as error:
                 log.warning("the state of the configuration is not stored", reason=str(error))
 
+    async def _remember(self) -> None:
+        """Let the next start know which templates it need not try."""
+        if tried := self.shared.made.tried:
+            await asyncio.to_thread(trials.remember, self.config.data_dir, tried)
+
     async def begin(self) -> None:
         """Forget what the last process noted, and let readers follow what was renamed while nothing ran."""
+        await self._remember()
         changes = renamed(self.config)
 
         def work(conn: Connection) -> int:

@@ -33,6 +33,8 @@ class Made:
     """The files that the renderers were compiled from."""
     keys: Prints
     """The files that the signer was read from."""
+    tried: str = ""
+    """The state in which its templates were tried (see `trials`); "" when they were not."""
 
     @classmethod
     def of(cls, config: Config, before: Self | None = None) -> Self:

@@ -43,13 +43,13 @@ def check(as_json: Json = False) -> None:
     out.print(f"{path}: ok" + (f", {show.count(len(warnings), 'warning')}" if warnings else ""), soft_wrap=True)
 
 
-def tried(loaded: Config) -> Made:
+def tried(loaded: Config, *, known: str = "") -> Made:
     """Try every template, and return what was made of them; a mistake in one is a problem of the configuration.
 
-    Raises ConfigurationError.
+    `known`: a state that passed its trial before. Raises ConfigurationError.
     """
     try:
-        return check_templates(loaded)
+        return check_templates(loaded, known=known)
     except RenderError as error:
         placed = re.fullmatch(r"(.+?):(\d+): (.*)", str(error), re.DOTALL)
         file, line, message = placed.groups() if placed else (str(loaded.files[0]), "", str(error))

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from publisher import config, sample, scaffold
-from publisher.app import App
+from publisher import config
+from publisher.app import App, trials
 from publisher.app.signals import Hangups, signals
 from publisher.app.supervisor import Supervisor
 from publisher.cli import show
@@ -25,6 +25,8 @@ cli = typer.Typer()
 @cli.command()
 def init(directory: Annotated[Path, typer.Argument(help="Folder to write the new publication into.")]) -> None:
     """Write a new publication: a commented configuration, a template folder, an example article."""
+    from publisher import scaffold  # here: the service needs neither this nor the sample
+
     for path in scaffold.init(directory):
         out.print(f"wrote {path}", soft_wrap=True)
     file = directory / "config" / "publisher.toml"
@@ -43,6 +45,8 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Show the whole service on a sample publication: collect, build feeds, send an issue, serve pages and inbox."""
+    from publisher import sample  # as above
+
     directory = directory.resolve()
     values = sample.values(directory)
     today = now().date()
@@ -74,7 +78,7 @@ def run(
     """Run the service: collect, publish feeds, send issues when due, serve pages."""
     hangups = None if once else Hangups()
     loaded = load()
-    made = tried(loaded)
+    made = tried(loaded, known=trials.remembered(loaded.data_dir))
 
     async def story() -> None:
         async with await App.open(loaded, made=made) as app:
