@@ -11,8 +11,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from lxml import etree
-
 from publisher.errors import Problem
 from publisher.slots import clock_problem
 
@@ -140,7 +138,7 @@ def feed_problem(name: str, data: bytes) -> str:
     """Return what keeps a feed file from being one, "" when nothing does."""
     try:
         return _json_problem(data) if name.endswith(".json") else _xml_problem(data)
-    except (ValueError, etree.XMLSyntaxError) as error:
+    except (ValueError, SyntaxError) as error:
         return f"cannot be read: {error}"
 
 
@@ -339,6 +337,8 @@ def _json_problem(data: bytes) -> str:
 
 
 def _xml_problem(data: bytes) -> str:
+    from lxml import etree  # here: the service takes its limits from this module, and is not to wait for a parser
+
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
     root = etree.fromstring(data, parser)
     if root.tag == "opml":

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from statistics import median
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -24,7 +23,7 @@ from publisher.model import (
     SourceRecord,
     WithdrawnArticle,
 )
-from publisher.sources import ask_again
+from publisher.sources.memory import ask_again
 from publisher.store import articles
 
 if TYPE_CHECKING:
@@ -198,6 +197,8 @@ def _doubt(
     new: Iterable[NewArticle], alarm: str | None, record: SourceRecord | None, limits: Ingest, now: datetime
 ) -> str | None:
     """Say why what is new may not be news; articles that are not mailed anyway do not count."""
+    from statistics import median  # here: it brings fractions and decimals along, which no start needs
+
     fresh = sum(item.state is not ArticleState.BASELINE for item in new)
     if fresh > limits.max_new:
         return f"{fresh} at once are more than {limits.max_new}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from publisher.markup import absolute
+from publisher.markup.urls import absolute
 from publisher.model import UNSPECIFIED_LICENSE, Article
 
 # As SPDX and as Creative Commons write them: `CC-BY-SA-4.0`, `CC BY-NC 4.0 International`, `CC0`.

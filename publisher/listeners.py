@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import uvicorn
@@ -35,6 +35,24 @@ class Present:
         await self.app(scope, receive, send)
 
 
+class Later:
+    """An application that is made when it is first asked something, so that nobody waits for it before."""
+
+    def __init__(self, make: Callable[[], ASGIApp]) -> None:
+        self._make = make
+        self._app: ASGIApp | None = None
+
+    def made(self) -> ASGIApp:
+        """Return the application, made now if nobody has asked yet."""
+        if self._app is None:
+            self._app = self._make()
+        return self._app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the request on."""
+        await self.made()(scope, receive, send)
+
+
 def server(app: ASGIApp, *, grace: int) -> uvicorn.Server:
     """Return a server of ours for an application; requests that are open may take `grace` seconds when it stops."""
     settings = uvicorn.Config(
@@ -43,6 +61,7 @@ def server(app: ASGIApp, *, grace: int) -> uvicorn.Server:
         access_log=False,
         lifespan="off",
         server_header=False,
+        ws="none",
         # Who the client is, a proxy in front may say only where an operator trusts it; nothing here asks yet.
         proxy_headers=False,
         timeout_graceful_shutdown=grace,

@@ -12,9 +12,6 @@ from zoneinfo import ZoneInfo
 
 import css_inline
 import jinja2
-from babel.core import UnknownLocaleError
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import PoFileError, read_po
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
@@ -33,7 +30,7 @@ _ESCAPED = (".html.j2", ".xml.j2", ".html", ".xml")
 
 
 class Renderer:
-    """Templates of one configuration: the operator's own compiled and every catalogue read before the first is needed.
+    """Templates of one configuration: the operator's own compiled and translated before the first is needed.
 
     `folders` are searched in order, the packaged templates after them. Raises RenderError naming file and line.
     """
@@ -44,11 +41,13 @@ class Renderer:
             if not folder.is_dir():
                 raise RenderError(f"{folder}: there is no such folder of templates")
         places = (*folders, home)
-        self._catalogues = _catalogues(places)
+        self._places = _catalogues(places)
+        self._catalogues: dict[str, gettext.NullTranslations] = {}
         self._environment = self._make_environment(places, home)
         self._sources: dict[str, jinja2.Template] = {}  # templates given as strings, compiled once
-        # An operator's mistake shows at once; the packaged ones have our tests, and compiling them takes half a second
-        # which a command that needs three of them is not to wait for.
+        # An operator's mistake shows at once; the packaged ones have our tests, and making them ready takes half a
+        # second which a command that needs three of them is not to wait for.
+        self._read(_catalogues(folders))
         self._compile(jinja2.FileSystemLoader(folders).list_templates() if folders else ())
 
     @classmethod
@@ -58,10 +57,11 @@ class Renderer:
         return cls([folder for folder in (own, config.templates) if folder is not None])
 
     def compile_all(self) -> None:
-        """Compile what is left, for a service that lasts: it shall not meet a later package half way. Blocking.
+        """Make ready what is left, for a service that lasts: it shall not meet a later package half way. Blocking.
 
         Raises RenderError naming file and line.
         """
+        self._read(self._places)
         self._compile(self.names)
 
     def render(self, name: str, language: str, values: Mapping[str, Any]) -> str:
@@ -84,6 +84,8 @@ class Renderer:
     def words(self, language: str) -> gettext.NullTranslations:
         """Return the catalogue of a language, else of its primary subtag; English (the msgids) for any other."""
         for choice in (language.lower(), language.lower().partition("-")[0]):
+            if choice in self._places and choice not in self._catalogues:
+                self._read([choice])
             if choice in self._catalogues:
                 return self._catalogues[choice]
         return gettext.NullTranslations()
@@ -124,6 +126,15 @@ class Renderer:
             "direction": text.direction,
         }
         return environment
+
+    def _read(self, languages: Iterable[str]) -> None:
+        """Read catalogues; an earlier place's translation wins, a later one fills what it lacks."""
+        for language in languages:
+            if language not in self._catalogues:
+                first, *others = [_catalogue(path) for path in self._places[language]]
+                for other in others:
+                    first.add_fallback(other)
+                self._catalogues[language] = first
 
     def _compile(self, names: Iterable[str]) -> None:
         for name in names:
@@ -213,22 +224,21 @@ def _explain(name: str, error: Exception) -> str:
     )
 
 
-def _catalogues(places: Sequence[Path]) -> dict[str, gettext.NullTranslations]:
-    """Read `locales/*.po` of every place; an earlier place's translation wins, a later one fills what it lacks."""
-    found: dict[str, gettext.NullTranslations] = {}
+def _catalogues(places: Sequence[Path]) -> dict[str, list[Path]]:
+    """Return the files `locales/*.po` of every place by language, in the order of the places."""
+    found: dict[str, list[Path]] = {}
     for place in places:
         for path in sorted((place / "locales").glob("*.po")):
-            catalogue = _catalogue(path)
-            language = path.stem.lower().replace("_", "-")
-            if language in found:
-                found[language].add_fallback(catalogue)
-            else:
-                found[language] = catalogue
+            found.setdefault(path.stem.lower().replace("_", "-"), []).append(path)
     return found
 
 
 def _catalogue(path: Path) -> gettext.NullTranslations:
     """Read one catalogue; babel compiles it, so that plural forms follow its own header."""
+    from babel.core import UnknownLocaleError  # here: who writes English only needs none of it
+    from babel.messages.mofile import write_mo
+    from babel.messages.pofile import PoFileError, read_po
+
     compiled = io.BytesIO()
     try:
         with path.open("rb") as file:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from publisher import listeners
 from publisher.app import App, hexadecimal, now
@@ -20,15 +20,17 @@ from publisher.app.lanes import LONGEST_REST, Lane
 from publisher.app.shared import paused_because
 from publisher.app.supervisor import LONGEST_SILENCE, Pulses, Supervisor
 from publisher.config import DEFAULT_TRANSPORT, Source
-from publisher.doctor import LITTLE_DISK
 from publisher.errors import BusyError, RenderError, StoreError
 from publisher.metrics import Values
-from publisher.schedule import Timer, Wake
 from publisher.store import deliveries, feed_pollers, notices
-from publisher.web import Parts, admin, pages
+from publisher.web import Parts, pages
 from publisher.web import control as web_control
+from publisher.web.admin.office import Latest, Office
 from publisher.web.health import is_ready
 from publisher.web.polls import Polls
+
+if TYPE_CHECKING:
+    from publisher.schedule import Timer, Wake
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -72,14 +74,15 @@ class Service:
         self.supervisor = supervisor or Supervisor()
         self.pulses = Pulses()
         self.problems: dict[str, str] = {}
-        self.timer = Timer(self._wake)
+        self.timer: Timer | None = None
+        """Wakes for what is due; None before it serves."""
         self.polls = Polls()
-        self.office = admin.Office(
+        self.office = Office(
             gate=app.entering.gate,
             act=app.acting.perform,
             dice=hexadecimal,
             stop=app.shared.stop,
-            counted=lambda: admin.Latest(*last) if (last := app.measuring.last) else None,
+            counted=lambda: Latest(*last) if (last := app.measuring.last) else None,
         )
         self._public, self._admin = listeners.Present(self._none), listeners.Present(self._none)
         self._show()
@@ -110,7 +113,13 @@ class Service:
             routes=lambda: app.shared.announcer.routes,
             polls=self.polls,
         )
-        self._public.app, self._admin.app = pages.application(self.parts), admin.application(self.parts, self.office)
+        self._public.app = pages.application(self.parts)
+        self._admin.app = self._backroom = listeners.Later(partial(self._open_backroom, self.parts))
+
+    def _open_backroom(self, parts: Parts) -> ASGIApp:
+        from publisher.web.admin.application import application  # here: readers need no page of it
+
+        return application(parts, self.office)
 
     def _adopt(self) -> None:
         """Go by the configuration that the app took up just now."""
@@ -119,8 +128,8 @@ class Service:
         self.app.readers.noticed.set()
         for what in [what for what in self.problems if self._is_gone(what)]:
             self._note(what, None)
-        if self._wakes:
-            self._set_wakes()
+        if self.timer is not None:
+            self._set_wakes(self.timer)
             self.timer.wake("look", at=now())
             self._compile()
 
@@ -173,6 +182,7 @@ class Service:
                 ready(Listening(listeners.url(public), listeners.url(private), login))
                 supervised = asyncio.create_task(self._keep_supervised())
                 # Only now, so that nobody waits for a large publication to be counted and swept.
+                self._backroom.made()
                 self._set_timer()
                 self._compile()
                 counting = asyncio.create_task(self.app.measuring.keep_counting())
@@ -223,7 +233,8 @@ class Service:
 
     async def _ended(self, *tasks: asyncio.Task[None]) -> list[BaseException | None]:
         """Wait until what is open has ended, but not for ever: what takes longer is broken off as by a crash."""
-        ending = [*tasks, asyncio.create_task(self.timer.stop()), *self._stories]
+        stopped = [asyncio.create_task(self.timer.stop())] if self.timer is not None else []
+        ending = [*tasks, *stopped, *self._stories]
         _, late = await asyncio.wait(ending, timeout=GRACE)
         for task in late:
             log.warning("broken off, because it did not end in time", seconds=GRACE)
@@ -231,12 +242,17 @@ class Service:
         return await asyncio.gather(*ending, return_exceptions=True)
 
     def _set_timer(self) -> None:
-        self._looked_at = asyncio.get_running_loop().time()
-        self.timer.start()
-        self._set_wakes()
+        from publisher.schedule import Timer  # here: nobody who waits for an answer is to wait for a scheduler to load
 
-    def _set_wakes(self) -> None:
+        self._looked_at = asyncio.get_running_loop().time()
+        self.timer = Timer(self._wake)
+        self.timer.start()
+        self._set_wakes(self.timer)
+
+    def _set_wakes(self, timer: Timer) -> None:
         """Wake for what there is now; what stays as it was keeps its turn, a source that changed is collected."""
+        from publisher.schedule import Wake  # as above
+
         moment = now()
         wakes: dict[str, Wake] = {
             "tick": Wake(at=moment, every=TICK),
@@ -250,16 +266,16 @@ class Service:
             if name in wakes and wake.every == wakes[name].every and self._sources.get(name) == sources.get(name):
                 wakes[name] = wake
         self._wakes, self._sources = wakes, sources
-        self.timer.set(wakes)
-        self._wake_at_next_slots()
+        timer.set(wakes)
+        self._wake_at_next_slots(timer)
 
-    def _wake_at_next_slots(self) -> None:
+    def _wake_at_next_slots(self, timer: Timer) -> None:
         moment = now()
         zone = self.app.config.site.timezone
         for newsletter in self.app.config.newsletters:
             for name, frequency in newsletter.frequencies.items():
                 if slot := frequency.schedule(zone).next(moment):
-                    self.timer.wake(f"slot {newsletter.slug} {name}", at=slot.at)
+                    timer.wake(f"slot {newsletter.slug} {name}", at=slot.at)
 
     async def _wake(self, name: str) -> None:
         kind, _, what = name.partition(" ")
@@ -280,8 +296,8 @@ class Service:
         else:
             self._note("database", None)
         finally:
-            if kind == "slot":
-                self._wake_at_next_slots()
+            if kind == "slot" and self.timer is not None:
+                self._wake_at_next_slots(self.timer)
 
     async def _collect(self, name: str) -> None:
         if name not in [source.name for source in self.app.config.sources]:
@@ -443,6 +459,8 @@ class Service:
             self.problems.pop(what, None)
 
     def _readiness(self) -> Mapping[str, Any]:
+        from publisher.doctor import LITTLE_DISK  # here: what judges a whole installation is not to delay a start
+
         found = dict(self.problems)
         if rejected := self.app.reloading.problem:
             found["configuration"] = rejected

@@ -7,9 +7,11 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator
-from typing import Literal
+from functools import cache
+from typing import TYPE_CHECKING, Literal
 
-import regex
+if TYPE_CHECKING:
+    import regex
 
 # XML 1.0 §2.2, production 2 "Char": everything outside is a fatal error for a parser.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -32,7 +34,6 @@ _SUSPECT = re.compile(
     "\U000e0000-\U000e007f]"
 )
 
-_GRAPHEME = regex.compile(r"\X")
 _ADDRESS = re.compile(r"https?://|mailto:|www\.", re.IGNORECASE)
 _BULLET = re.compile(r"\s*(?:[-*•>→↑↓]\s+|\d{1,3}[.)]\s+)?")
 
@@ -50,6 +51,14 @@ _RTL_SCRIPTS = "adlm arab aran armi hebr mand nkoo phnx rohg samr syrc thaa"
 _RTL_LANGUAGES = (
     "ar arc arz azb bal bgn bqi ckb dv fa glk he iw ji khw ks lrc luz mzn nqo pnb prs ps rhg sd sdh skr syr ug ur yi"
 )
+
+
+@cache
+def grapheme() -> regex.Pattern[str]:
+    """Return the pattern of what a reader takes for one character."""
+    import regex  # here: it takes a while to load, and most of what a process does is in ASCII
+
+    return regex.compile(r"\X")
 
 
 def clean(text: str) -> str:
@@ -97,10 +106,10 @@ def truncate(text: str, limit: int) -> str:
     if limit < 1:
         return ""
     end = 0
-    for grapheme in _GRAPHEME.finditer(text):
-        if grapheme.end() > limit - 1:
+    for found in grapheme().finditer(text):
+        if found.end() > limit - 1:
             break
-        end = grapheme.end()
+        end = found.end()
     # One grapheme may carry thousands of marks; half of it is better than nothing.
     return text[: end or limit - 1].rstrip() + "…"
 
@@ -187,12 +196,12 @@ def _words(text: str, width: int) -> Iterator[str]:
 
 def _pieces(word: str, width: int) -> Iterator[str]:
     piece, columns = "", 0
-    for grapheme in _GRAPHEME.findall(word):
-        needed = _columns(grapheme)
+    for found in grapheme().findall(word):
+        needed = _columns(found)
         if piece and columns + needed > width:
             yield piece
             piece, columns = "", 0
-        piece += grapheme
+        piece += found
         columns += needed
     if piece:
         yield piece
@@ -203,4 +212,4 @@ def _columns(text: str) -> int:
     if text.isascii():
         return len(text)
     # A grapheme is as wide as its first character: what follows are marks, joiners and selectors.
-    return sum(2 if unicodedata.east_asian_width(g[0]) in "WF" else 1 for g in _GRAPHEME.findall(text))
+    return sum(2 if unicodedata.east_asian_width(g[0]) in "WF" else 1 for g in grapheme().findall(text))

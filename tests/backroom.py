@@ -22,7 +22,7 @@ from publisher.app import App
 from publisher.clock import now
 from publisher.config import Config
 from publisher.service import Service
-from publisher.web import admin
+from publisher.web.admin.application import application
 from publisher.web.admin.office import Office
 from tests.publications import load_publication
 
@@ -68,7 +68,7 @@ async def backroom(home: Path, *, more: str = "", config: Config | None = None) 
         secrets = count(1)
         gate = Gate(app.database, clock=clock, secret=lambda: f"{next(secrets):064x}")
         office = replace(service.office, gate=gate, stop=asyncio.Event())
-        pages = admin.application(replace(service.parts, clock=clock), office)
+        pages = application(replace(service.parts, clock=clock), office)
         room = Backroom(app, service, pages, office)
         yield room
 

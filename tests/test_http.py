@@ -7,7 +7,8 @@ import socket
 
 import pytest
 
-from publisher.http import Answer, Fetcher, is_public
+from publisher.http import Answer, Fetcher
+from publisher.http.guard import is_public
 from tests.hub_server import running_hub
 
 ADDRESSES = {

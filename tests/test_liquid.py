@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from publisher.markup import has_liquid, liquid
+from publisher.markup.jekyll import has_liquid, liquid
 
 SITE = {"url": "https://example.org", "repository": "https://code.example.org/x", "baseurl": "/blog"}
 

@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from publisher.markup import absolute, markdown, plain, sanitise, title_text
+from publisher.markup.commonmark import markdown
 from publisher.markup.depth import depths
+from publisher.markup.html import sanitise, title_text
+from publisher.markup.readable import plain
+from publisher.markup.urls import absolute
 
 BASE = "https://example.org/news/article.html"
 

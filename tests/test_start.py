@@ -73,6 +73,35 @@ def test_a_full_round_by_cron_imports_no_server(configuration: str) -> None:
     assert imported("--config", configuration, "run", "--once") & (SERVING - {"httpx2", "uvloop"}) == set()
 
 
+def test_a_service_is_ready_before_it_loads_what_its_first_moments_do_not_need(configuration: str) -> None:
+    """Issue 7: start to ready within a second. Collecting, building feeds and the admin pages load what they need."""
+    code = (
+        "import asyncio, json, os, sys\n"
+        "from pathlib import Path\n"
+        "from publisher import config\n"
+        "from publisher.app import App\n"
+        "from publisher.cli import starting\n"
+        "from publisher.service import Service\n"
+        "async def story(loaded):\n"
+        "    async with await App.open(loaded) as app:\n"
+        "        def ready(listening):\n"
+        "            print(json.dumps(sorted(sys.modules)))\n"
+        "            app.shared.stop.set()\n"
+        "        await Service(app).run(ready)\n"
+        "asyncio.run(story(config.load(Path(sys.argv[1]), os.environ)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, configuration], capture_output=True, text=True, check=True)
+    loaded = set(json.loads(done.stdout.splitlines()[0]))
+    later = {
+        *("apscheduler", "feedgen", "httpx2", "lxml", "markdown_it", "prometheus_client", "yaml", "statistics"),
+        *("brotli", "zstandard", "nh3", "regex", "babel.messages", "rich.progress", "anyio._backends._asyncio"),
+        *("sqlalchemy.dialects.postgresql", "publisher.sources.folder", "publisher.feeds.build"),
+        *("publisher.web.admin.application", "publisher.doctor", "publisher.sample"),
+    }
+    assert loaded & later == set()
+    assert {"publisher.web.pages", "publisher.mail.smtp", "aiosmtplib", "uvicorn"} <= loaded
+
+
 @pytest.mark.parametrize("name", later.PLACES)
 def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
     """The list is written down apart from the commands, so that none is imported for it."""

@@ -17,7 +17,8 @@ from publisher.accounts.values import FRESH, LINK_LIVES, SESSION_RESTS, Role
 from publisher.clock import now
 from publisher.store import audit
 from publisher.store.database import Connection
-from publisher.web.admin import application, nonces, ways
+from publisher.web.admin import nonces
+from publisher.web.admin.application import application, ways
 from publisher.web.admin.door import Door
 from publisher.web.admin.frame import Frame
 from publisher.web.admin.ways import Way

@@ -27,7 +27,8 @@ from publisher.store import audit, deliveries, issues, subscribers
 from publisher.store.database import Connection
 from publisher.store.tables import deliveries as delivery_rows
 from publisher.store.tallies import Reason
-from publisher.web.admin import nonces, ways
+from publisher.web.admin import nonces
+from publisher.web.admin.application import ways
 from publisher.web.admin.causes import Cause, causes
 from publisher.web.admin.door import Door
 from publisher.web.admin.frame import Frame

@@ -8,18 +8,24 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from publisher import feeds, ingest, sources
 from publisher.app.shared import Shared, Stories, named, silent
 from publisher.clock import now
+from publisher.config import Config
 from publisher.control import Progress
 from publisher.errors import BusyError, NotFoundError, SourceError, StoreError
 from publisher.model import ArticleState
 from publisher.store import articles
 from publisher.store.database import Connection
+
+if TYPE_CHECKING:
+    from publisher.feeds.archives import ArchivesReport
+    from publisher.feeds.run import FeedsReport
+    from publisher.feeds.shelf import Shelf
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -42,7 +48,7 @@ class Publishing(Stories):
         self._archiving: asyncio.Task[None] | None = None
         # Files may have been lost while nobody looked.
         self._archives_doubted = True
-        self._shelf = feeds.Shelf(self.database, self.config)
+        self._shelf: Shelf | None = None
 
     def adopt(self) -> None:
         """Go by the new configuration: its feeds are built with the next look."""
@@ -148,11 +154,7 @@ class Publishing(Stories):
         async with self._building:
             due, self._feeds_due = self._feeds_due, False
             try:
-                if self._shelf.config is not (config := self.config):
-                    self._shelf = feeds.Shelf(self.database, config)
-                report = await asyncio.to_thread(
-                    feeds.publish, self.database, config, now(), only=names or None, shelf=self._shelf
-                )
+                report = await asyncio.to_thread(self._publish, self.config, names)
                 await self.shared.announcer.published(report.changed)
             except BaseException:
                 self._feeds_due = due
@@ -173,11 +175,25 @@ class Publishing(Stories):
             "problems": [{"path": s.path, "reason": s.reason} for s in (*report.failed, *report.left_out)],
         }
 
+    def _publish(self, config: Config, names: Sequence[str]) -> FeedsReport:
+        # Here, because loading what builds feeds takes a tenth of a second, which no start is to wait for.
+        from publisher.feeds import publishing
+        from publisher.feeds.shelf import Shelf
+
+        if self._shelf is None or self._shelf.config is not config:
+            self._shelf = Shelf(self.database, config)
+        return publishing.publish(self.database, config, now(), only=names or None, shelf=self._shelf)
+
+    def _archive_some(self, *, thorough: bool) -> ArchivesReport:
+        from publisher.feeds import publishing  # as above
+
+        return publishing.archive(self.database, self.config, now(), thorough=thorough)
+
     async def _archive(self) -> bool:
         """Build a part of the archives; return whether there is more to do."""
         async with self._building:
             thorough, self._archives_doubted = self._archives_doubted, False
-            report = await asyncio.to_thread(feeds.archive, self.database, self.config, now(), thorough=thorough)
+            report = await asyncio.to_thread(self._archive_some, thorough=thorough)
         for failure in (*report.failed, *report.left_out):
             log.error("archive problem", feed=failure.path, reason=failure.reason)
         if report.changed:

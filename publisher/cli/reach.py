@@ -13,7 +13,6 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from publisher import config, control
 from publisher.cli.console import err
@@ -120,6 +119,8 @@ def progress() -> Iterator[Told]:
     if not err.is_terminal:
         yield control.silent
         return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # here: scripts see none of it
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=err, transient=True) as bars:
         task = bars.add_task("", total=None)

@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from publisher import colours, dates, links, markup, text
+from publisher import colours, dates, links, text
 from publisher.config import Config, Newsletter, in_language
 from publisher.digests.hrefs import addresses_in
 from publisher.digests.notes import Note
 from publisher.digests.select import Pick
+from publisher.markup.readable import plain
 from publisher.model import UNCATEGORISED, Article, Image, Status
 from publisher.render import Renderer
 
@@ -287,7 +288,7 @@ def make_item(article: Article, language: str, frame: Frame, limits: Limits) -> 
         url=links.article(frame.config, article),
         summary=text.excerpt(article.summary, SUMMARY_LIMIT),
         html=article.html if full else "",
-        text=markup.plain(article.html) if full else "",
+        text=plain(article.html) if full else "",
         links=addresses_in(article.html) if full else (),
         date=dates.display(article.published_at, language, frame.zone, "long"),
         language=article.language,

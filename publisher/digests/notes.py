@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from publisher import markup
 from publisher.digests.hrefs import addresses_in
 from publisher.errors import RenderError
+from publisher.markup.readable import plain
 
 LONGEST = 20_000
 """Octets of a note: what is longer is an article."""
@@ -44,6 +44,9 @@ def read(folder: Path | None, slot: str, languages: Iterable[str]) -> Mapping[st
 
 
 def _note(path: Path) -> Note:
+    from publisher.markup.commonmark import markdown  # here: most issues have no note, and no start is to wait for it
+    from publisher.markup.html import sanitise
+
     try:
         content = path.read_bytes()
         source = content.decode("utf-8-sig")
@@ -53,5 +56,5 @@ def _note(path: Path) -> Note:
         raise RenderError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
     if len(content) > LONGEST:
         raise RenderError(f"{path}: {len(content)} bytes, more than {LONGEST}; publish it as an article")
-    html = markup.sanitise(markup.markdown(source), None)
-    return Note(html=html, text=markup.plain(html), links=addresses_in(html))
+    html = sanitise(markdown(source), None)
+    return Note(html=html, text=plain(html), links=addresses_in(html))

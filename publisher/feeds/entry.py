@@ -12,7 +12,8 @@ from publisher import links
 from publisher.config import Config, in_language
 from publisher.feeds.spec import FeedSpec, domain
 from publisher.licenses import license_of
-from publisher.markup import absolute, plain
+from publisher.markup.readable import plain
+from publisher.markup.urls import absolute
 from publisher.model import UNCATEGORISED, Article, Author, Enclosure, Image, Origin
 from publisher.text import clean, direction, excerpt, one_line
 

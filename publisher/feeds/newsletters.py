@@ -10,24 +10,12 @@ from publisher import links
 from publisher.config import Config
 from publisher.feeds.entry import Entry
 from publisher.feeds.spec import FeedSpec
-from publisher.markup import sanitise
-from publisher.model import Issue, IssueState
-from publisher.store import issues
-from publisher.store.database import Connection
+from publisher.markup.html import sanitise
+from publisher.model import Issue
 from publisher.store.issues import WebSegment
 from publisher.text import clean, excerpt, one_line
 
 _BODY = re.compile(r"<body[^>]*>(.*)</body>", re.IGNORECASE | re.DOTALL)
-
-
-def sent_issues(conn: Connection, newsletter: str, language: str, limit: int) -> list[tuple[Issue, WebSegment]]:
-    """Return the newest sent issues with the page that nobody's links are on; never one that is still being sent."""
-    found = []
-    for issue in issues.listing(conn, newsletter=newsletter, states=(IssueState.SENT,), limit=limit):
-        page = issues.web_segment(conn, issue.id, language)
-        if page is not None and issue.sent_at is not None:
-            found.append((issue, page))
-    return found
 
 
 def entry_of_issue(issue: Issue, page: WebSegment, spec: FeedSpec, config: Config) -> Entry:

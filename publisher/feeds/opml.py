@@ -11,8 +11,6 @@ from lxml import etree
 from publisher.feeds.build import declared, rfc822
 from publisher.feeds.spec import FeedSpec
 
-FILE = "feeds.opml"
-
 FOLDERS = {
     "all": "",
     "category": "Categories",

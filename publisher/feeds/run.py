@@ -12,6 +12,7 @@ from publisher.feeds import incremental, limits, newsletters, write
 from publisher.feeds.documents import Built, build_entries, documents
 from publisher.feeds.found import Material, look, material, newsletter
 from publisher.feeds.places import folder, lasting_id
+from publisher.feeds.sent import sent_issues
 from publisher.feeds.shelf import Shelf
 from publisher.feeds.spec import FORMATS, FeedSpec
 from publisher.model import Skipped
@@ -190,7 +191,7 @@ class _Ready:
 
 def _of_issues(db: Database, config: Config, spec: FeedSpec, feed_id: str) -> Built:
     """Return the feed of a newsletter: its sent issues, newest first."""
-    sent = db.read(lambda conn: newsletters.sent_issues(conn, newsletter(spec), spec.language, spec.limit))
+    sent = db.read(lambda conn: sent_issues(conn, newsletter(spec), spec.language, spec.limit))
     entries = [newsletters.entry_of_issue(issue, page, spec, config) for issue, page in sent]
     entries.sort(key=lambda entry: (entry.published_at, entry.id), reverse=True)
     return Built(limits.fitted(entries, spec.max_bytes, partial(documents, spec, feed_id)), ())

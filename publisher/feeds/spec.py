@@ -28,6 +28,9 @@ MEDIA_TYPES: dict[Format, str] = {
 REFRESH = timedelta(minutes=15)
 """How often a reader should look: the same in ttl, sy:* and Cache-Control, because readers take the longest (FR-H6)."""
 
+LIST = "feeds.opml"
+"""Name of the file that lists all feeds."""
+
 NEWSLETTER_PREFIX = "newsletter-"
 AUTHOR_PREFIX = "author-"
 

@@ -7,7 +7,7 @@ import functools
 import re
 from collections.abc import Iterator
 
-import regex
+from publisher.text import grapheme
 
 LINE = 76
 """Octets of a line at most: of quoted-printable (RFC 2045 §6.7), and of a header with encoded-words (RFC 2047 §2)."""
@@ -16,7 +16,6 @@ SOFT_BREAK = b"=\r\n"
 _BODY = {code: f"={code:02X}" for code in (*range(32), *range(127, 256), ord("="))}
 _WORD_SAFE = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!*+-/")
 _WORD = {code: chr(code) if code in _WORD_SAFE else f"={code:02X}" for code in range(256)} | {ord(" "): "_"}
-_GRAPHEME = regex.compile(r"\X")
 
 
 def encode_body(text: str, slots: tuple[str, ...] = ()) -> bytes:
@@ -95,11 +94,11 @@ def _words(text: str, room: int, scheme: str) -> list[str]:
 
 
 def _units(text: str, scheme: str, limit: int) -> Iterator[str]:
-    for grapheme in _GRAPHEME.findall(text):
-        if _length(grapheme, scheme) <= limit:
-            yield grapheme
+    for unit in grapheme().findall(text):
+        if _length(unit, scheme) <= limit:
+            yield unit
         else:
-            yield from grapheme
+            yield from unit
 
 
 def _length(text: str, scheme: str) -> int:

@@ -8,11 +8,6 @@ from typing import Any, Protocol
 
 from publisher.config import Config, FolderSource, PagesSource
 from publisher.model import Collected
-from publisher.sources.folder import Folder
-from publisher.sources.memory import ask_again
-from publisher.sources.pages import Pages
-
-__all__ = ["Source", "ask_again", "open_source"]
 
 
 class Source(Protocol):
@@ -38,4 +33,11 @@ class Source(Protocol):
 
 def open_source(settings: FolderSource | PagesSource, config: Config) -> Source:
     """Return the source that a table `[[sources]]` describes; nothing is read yet."""
-    return Folder(settings, config) if isinstance(settings, FolderSource) else Pages(settings, config)
+    # Each brings its own readers of files, and takes a while to load: not before one is opened.
+    if isinstance(settings, FolderSource):
+        from publisher.sources.folder import Folder
+
+        return Folder(settings, config)
+    from publisher.sources.pages import Pages
+
+    return Pages(settings, config)

@@ -10,7 +10,10 @@ from zoneinfo import ZoneInfo
 
 from publisher import dates
 from publisher.config import Config, FolderSource, in_language
-from publisher.markup import has_liquid, liquid, markdown, plain, sanitise, title_text
+from publisher.markup.commonmark import markdown
+from publisher.markup.html import sanitise, title_text
+from publisher.markup.jekyll import has_liquid, liquid
+from publisher.markup.readable import plain
 from publisher.model import Draft, Skipped
 from publisher.sources.categories import Categories, Phrases
 from publisher.sources.fields import (

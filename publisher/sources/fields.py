@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from publisher.dates import from_value
-from publisher.markup import absolute
+from publisher.markup.urls import absolute
 from publisher.model import Author, Enclosure, Image
 from publisher.sources.front_matter import folded
 from publisher.text import clean, one_line

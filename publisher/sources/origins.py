@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from publisher.dates import from_value
-from publisher.markup import absolute
+from publisher.markup.urls import absolute
 from publisher.model import Origin
 from publisher.sources.fields import Fields, identifier
 from publisher.sources.front_matter import folded

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from publisher.licenses import address_of
-from publisher.markup import absolute
+from publisher.markup.urls import absolute
 from publisher.model import UNSPECIFIED_LICENSE
 from publisher.sources.fields import DISCUSSION, LICENSE, Fields
 from publisher.sources.front_matter import folded

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -37,7 +36,7 @@ class _Members(sa.types.TypeDecorator[Any]):
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
         """Choose the parameter's type."""
-        return postgresql.ARRAY(self.item) if dialect.name == "postgresql" else sa.Text()
+        return sa.ARRAY(self.item) if dialect.name == "postgresql" else sa.Text()
 
     def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:  # noqa: ANN401 - the driver's type
         """Encode on SQLite; psycopg does it on PostgreSQL."""

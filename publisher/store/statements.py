@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from publisher.store.expressions import MOST, Rows, among, as_given, few, given, one_of, parameter, spread
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 __all__ = [
     "MOST",
@@ -38,7 +40,18 @@ AnyRow = sa.Row[*tuple[Any, ...]]
 
 def insert(conn: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
     """Return an INSERT that knows ON CONFLICT."""
-    return postgresql.insert(table) if conn.dialect.name == "postgresql" else sqlite.insert(table)
+    return _insert(conn.dialect.name, table)
+
+
+def _insert(dialect: str, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
+    # Here, because each dialect takes a while to load, and a process needs one of them.
+    if dialect == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
+    from sqlalchemy.dialects import sqlite
+
+    return sqlite.insert(table)
 
 
 @functools.cache
@@ -48,9 +61,7 @@ def into(dialect: str, table: sa.Table, *unique: str, returning: str = "") -> sa
     A row whose `unique` columns are there already stays as it is, and nothing is returned of it.
     """
     values = {column.name: parameter(column.name, column.type) for column in table.c if column.name != "id"}
-    statement: postgresql.Insert | sqlite.Insert
-    statement = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
-    statement = statement.values(values)
+    statement = _insert(dialect, table).values(values)
     if unique:
         statement = statement.on_conflict_do_nothing(index_elements=list(unique))
     return statement.returning(table.c[returning]) if returning else statement
@@ -76,9 +87,7 @@ def into_given(
     values = [each.get(column.name, parameter(column.name, column.type)) for column in columns]
     # SQLite takes ON for a join's unless a WHERE stands before it.
     source = sa.select(*values).where(sa.true())
-    statement: postgresql.Insert | sqlite.Insert
-    statement = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
-    statement = statement.from_select([column.name for column in columns], source)
+    statement = _insert(dialect, table).from_select([column.name for column in columns], source)
     if unique:
         statement = statement.on_conflict_do_nothing(index_elements=list(unique))
     return statement.returning(*(table.c[name] for name in returning)) if returning else statement

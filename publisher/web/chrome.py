@@ -13,8 +13,8 @@ from starlette.responses import HTMLResponse, Response
 
 from publisher import links
 from publisher.config import Config
-from publisher.feeds import FeedSpec, feeds_of, opml
-from publisher.feeds.spec import NEWSLETTER_PREFIX
+from publisher.feeds import FeedSpec, feeds_of
+from publisher.feeds.spec import LIST, NEWSLETTER_PREFIX
 from publisher.files import packaged
 from publisher.text import direction
 from publisher.web import Parts
@@ -78,7 +78,7 @@ class Chrome:
             if others
             else [],
             feeds=self.discovery(words, feeds),
-            opml=links.feed(self.config, opml.FILE),
+            opml=links.feed(self.config, LIST),
             postal_address=self.config.site.postal_address,
             site_url=self.config.site.url if self.config.site.url.rstrip("/") != root else "",
             **more,

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-import anyio
 import anyio.to_thread
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -84,7 +83,7 @@ class FeedsApp:
         self._ticks = ticks
         self._trusted = trusted
         self._kept = _Kept(memory)
-        self._loading = anyio.Lock()
+        self._loading = asyncio.Lock()
 
     @property
     def in_memory(self) -> tuple[str, ...]:

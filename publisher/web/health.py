@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -12,7 +12,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from publisher.errors import BusyError, StoreError
 from publisher.store import meta
 from publisher.web import Parts
-from publisher.web.exposition import Exporter
+
+if TYPE_CHECKING:
+    from publisher.web.exposition import Exporter
 
 PATIENCE = 2.0
 """Seconds that the database may take to answer: balancers usually wait five."""
@@ -58,9 +60,14 @@ class Metrics:
     """The numbers of a running service; a scrape asks the memory, and no database."""
 
     def __init__(self, parts: Parts) -> None:
-        self._exporter = Exporter(parts.metrics)
+        self._parts = parts
+        self._exporter: Exporter | None = None
 
     async def answer(self, request: Request) -> Response:
         """Answer in the format that is asked for."""
+        if self._exporter is None:
+            from publisher.web.exposition import Exporter  # here: who is never scraped loads no client of Prometheus
+
+            self._exporter = Exporter(self._parts.metrics)
         text, content_type = self._exporter.text(request.headers.get("accept", ""))
         return Response(text, headers=_NEVER_STORED | {"Content-Type": content_type})

@@ -15,8 +15,9 @@ from starlette.types import ASGIApp
 
 from publisher import links
 from publisher.config import Newsletter
-from publisher.feeds import FeedSpec, folder, newsletters, opml
-from publisher.feeds.spec import NEWSLETTER_PREFIX, REFRESH
+from publisher.feeds import FeedSpec, folder
+from publisher.feeds.sent import sent_issues
+from publisher.feeds.spec import LIST, NEWSLETTER_PREFIX, REFRESH
 from publisher.files import packaged
 from publisher.model import Article, Issue, IssueState
 from publisher.store import articles, issues
@@ -198,7 +199,7 @@ class Pages(Chrome):
             groups=shown,
             authors=authors,
             authors_title=titles["author"],
-            opml_url=links.feed(self.config, opml.FILE),
+            opml_url=links.feed(self.config, LIST),
         )
 
     async def feed(self, request: Request) -> Response:
@@ -427,9 +428,7 @@ class Pages(Chrome):
     async def _feed(self, words: Words, spec: FeedSpec) -> dict[str, Any]:
         if spec.kind == "newsletter":
             slug = self._newsletter_of(spec).slug
-            sent = await self.parts.database.aread(
-                lambda conn: newsletters.sent_issues(conn, slug, words.language, spec.limit)
-            )
+            sent = await self.parts.database.aread(lambda conn: sent_issues(conn, slug, words.language, spec.limit))
             count, newest = len(sent), sent[0][0].sent_at if sent else None
         else:
             count, newest = await self.parts.database.aread(lambda conn: articles.totals(conn, **_selected(spec)))

@@ -19,7 +19,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from publisher.config import Category, Config, Feed, Site, Web
-from publisher.feeds import Shelf, archive, publish
+from publisher.feeds.publishing import archive, publish
+from publisher.feeds.shelf import Shelf
 from publisher.model import ArticleState, Author, Collected, Decision, Draft, NewArticle
 from publisher.store import articles
 from publisher.store.database import Database

@@ -16,8 +16,10 @@ from hypothesis import strategies as some
 from lxml import etree
 
 from publisher.config import Config, Feed, Site, Web
-from publisher.feeds import all_feeds, archive, archives, folder, publish, write
+from publisher.feeds import archives, folder, write
+from publisher.feeds.authors import all_feeds
 from publisher.feeds.months import bounds, month_of, open_until, prev_archive
+from publisher.feeds.publishing import archive, publish
 from publisher.feeds.routes import routes_of
 from publisher.model import ArticleState, Author, ChangedArticle, Decision
 from publisher.store import articles, feed_files, feed_months

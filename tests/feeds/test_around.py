@@ -9,9 +9,10 @@ import pytest
 from lxml import etree
 
 from publisher.app import App
-from publisher.feeds import build_feed, feeds_of
+from publisher.feeds import feeds_of
 from publisher.feeds.around import KEPT, Around, Tombstone, recent
 from publisher.feeds.build import atom, rss
+from publisher.feeds.documents import build_feed
 from publisher.feeds.jsonfeed import jsonfeed
 from tests.feeds.conftest import PUBLISHED, make_article, make_config
 from tests.publications import load_publication

@@ -12,8 +12,9 @@ import pytest
 from lxml import etree
 
 from publisher.config import Config
-from publisher.feeds import BUILDERS, feeds_of
+from publisher.feeds import feeds_of
 from publisher.feeds.around import Around, Tombstone
+from publisher.feeds.documents import BUILDERS
 from publisher.feeds.entry import entry_of
 from publisher.feeds.spec import FeedSpec
 from publisher.model import Article

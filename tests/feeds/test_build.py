@@ -27,8 +27,8 @@ from lxml import etree
 
 from publisher import __version__
 from publisher.config import Config
-from publisher.feeds import BUILDERS, Built, build_feed
 from publisher.feeds.build import EMPTY_SINCE
+from publisher.feeds.documents import BUILDERS, Built, build_feed
 from publisher.feeds.entry import Entry, entry_of
 from publisher.feeds.spec import FORMATS, FeedSpec, feeds_of
 from publisher.model import UNSPECIFIED_LICENSE, Article, Author, Enclosure, Image, Origin, Skipped, Status
@@ -747,7 +747,8 @@ PROGRAM = """
 import hashlib, importlib.util, sys
 loaded = importlib.util.spec_from_file_location("samples", sys.argv[1])
 samples = importlib.util.module_from_spec(loaded); loaded.loader.exec_module(samples)
-from publisher.feeds import build_feed, feeds_of
+from publisher.feeds import feeds_of
+from publisher.feeds.documents import build_feed
 config = samples.make_config()
 for spec in feeds_of(config):
     for name, body in build_feed(spec, "urn:x", samples.RICH, config).files.items():

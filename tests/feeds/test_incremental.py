@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from publisher.config import Config, Selection
-from publisher.feeds import folder, publish
+from publisher.feeds import folder
 from publisher.feeds.incremental import takes
+from publisher.feeds.publishing import publish
 from publisher.model import ArticleState, Author, ChangedArticle, Decision, NewArticle, WithdrawnArticle
 from publisher.store import articles, feed_states, tables
 from publisher.store.database import Database

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from publisher.config import Config
-from publisher.feeds import build_feed, feeds_of
-from publisher.feeds.documents import documents
+from publisher.feeds import feeds_of
+from publisher.feeds.documents import build_feed, documents
 from publisher.feeds.entry import entry_of
 from publisher.feeds.spec import FeedSpec
 from publisher.model import Article

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from publisher.config import Config
-from publisher.feeds import build_feed, feeds_of, limits
+from publisher.feeds import feeds_of, limits
+from publisher.feeds.documents import build_feed
 from publisher.feeds.entry import Entry, entry_of
 from publisher.feeds.spec import FeedSpec
 from publisher.model import Article

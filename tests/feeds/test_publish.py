@@ -14,8 +14,11 @@ import pytest
 
 from publisher.config import Config, Feed, Site
 from publisher.errors import NotFoundError, StoreError
-from publisher.feeds import BUILDERS, FeedsReport, folder, publish, run, write
+from publisher.feeds import folder, run, write
+from publisher.feeds.documents import BUILDERS
 from publisher.feeds.entry import Entry
+from publisher.feeds.publishing import publish
+from publisher.feeds.run import FeedsReport
 from publisher.feeds.spec import FeedSpec
 from publisher.model import (
     ArticleState,

@@ -18,7 +18,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from publisher.config import Config
-from publisher.feeds import build_feed
+from publisher.feeds.documents import build_feed
 from publisher.feeds.entry import Entry, entry_of
 from publisher.feeds.spec import FeedSpec
 from publisher.model import Article, Author, Enclosure, Image, Origin, Status

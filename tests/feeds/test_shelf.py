@@ -12,12 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from publisher.config import Config
-from publisher.feeds import BUILDERS, FORMATS, Shelf, folder, publish
+from publisher.feeds import FORMATS, folder
 from publisher.feeds import shelf as shelves
 from publisher.feeds.around import Around
+from publisher.feeds.documents import BUILDERS
 from publisher.feeds.entry import Entry, entry_of
 from publisher.feeds.kept import Kept
 from publisher.feeds.pieces import Pieces
+from publisher.feeds.publishing import publish
+from publisher.feeds.shelf import Shelf
 from publisher.feeds.spec import Format, feeds_of
 from publisher.model import ArticleState, ChangedArticle, Decision, NewArticle, WithdrawnArticle
 from publisher.store import articles

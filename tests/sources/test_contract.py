@@ -15,7 +15,8 @@ import pytest
 
 from publisher.errors import SourceError
 from publisher.model import Collected, Draft, Skipped
-from publisher.sources import ask_again, scan
+from publisher.sources import scan
+from publisher.sources.memory import ask_again
 
 from .conftest import Place
 
