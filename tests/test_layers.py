@@ -90,7 +90,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "feedgen": ("publisher.feeds.build",),
     "jinja2": ("publisher.render",),
     "apscheduler": ("publisher.schedule",),
-    "cryptography": ("publisher.mail.dkim", "publisher.tokens"),
+    "cryptography": ("publisher.mail.dkim", "publisher.mail.private", "publisher.tokens"),
     "feedparser": ("publisher.sources.feed",),
     "pydantic": ("publisher.config",),
     "pydantic_settings": ("publisher.config",),

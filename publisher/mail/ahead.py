@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from functools import partial
 
 from publisher import faults
 from publisher.mail.compose import Draft, Parcel
+from publisher.mail.dkim import Unsigned
 from publisher.mail.pacing import Pacer
 from publisher.model import Claimed
 from publisher.store import claims, deliveries, workers
@@ -22,10 +22,10 @@ BLOCK = 256
 """Rows read at once: enough that reading costs nothing beside sending, little to hold in memory."""
 
 CHUNK = 8
-"""Messages made in one go, so that handing them between threads costs little beside making them."""
+"""Messages made in one go, so that handing them to whoever signs costs little beside making them."""
 
 AT_ONCE = 2
-"""Chunks made at the same time: signing leaves the interpreter's lock alone."""
+"""Chunks made at the same time: others sign while the next are composed."""
 
 FRESH = timedelta(minutes=1)
 """What was read longer ago is read again: a first claim writes the moment of reading into the Date header."""
@@ -47,9 +47,12 @@ KEPT_SEGMENTS = 64
 MakeDraft = Callable[[Claimed, SegmentBytes], Draft]
 """Makes one reader's message; never raises for what is in a row."""
 
+Sign = Callable[[Sequence[Unsigned]], Awaitable[Sequence[bytes]]]
+"""Makes the header lines of signatures."""
+
 
 class Ahead:
-    """A short queue of parcels, filled by one task; use as an asynchronous context manager. `threads` sign."""
+    """A short queue of parcels, filled by one task; use as an asynchronous context manager."""
 
     def __init__(
         self,
@@ -58,14 +61,14 @@ class Ahead:
         *,
         epoch: int,
         clock: Callable[[], datetime],
-        threads: Executor,
+        sign: Sign,
         want: int,
         transport: str | None = None,
         gate: Pacer | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._db, self._draft, self._clock = db, draft, clock
-        self._epoch, self._threads, self._want = epoch, threads, want
+        self._epoch, self._sign, self._want = epoch, sign, want
         self._transport, self._gate, self._pause = transport, gate, pause
         self.later_at: datetime | None = None
         """When what waits for its pace may go on, if that was too long to wait for."""
@@ -149,11 +152,9 @@ class Ahead:
     async def _make(self, pairs: Sequence[tuple[Claimed, SegmentBytes]]) -> None:
         try:
             drafts = [self._draft(claimed, segment) for claimed, segment in pairs]
-            signatures = [b""] * len(drafts)
-            if any(draft.unsigned for draft in drafts):
-                loop = asyncio.get_running_loop()
-                signatures = await loop.run_in_executor(self._threads, partial(_sign_all, drafts))
-            parcels = [draft.parcel(signed) for draft, signed in zip(drafts, signatures, strict=True)]
+            unsigned = [each for draft in drafts for each in draft.unsigned]
+            signatures = iter(await self._sign(unsigned) if unsigned else ())
+            parcels = [draft.parcel([next(signatures) for _ in draft.unsigned]) for draft in drafts]
         except Exception as error:  # noqa: BLE001 - `next` raises it
             self._failure = error
         else:
@@ -242,8 +243,3 @@ class Ahead:
                 del self._segments[next(iter(self._segments))]
             self._segments[segment_id] = found
         return self._segments[segment_id]
-
-
-def _sign_all(drafts: Sequence[Draft]) -> list[bytes]:
-    """Sign, on a thread: only what does its work without the interpreter's lock, so that it holds up nobody."""
-    return [draft.sign() for draft in drafts]

@@ -37,13 +37,9 @@ class Draft(NamedTuple):
     """Whether no line of it begins with a dot; a signature's never do."""
     refusal: Attempt | None = None
 
-    def sign(self) -> bytes:
-        """Return the signatures' header lines: ten times the work of all the rest, and fit for a thread."""
-        return b"".join(each.signature() for each in self.unsigned)
-
-    def parcel(self, signatures: bytes) -> Parcel:
-        """Return it with its signatures."""
-        message = b"".join((signatures, *self.rest))
+    def parcel(self, signatures: Sequence[bytes]) -> Parcel:
+        """Return it with the header lines of its signatures."""
+        message = b"".join((*signatures, *self.rest))
         envelope = Envelope(self.mail_from, self.claimed.address, len(message))
         return Parcel(self.claimed, envelope, message, self.dotless, self.refusal)
 
@@ -67,6 +63,11 @@ class Composer:
         """Remember what signs and where bounces go; `bounce_domain` "" sends them to the newsletter's address."""
         self._keyring, self._signer, self._bounce_domain = keyring, signer, bounce_domain
         self._shared: _Shared | None = None
+
+    @property
+    def signs(self) -> bool:
+        """Whether there is a key to sign with."""
+        return self._signer is not None
 
     def draft(self, claimed: Claimed, segment: SegmentBytes) -> Draft:
         """Return the message of a delivery, to be signed; one reader's data must not stop the others (E3)."""

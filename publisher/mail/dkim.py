@@ -14,20 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from publisher.config import Config
 from publisher.config.places import Finding
 from publisher.errors import ConfigurationError, RefusedError
 from publisher.mail.message import OWN_NAMES, common_length
+from publisher.mail.private import PrivateKey, Sign, exported, sign_of
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
 Kind = Literal["rsa", "ed25519"]
-PrivateKey = rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
 RSA_BITS = 2048
 """Length of new RSA keys, and the shortest we sign with: what mailbox providers ask for."""
@@ -45,12 +44,10 @@ OVERSIGNED = (
 """Headers named once more than they occur, so that adding one breaks the signature (RFC 6376 §8.15)."""
 
 _NOT_RELAXED = re.compile(rb"\t|  | \r\n|(?<!\r)\n|\r(?!\n)")
-_PKCS1 = padding.PKCS1v15()
-_SHA256 = Prehashed(hashes.SHA256())
 _KEYS_BETWEEN = "+"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Key:
     """A private key and the selector under which its public half stands in the DNS."""
 
@@ -59,8 +56,10 @@ class Key:
     """As `a=` writes it."""
     record: str
     """The TXT record that belongs into the DNS."""
-    sign: Callable[[bytes], bytes]
+    sign: Sign
     """From the SHA-256 of the headers to the signature; the same signature for the same digest."""
+    export: Callable[[], bytes]
+    """The private key, for another process of ours that signs."""
 
     def __repr__(self) -> str:
         """Show nothing of the key: representations end in logs."""
@@ -69,10 +68,8 @@ class Key:
     @classmethod
     def of(cls, selector: str, private: PrivateKey) -> Key:
         """Return the key for a selector."""
-        if isinstance(private, rsa.RSAPrivateKey):
-            return cls(selector, "rsa-sha256", record(private), lambda digest: private.sign(digest, _PKCS1, _SHA256))
-        # RFC 8463 §3: Ed25519 signs the hash as if it were the message.
-        return cls(selector, "ed25519-sha256", record(private), private.sign)
+        algorithm = "rsa-sha256" if isinstance(private, rsa.RSAPrivateKey) else "ed25519-sha256"
+        return cls(selector, algorithm, record(private), sign_of(private), lambda: exported(private))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +96,12 @@ class Unsigned(NamedTuple):
     digest: bytes
 
     def signature(self) -> bytes:
-        """Return the lines with the signature; nearly all of its time is spent without the interpreter's lock."""
-        value = base64.b64encode(self.key.sign(self.digest))
+        """Return the lines with the signature, made here and now."""
+        return self.signed(self.key.sign(self.digest))
+
+    def signed(self, signature: bytes) -> bytes:
+        """Return the lines with a signature made elsewhere."""
+        value = base64.b64encode(signature)
         # The value is left out of what is signed, so folding it needs no second form.
         parts = b"\r\n ".join(value[start : start + LINE - 3] for start in range(0, len(value), LINE - 3))
         return b"%s\r\n b=%s\r\n" % (self.lines, parts)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -18,6 +17,7 @@ from publisher.mail.breaker import Alarm, Breaker
 from publisher.mail.clerk import Clerk
 from publisher.mail.compose import Composer, Parcel
 from publisher.mail.pacing import Pacer
+from publisher.mail.signing import WORTH, Signing, usual_scribes
 from publisher.mail.smtp import Envelope
 from publisher.mail.steps import USUAL, Policy, Step, next_step
 from publisher.model import Attempt, Claimed, DeliveryState, Outcome
@@ -26,10 +26,6 @@ from publisher.store.database import Database
 
 GRACE = 30.0
 """Seconds that messages under way may take after a stop; what has no answer then is recovered as after a crash."""
-
-SIGNERS = 2
-"""Threads that sign messages ahead."""
-
 
 _UNSEEN = "the database has lost sight of this worker, and others take over what it had claimed; it starts anew"
 _GIVEN_UP = Attempt(outcome=Outcome.AMBIGUOUS, code=None, text="given up while stopping", phase="dot")
@@ -112,6 +108,7 @@ async def run(
     pacer: Pacer | None = None,
     tally: Counter[str] | None = None,
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    scribes: int | None = None,
 ) -> OutboxReport:
     """Send what is due until nothing is, until told to stop, or until the transport is unfit.
 
@@ -122,7 +119,8 @@ async def run(
 
     `over` names the transport whose deliveries are sent, None: all there are. `pacer` knows its paces; what has to wait
     for one is waited for (`pause`, seconds) up to a minute, else left to a later run. `tally` counts what became of
-    deliveries, by state, while the run goes on.
+    deliveries, by state, while the run goes on. `scribes` processes sign, None: as many as this machine has cores for,
+    if there is enough to be signed.
 
     `alive` says whether others can still see that this worker lives (`LifeSign`); once it does not, nothing is claimed.
 
@@ -136,13 +134,15 @@ async def run(
         db, transport, epoch, clock, dice, stop, progress, policy, kept, breaker, alive, connections, over, pacer, tally
     )
     await run_.prepare()
-    with ThreadPoolExecutor(SIGNERS, thread_name_prefix="publisher-sign") as threads:
+    if scribes is None:
+        scribes = usual_scribes() if composer.signs and run_.total >= WORTH else 0
+    async with Signing(scribes) as signing:
         ahead = Ahead(
             db,
             composer.draft,
             epoch=epoch,
             clock=clock,
-            threads=threads,
+            sign=signing.sign,
             want=2 * connections + 8,
             transport=over,
             gate=pacer,
@@ -190,7 +190,8 @@ class _Run:
         self._sizes: dict[int, int] = {}
         self._slowed: list[str] = []
         self._counts: Counter[str] = Counter() if tally is None else tally
-        self._total = 0
+        self.total = 0
+        """Deliveries that were open at the start."""
         self._held = ""
         self._lasting = False
         self._paused: list[str] = []
@@ -211,7 +212,7 @@ class _Run:
         # Claims that were committed although it seemed not: no body was written for them.
         await self._db.awrite(lambda conn: deliveries.give_back(conn, self._epoch, now, transport=self._over))
         faults.point("outbox.given-back")
-        self._total = (await self._db.aread(lambda conn: deliveries.waiting(conn, transport=self._over))).open
+        self.total = (await self._db.aread(lambda conn: deliveries.waiting(conn, transport=self._over))).open
         await self._db.aread(lambda conn: self._pacer.load(conn, now))
 
     async def work(self, ahead: Ahead) -> None:
@@ -298,7 +299,7 @@ class _Run:
         self._counts["fenced" if not written else "suppressed" if suppressed else state] += 1
         if self._progress:
             done = self._counts.total()
-            self._progress("sending", done, max(done, self._total))
+            self._progress("sending", done, max(done, self.total))
 
     async def _deliver(self, door: Transport, parcel: Parcel, following: Parcel | None) -> Step:
         if parcel.refusal:

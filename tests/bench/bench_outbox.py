@@ -176,12 +176,15 @@ def publisher(port: int, chosen: argparse.Namespace, connections: int, *, profil
 
 
 def _processor() -> Mapping[str, float]:
-    """Return the seconds of processor that each kind of thread of this process has used."""
+    """Return the seconds of processor that each kind of thread of this process has used, and its scribes."""
     spent: dict[str, float] = defaultdict(float)
     names = {thread.native_id: thread.name.removeprefix("publisher-").partition("_")[0] for thread in enumerate_()}
     for task in Path("/proc/self/task").iterdir():
         nanoseconds = int((task / "schedstat").read_text().split()[0])
         spent[names.get(int(task.name), "other").removesuffix("Thread").lower()] += nanoseconds / 1e9
+    for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+        if "scribe" in Path(f"/proc/{child}/cmdline").read_text():
+            spent["scribe"] += int(Path(f"/proc/{child}/schedstat").read_text().split()[0]) / 1e9
     return spent
 
 

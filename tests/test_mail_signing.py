@@ -1,0 +1,184 @@
+"""Scribes: processes that sign, of which nothing that happens to them loses or changes a signature."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+
+import anyio
+import pytest
+
+from publisher.mail import signing
+from publisher.mail.compose import Composer
+from publisher.mail.dkim import Key, Signer, Unsigned
+from publisher.mail.outbox import OutboxReport
+from publisher.mail.signing import Signing
+from publisher.store.database import Database
+from tests.office import KEYRING, Office, check_ledgers
+from tests.smtp_server import smtp_server
+from tests.test_mail_dkim import keys, verifies, zone
+
+pytestmark = pytest.mark.anyio
+
+DEADLINE = 60.0
+"""Seconds that a machine under load may take to start a process."""
+
+
+@cache
+def both() -> Sequence[Key]:
+    """An RSA and an Ed25519 key."""
+    return keys("r1", "e1")
+
+
+def wanted(number: int) -> list[Unsigned]:
+    """Something to be signed with both keys."""
+    return [Unsigned(key, b"X: %d;" % number, hashlib.sha256(b"%d" % number).digest()) for key in both()]
+
+
+def here(number: int) -> list[bytes]:
+    """The same, signed here and now."""
+    return [each.signature() for each in wanted(number)]
+
+
+async def started(signs: Signing) -> signing._Scribe:
+    """Wait until the first scribe may be asked."""
+    await until(lambda: bool(signs._scribes) and signs._scribes[0].ready)
+    return signs._scribes[0]
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until something that nobody tells has happened."""
+    with anyio.fail_after(DEADLINE):
+        while not holds():  # noqa: ASYNC110 - as the docstring says
+            await asyncio.sleep(0.01)
+
+
+async def test_a_scribe_makes_the_signatures_that_threads_make() -> None:
+    """DESIGN §5: byte-identical on every attempt, whoever signs; many ask at once."""
+    async with Signing(2) as signs:
+        assert await signs.sign(wanted(0)) == here(0)  # by threads or not, as it comes
+        await started(signs)
+        before = signs.by_scribes
+        found = await asyncio.gather(*(signs.sign(wanted(number)) for number in range(60)))
+        assert found == [here(number) for number in range(60)]
+        assert signs.by_scribes == before + 120
+    assert all(scribe._process.returncode == 0 for scribe in signs._scribes)
+
+
+async def test_without_scribes_threads_sign() -> None:
+    """A short run starts no process."""
+    async with Signing() as signs:
+        assert await signs.sign(wanted(1)) == here(1)
+        assert (signs.by_scribes, signs._scribes) == (0, [])
+
+
+async def test_what_a_scribe_took_with_it_is_signed_by_threads() -> None:
+    """E.g. killed for its memory, in the middle of its work."""
+    async with Signing(1) as signs:
+        scribe = await started(signs)
+        asked = [asyncio.create_task(signs.sign(wanted(number))) for number in range(60)]
+        await asyncio.sleep(0)
+        scribe._process.kill()
+        assert await asyncio.gather(*asked) == [here(number) for number in range(60)]
+        assert not scribe.ready
+        before = signs.by_scribes
+        assert await signs.sign(wanted(61)) == here(61)
+        assert signs.by_scribes == before
+
+
+async def test_a_scribe_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sending goes on, and so does the end of the run."""
+    monkeypatch.setattr(signing, "PATIENCE", 0.1)
+    monkeypatch.setattr(signing, "GOODBYE", 0.1)
+    async with Signing(1) as signs:
+        scribe = await started(signs)
+        scribe._process.send_signal(signal.SIGSTOP)
+        assert await signs.sign(wanted(2)) == here(2)
+        assert not scribe.ready
+    assert scribe._process.returncode == -signal.SIGKILL
+
+
+async def test_signals_that_stop_the_service_leave_its_scribes_to_finish() -> None:
+    """A terminal and systemd send them to every process; messages under way are still to be signed (F6)."""
+    async with Signing(1) as signs:
+        scribe = await started(signs)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            scribe._process.send_signal(number)
+        before = signs.by_scribes
+        assert await signs.sign(wanted(3)) == here(3)
+        assert signs.by_scribes == before + 2
+
+
+async def test_where_no_process_can_be_started_threads_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A locked-down machine sends all the same."""
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    async with Signing(1) as signs:
+        assert signs._starting is not None
+        await asyncio.wait([signs._starting])
+        assert await signs.sign(wanted(4)) == here(4)
+        assert signs.by_scribes == 0
+
+
+async def test_a_program_that_is_no_scribe_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ends at once, or says something else, signs nothing."""
+    monkeypatch.setattr(sys, "executable", "/bin/true")
+    async with Signing(1) as signs:
+        await until(lambda: bool(signs._scribes) and signs._scribes[0]._lost)
+        assert await signs.sign(wanted(5)) == here(5)
+        assert signs.by_scribes == 0
+
+
+PROGRAM = """
+import asyncio
+from publisher.mail.signing import Signing
+
+async def main():
+    async with Signing(1) as signs:
+        while not (signs._scribes and signs._scribes[0].ready):
+            await asyncio.sleep(0.01)
+        print(signs._scribes[0]._process.pid, flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_a_scribe_ends_with_the_process_that_started_it() -> None:
+    """However that ends: `kill -9` leaves nothing behind."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", PROGRAM, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    number = int(await process.stdout.readline())
+    assert runs(number)
+    process.kill()
+    await process.wait()
+    await until(lambda: not runs(number))
+
+
+def runs(number: int) -> bool:
+    """Whether a process runs; where nobody buries the dead, one that does not may still be listed."""
+    status = Path(f"/proc/{number}/status")
+    return status.exists() and "zombie" not in status.read_text()
+
+
+async def test_what_scribes_sign_arrives_and_verifies(sqlite_database: Database) -> None:
+    """The whole way through the outbox."""
+    office = Office(sqlite_database)
+    office.fill([f"reader{number:03d}" for number in range(200)])
+    composer = Composer(KEYRING, signer=Signer(both()))
+    async with smtp_server() as server:
+        assert await office.send(server, composer=composer, scribes=1) == OutboxReport(sent=200)
+        check_ledgers(office, server.received)
+        assert all(verifies(message.content, zone("r1", "e1"), 2) for message in server.received)
+
+
+def test_a_scribe_has_little_to_load() -> None:
+    """It starts in a tenth of a second, and takes no memory for what it does not do."""
+    program = "import sys, publisher.mail.scribe; print(*sorted(m for m in sys.modules if m.startswith('publisher')))"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert found == ["publisher", "publisher.mail", "publisher.mail.private", "publisher.mail.scribe"]
