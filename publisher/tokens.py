@@ -99,7 +99,7 @@ class Keyring:
         without one, or for one that is gone, the ring's first.
         """
         chosen = self._keys[0]
-        if key:
+        if key and key != _name(chosen):
             chosen = next((own for own in self._keys if _name(own) == key), chosen)
         return _base64(_signed(chosen, Purpose.UNSUBSCRIBE, subscription_id))
 

@@ -13,7 +13,7 @@ from email.policy import default
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from publisher.mail import quoted
@@ -22,7 +22,9 @@ from publisher.mail.message import (
     SegmentHeaders,
     encode_segment,
     feedback_id,
+    fill,
     message_id,
+    own_lines,
     personalise,
 )
 from publisher.text import one_line, truncate
@@ -350,3 +352,26 @@ def test_the_boundary_belongs_to_the_segment() -> None:
     assert same is not None
     assert other is not None
     assert one[1] == same[1] != other[1]
+
+
+@given(
+    name=st.text(st.sampled_from("aZ9 ."), max_size=70) | st.text(max_size=20),
+    address=st.sampled_from(["a@b.example", f"{'a' * 50}@{'b' * 20}.example", "a.b+c@example.net"]),
+    path=st.text(st.sampled_from("aZ9-_=./?&"), max_size=90),
+)
+def test_what_is_simple_is_written_as_everything_else(name: str, address: str, path: str) -> None:
+    """Most names and addresses take a short cut, which must lead to the same bytes (P2)."""
+    url = f"https://example.org/{path}"
+    names = {
+        "address": address,
+        "name": name,
+        "date": datetime(2026, 1, 1, tzinfo=UTC),
+        "message_id": "<a.b@c.example>",
+        "unsubscribe_url": "",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        short = own_lines(**names)  # type: ignore[arg-type]  # the values have the types they had above
+        patch.setattr("publisher.mail.message._SIMPLE_NAME", re.compile(r"(?!)"))
+        assert own_lines(**names) == short  # type: ignore[arg-type]  # likewise
+    assume("&" not in path)
+    assert fill([b"a", b"b"], url) == [b"a", quoted.encode_value(url), b"b"]

@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -82,8 +82,8 @@ class Prepared:
     """Octets of empty lines at the body's end, which are not signed (RFC 6376 §3.4.4)."""
     body: _Hash
     head: _Hash
-    own: tuple[bytes, ...]
-    """Names, in lower case, of the headers that each reader has for himself."""
+    own: tuple[tuple[bytes, bytes], ...]
+    """How the headers begin that each reader has for himself, `Date: ` and in relaxed form `date:`."""
     openings: Mapping[str, tuple[bytes, bytes]]
     """By selector: the signature's header up to `t=`, as it is sent and as it is hashed."""
 
@@ -156,7 +156,7 @@ class Signer:
         """What signs new messages, to be kept with a delivery so that every attempt has the same bytes."""
         return _KEYS_BETWEEN.join(key.selector for key in self._current)
 
-    def prepare(self, head: bytes, body: bytes, *, from_address: str, own: Iterable[str] = OWN_NAMES) -> Prepared:
+    def prepare(self, head: bytes, body: bytes, *, from_address: str, own: Sequence[str] = OWN_NAMES) -> Prepared:
         """Do once what all readers of a segment share; `own` names the headers that each has for himself.
 
         Raises ValueError for a body that is not in relaxed form as it stands, or for a header that occurs twice.
@@ -177,7 +177,7 @@ class Signer:
             empty=len(body) - end,
             body=hashlib.sha256(body[:shared]),
             head=hashlib.sha256(b"".join(line for _, line in fields)),
-            own=names,
+            own=tuple((name.encode() + b": ", name.lower().encode() + b":") for name in own),
             openings={selector: _opening(key, domain, signed) for selector, key in self._known.items()},
         )
 
@@ -196,16 +196,13 @@ class Signer:
         gives way to the current ones: a signature nobody can verify would help nobody.
         """
         body_hash = prepared.body.copy()
-        pieces = [memoryview(piece) for piece in body]
-        pieces[0] = pieces[0][prepared.shared :]
-        pieces[-1] = pieces[-1][: len(pieces[-1]) - prepared.empty]  # a slot is never filled with nothing
+        pieces: list[bytes | memoryview] = [memoryview(body[0])[prepared.shared :], *body[1:]]
+        if prepared.empty:  # as many as before the slots were filled, because nothing is filled with nothing
+            pieces[-1] = memoryview(pieces[-1])[: -prepared.empty]
         for piece in pieces:
             body_hash.update(piece)
-        fields = _fields(own)
-        if tuple(name for name, _ in fields) != prepared.own:
-            raise ValueError(f"{[name for name, _ in fields]} are not the headers {prepared.own} prepared for")
         head_hash = prepared.head.copy()
-        head_hash.update(b"".join(line for _, line in fields))
+        head_hash.update(_own_fields(own, prepared.own))
         middle = b"t=%d; bh=%s;" % (date.timestamp(), base64.b64encode(body_hash.digest()))
         return tuple(_unsigned(key, prepared, head_hash, middle) for key in self._chosen(keys))
 
@@ -311,6 +308,22 @@ def _fields(lines: bytes) -> list[tuple[bytes, bytes]]:
             name, _, value = line.partition(b":")
             fields.append((name.lower(), b"%s:%s\r\n" % (name.lower(), b" ".join(value.split()))))
     return fields
+
+
+def _own_fields(lines: bytes, names: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Return the relaxed form of a reader's own header lines, see `Prepared.own`. Raises ValueError for other lines."""
+    unfolded = lines.replace(b"\r\n ", b" ")
+    fields = unfolded.split(b"\r\n")
+    begun = len(fields) == len(names) + 1 and all(
+        field.startswith(start) for field, (start, _) in zip(fields, names, strict=False)
+    )
+    if begun and b"  " not in unfolded and b" \r\n" not in unfolded and b"\t" not in unfolded:  # nearly all are so
+        relaxed = [name + field[len(start) :] for field, (start, name) in zip(fields, names, strict=False)]
+        return b"\r\n".join((*relaxed, b""))
+    found = _fields(lines)
+    if [name + b":" for name, _ in found] != [name for _, name in names]:
+        raise ValueError(f"{[name for name, _ in found]} are not the headers {[name for _, name in names]}")
+    return b"".join(line for _, line in found)
 
 
 def _end(body: bytes) -> int:

@@ -30,6 +30,7 @@ MAX_LINE = 998
 """Octets of a line without its CRLF (RFC 5322 §2.1.1)."""
 
 _ATOM_PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*\Z")
+_SIMPLE_NAME = re.compile(r"[A-Za-z0-9]+(?: [A-Za-z0-9]+)*\Z")
 _PRINTABLE = re.compile(r"[ -~]*\Z")
 _URI = re.compile(r"[!#-;=?-_a-z~]+\Z")  # printable ASCII without space " < > ` { | }
 _URL_VALUE = re.compile(r"https?://[!#-%(-;=?-_a-z~]+\Z")  # as above, and nothing that HTML would want escaped
@@ -146,11 +147,16 @@ def pieces(body: bytes) -> list[bytes]:
 
 def fill(pieces: Sequence[bytes], unsubscribe_url: str) -> list[bytes]:
     """Do as `splice` does for a body that was cut once for all its readers; what is returned is still to be joined."""
-    value = quoted.encode_value(_checked(_URL_VALUE, unsubscribe_url, "unsubscribe URL"))
+    value = _slot_value(_checked(_URL_VALUE, unsubscribe_url, "unsubscribe URL"))
     filled = [pieces[0]]
     for piece in pieces[1:]:
         filled += (value, piece)
     return filled
+
+
+def _slot_value(url: str) -> bytes:
+    # What nearly every address is: short, and without anything to be quoted.
+    return url.encode() if len(url) < quoted.LINE and "=" not in url else quoted.encode_value(url)
 
 
 def common_length(body: bytes) -> int:
@@ -211,6 +217,8 @@ def _mailbox(header: str, name: str, address: str) -> str:
     """Write a header of exactly one address."""
     if not _ADDRESS.match(address):
         raise ValueError(f"{address!r} cannot stand in a {header} header")
+    if _SIMPLE_NAME.match(name) and len(name) + len(address) < quoted.LINE - 20:  # what the rest would make of it
+        return f"{header}: {name} <{address}>"
     words = _phrase(name, len(header) + 2)
     return _folded([f"{header}:", *words, f"<{address}>" if words else address])
 
