@@ -33,13 +33,16 @@ cli = typer.Typer(
     epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 configuration invalid, 4 refused, 75 try later.",
 )
 
+GARBAGE = (20_000, 20, 20)
+"""When to look for garbage that refers to itself. Loading makes many objects that stay; to look among them for every
+700 new ones costs a tenth of a start, and some of sending."""
+
 
 def program() -> None:
     """Be the program `publisher`: the command line, in a process of its own."""
     # A supervisor that loses patience sends SIGABRT: say where each thread stood, in names of files and functions.
     faulthandler.enable()
-    # Loading makes many objects that stay; to look for garbage among them every 700 costs a tenth of a start.
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(*GARBAGE)
     speak_for_python()
     main()
 

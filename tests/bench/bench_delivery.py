@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import multiprocessing
 import resource
 import signal
@@ -36,6 +37,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from publisher.app.worker import Worker
+from publisher.cli import GARBAGE
 from publisher.mail import outbox
 from publisher.mail.compose import Composer
 from publisher.mail.dkim import Key, Signer
@@ -69,6 +71,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=None)
     parser.add_argument("--port", type=int, default=0)
     chosen = parser.parse_args()
+    gc.set_threshold(*GARBAGE)  # as the program does
     chosen.connections = chosen.connections or (32 if chosen.what == "far" else 8)
     chosen.signed = chosen.what == "plain"
     {"plain": plain, "far": far, "memory": memory, "crash": crash, "work": work}[chosen.what](chosen)
