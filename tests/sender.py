@@ -32,7 +32,9 @@ LOOK_EVERY = 0.02
 """Seconds: many looks at each other's life signs in a short life."""
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.sender", "publisher.store.database", "sqlalchemy.dialects.sqlite"])
+_context.set_forkserver_preload(
+    ["tests.sender", "tests.houses", "publisher.store.database", "sqlalchemy.dialects.sqlite"]
+)
 
 
 def start(

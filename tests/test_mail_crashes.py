@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from publisher import faults
 from publisher.store.database import Database
-from tests import sender
-from tests.crashes import PASSAGES, PIPELINING, Sweep, arrived, crash_at, ended, kill_at_random, sweeps
+from tests import houses, sender
+from tests.crashes import PASSAGES, PIPELINING, Policies, Sweep, arrived, crash_at, ended, kill_at_random, sweeps
 from tests.ledgers import assert_invariants
 from tests.office import Office, S
 from tests.smtp_server import Script, smtp_server
@@ -32,6 +33,27 @@ async def test_a_crash_at_any_point_loses_nothing_and_repeats_little(
 ) -> None:
     """J1, P1–P3, V1–V8: at each point that a worker comes by, under both policies."""
     await crash_at(Office(sqlite_database), tmp_path, "", sweep)
+
+
+NEXT_TO_ANOTHER = (
+    *("dispatch.drafted", "freezing.committed", "issue.told", "lane.adopted", "notice.composed", "restore.unpacked"),
+    *("standing.compared", "standing.resumed"),
+)
+"""Points behind or before which little happens that others do not show; the command sweeps them too."""
+
+
+@pytest.mark.parametrize("point", [point for point in houses.STORIES if point not in NEXT_TO_ANOTHER])
+async def test_an_application_that_dies_keeps_its_promises_when_it_is_asked_again(tmp_path: Path, point: str) -> None:
+    """J1, J20, P1–P3: dispatching, pausing, cancelling, notices, leaving, keys, transports, backups; V1–V8."""
+    policy: Policies = "hold" if point.startswith("notice.") else "retry"
+    await houses.crash_house(tmp_path / "home", "", Sweep(point, policy, passages=PASSAGES[:1]))
+
+
+def test_every_point_has_its_story() -> None:
+    """J1 asks for thirty at least; none of ours is left out of the sweeps."""
+    swept = {sweep.point for sweep in (*sweeps(), *houses.sweeps())}
+    assert swept == set(faults.POINTS)
+    assert len(swept) >= 60
 
 
 @pytest.mark.parametrize("sweep", [Sweep(point, "retry") for point in AROUND_THE_GAP], ids=str)

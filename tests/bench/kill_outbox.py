@@ -21,6 +21,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from publisher.store.database import Database
+from tests import houses
 from tests.conftest import emptied, run_postgresql
 from tests.crashes import PIPELINING, crash_at, kill_at_random, sweeps
 from tests.office import Office
@@ -69,15 +70,21 @@ async def kill(wanted: int, dice: random.Random, fresh: Fresh, together: int) ->
         print(f"{kills} kills: {dict(states)}, {repeated} repeated, {repeated / kills:.2f} a kill, 0 lost", flush=True)
 
 
-async def sweep(fresh: Fresh) -> None:
+async def sweep(fresh: Fresh, only: str) -> None:
     """Crash at every named point, on both databases and with two workers; stops at the first violation."""
     for where, empty, workers in (("SQLite", _sqlite, 1), ("PostgreSQL", fresh, 1), ("PostgreSQL, two", fresh, 2)):
+        if only not in ("", where):
+            continue
         began, crashes = time.monotonic(), 0
         for one in sweeps(workers=workers):
             url = empty()
             with _office(url) as (office, folder):
                 crashes += await crash_at(office, folder, url, one)
-        number, spent = len(sweeps(workers=workers)), time.monotonic() - began
+        whole = houses.sweeps(sqlite=empty is _sqlite) if workers == 1 else []
+        for one in whole:
+            with tempfile.TemporaryDirectory() as folder:
+                crashes += await houses.crash_house(Path(folder) / "home", empty(), one)
+        number, spent = len(sweeps(workers=workers)) + len(whole), time.monotonic() - began
         print(f"{where}: {number} sweeps, {crashes} crashes, 0 violations, {spent:.0f} s", flush=True)
 
 
@@ -101,6 +108,7 @@ def main() -> None:
     parser.add_argument("--postgresql", action="store_true", help="instead of SQLite")
     parser.add_argument("--workers", type=int, default=1, help="work side by side (on PostgreSQL)")
     parser.add_argument("--sweep", action="store_true", help="crash at every named point instead")
+    parser.add_argument("--only", default="", help="of a sweep: SQLite, PostgreSQL or 'PostgreSQL, two'")
     parser.add_argument("--chaos", type=int, metavar="MAILS", help="send so many over connections that break instead")
     given = parser.parse_args()
     if given.chaos:
@@ -111,7 +119,7 @@ def main() -> None:
     with run_postgresql() if given.sweep or given.postgresql else nullcontext() as server:
         fresh: Fresh = _sqlite if server is None else lambda: emptied(server)
         if given.sweep:
-            asyncio.run(sweep(fresh))
+            asyncio.run(sweep(fresh, given.only))
         else:
             asyncio.run(kill(given.kills, random.Random(given.seed), fresh, given.workers))
 
