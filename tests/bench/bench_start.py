@@ -9,6 +9,7 @@ beside it the processor time until READY, which says more on a busy machine.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import signal
@@ -23,6 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from publisher.config import load
+from publisher.errors import ConfigurationError, StoreError
 from publisher.store.database import Connection, Database
 from tests.publications import CONFIGURATION, write_publication
 
@@ -67,10 +69,14 @@ DELIVERIES = (
 
 
 def build(folder: Path, articles: int, readers: int, deliveries: int) -> Path:
-    """Write a publication with so much in its database; return the configuration file."""
+    """Write a publication with so much in its database, unless it is there; return the configuration file."""
     file = folder / "config" / "publisher.toml"
-    if file.exists():
-        return file
+    # One that another make of the program wrote cannot be opened.
+    with contextlib.suppress(ConfigurationError, StoreError):
+        found = Database.look("", data_dir=load(file, {}).data_dir)
+        if found is not None:
+            found.close()
+            return file
     shutil.rmtree(folder, ignore_errors=True)
     write_publication(folder, configuration=CONFIGURATION)
     config = load(file, {})
