@@ -15,7 +15,9 @@ from publisher.service import Listening, Service
 from tests.publications import load_publication
 
 STORM = 1000
-"""Reloads asked for at once."""
+"""Reloads asked for at once, and edits in a row."""
+STORM_TAKES = 10.0
+"""Seconds over which the edits are spread."""
 
 
 async def measure(home: Path, edits: int) -> None:
@@ -40,8 +42,28 @@ async def measure(home: Path, edits: int) -> None:
         spent = time.perf_counter() - started
         gc.collect()
         print(f"{STORM} reloads: {spent:.2f} s, memory {before} kB before and {resident()} kB after")
+        before, handles, counted = resident(), files(), app.reloading.counted.total()
+        started = time.perf_counter()
+        for number in range(STORM):
+            file.write_text(text.replace("The week", f"Week {number}"), encoding="utf-8")
+            await asyncio.sleep(max(0.0, started + (number + 1) * STORM_TAKES / STORM - time.perf_counter()))
+        spent, started = time.perf_counter() - started, time.perf_counter()
+        while app.config.newsletters[0].title["en"] != f"Week {STORM - 1}":  # type: ignore[index]  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.002)
+        settled = time.perf_counter() - started
+        gc.collect()
+        print(
+            f"{STORM} edits in {spent:.1f} s: {app.reloading.counted.total() - counted} reloads, "
+            f"{settled:.2f} s from the last edit to its effect, "
+            f"memory {before} kB before and {resident()} kB after, files {handles} and {files()}"
+        )
         app.shared.stop.set()
         await task
+
+
+def files() -> int:
+    """Return how many files and sockets this process holds."""
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def resident() -> int:
