@@ -93,8 +93,10 @@ class House:
         """Send out what is new, in a minute in which nothing has been yet."""
 
         def earlier(conn: Connection) -> None:
+            slot = f"2026-01-01 {hexadecimal()}"
             for table in (slot_rows, issue_rows):
-                conn.execute(sa.update(table).values(slot="2026-01-01T00:00 " + table.c.slot))
+                mine = (table.c.frequency == "manual", table.c.slot.not_like("2026-01-01 %"))
+                conn.execute(sa.update(table).where(*mine).values(slot=slot))
 
         await self.app.database.awrite(earlier)
         await self.app.sending.complete()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import ssl
 import time
@@ -10,6 +11,8 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
+
+CHALLENGE = b"<1896.697170952@loopback>"
 
 Action = str | None
 """A reply to give ("250 ok"), or one of the words: `close` (hang up), `silence` (never answer), `endless` (octets that
@@ -48,6 +51,8 @@ class Script:
 
     greeting: list[Action] = field(default_factory=list)
     ehlo: list[Action] = field(default_factory=list)
+    starttls: list[Action] = field(default_factory=list)
+    """Said to STARTTLS, and then nothing follows."""
     auth: list[Action] = field(default_factory=list)
     mail: list[Action] = field(default_factory=list)
     rcpt: list[Action] = field(default_factory=list)
@@ -106,7 +111,7 @@ class SmtpServer:
         self.connections += 1
         try:
             await _Session(self, reader, writer).run()
-        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError):
+        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, UnicodeError, asyncio.CancelledError):
             pass  # the client hung up, or the test is over
         finally:
             self._tasks.discard(task)
@@ -136,9 +141,14 @@ class _Session:
                     "ehlo", "\r\n".join(["250-loopback", *(f"250-{each}" for each in extensions), "250 HELP"])
                 )
             elif verb == "STARTTLS" and self.offers_tls:
+                if (action := self.script.next("starttls")) is not None:
+                    await self.act(action)
+                    continue
                 await self.say("220 go ahead")
                 await self.writer.start_tls(self.server._tls)  # type: ignore[arg-type]  # offered only when there is one
             elif verb == "AUTH":
+                if not self.script.auth and "PLAIN" not in line:
+                    self.server.commands.append(await self.challenged(line))
                 await self.answer("auth", "235 2.7.0 welcome")
             elif verb == "MAIL":
                 self.sender = line.partition("<")[2].partition(">")[0]
@@ -164,6 +174,11 @@ class _Session:
     def offers_tls(self) -> bool:
         tls = self.server._tls is not None and not self.server._implicit
         return tls and self.writer.get_extra_info("sslcontext") is None
+
+    async def challenged(self, line: str) -> str:
+        """Ask what LOGIN and CRAM-MD5 ask for, and return the answer."""
+        await self.say(f"334 {base64.b64encode(CHALLENGE if 'CRAM' in line else b'Password:').decode()}")
+        return (await self.reader.readuntil(b"\n")).decode().rstrip("\r\n")
 
     async def take_message(self) -> None:
         action = self.script.next("body")
