@@ -279,8 +279,9 @@ def planned_value(config: Config, planned: Planned) -> dict[str, Any]:
     return {
         "newsletter": planned.newsletter,
         "frequency": planned.frequency,
-        "slot": planned.slot.local,
-        "at": _iso(planned.slot.at),
+        "slot": planned.slot.local if planned.slot else None,
+        "at": _iso(planned.slot.at) if planned.slot else None,
+        "schedule": planned.schedule,
         "timezone": _zone(config, planned),
         "readers": planned.readers,
         "articles": report.articles if report else None,
@@ -381,4 +382,4 @@ def slot_explained(config: Config, conn: Connection, newsletter: str, slot: str)
 def _zone(config: Config, planned: Planned) -> str:
     newsletter = next(n for n in config.newsletters if n.slug == planned.newsletter)
     frequency = newsletter.frequencies[planned.frequency]
-    return "UTC" if frequency.every else frequency.timezone or config.site.timezone
+    return "UTC" if frequency.every or frequency.after else frequency.timezone or config.site.timezone

@@ -21,6 +21,8 @@ _UNIT_NAMES = {"s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week
 
 MINIMUM_PERIOD = timedelta(minutes=1)
 MAXIMUM_PERIOD = timedelta(days=366)
+LONGEST_DELAY = timedelta(days=1)
+"""From the first article to the issue that follows it: beyond that it is a daily one."""
 MAXIMUM_LATENESS = timedelta(hours=6)
 """A slot older than this is missed unless the configuration says otherwise (spec delivery §5.4)."""
 PROMPT = timedelta(minutes=5)
@@ -165,7 +167,9 @@ class Schedule:
     period: timedelta
     """The shortest gap between two slots, clock changes aside."""
     calendar: _Calendar | None
-    """None: counted in UTC from the epoch."""
+    """None: counted in UTC from the epoch, or from news."""
+    delay: timedelta | None = None
+    """How long after the first article of news its slot comes, which `following` tells; None: by the clock."""
 
     @classmethod
     def parse(
@@ -176,29 +180,34 @@ class Schedule:
         day: int | Literal["last"] | None = None,
         cron: str = "",
         every: str = "",
+        after: str = "",
         timezone: str,
     ) -> Schedule:
-        """Return the schedule of `at` (with `days` or `day`, else each day), `cron` or `every`.
+        """Return the schedule of `at` (with `days` or `day`, else each day), `cron`, `every` or `after`.
 
-        `every` counts in UTC from the epoch, whatever the zone; everything else is local wall time in the named zone.
-        ValueError says what is wrong and how to mend it.
+        `every` counts in UTC from the epoch, `after` from news, whatever the zone; everything else is local wall time
+        in the named zone. ValueError says what is wrong and how to mend it.
         """
         zone = zone_named(timezone)
-        given = [name for name, value in (("at", at), ("cron", cron), ("every", every)) if value]
+        given = [name for name, value in (("at", at), ("cron", cron), ("every", every), ("after", after)) if value]
         if len(given) != 1:
             raise ValueError(
                 f"{' and '.join(given)} exclude each other: keep one"
                 if given
-                else "no schedule: give at = '07:00' (with days or day), cron = '0 7 * * 1' or every = '1h'"
+                else "no schedule: give at = '07:00' (and days or day), cron = '0 7 * * 1', every = '1h', after = '10m'"
             )
         if not at and (days or day is not None):
             raise ValueError(f"days and day go with at, not with {given[0]}")
         if every:
             return _every(every)
+        if after:
+            return _after(after)
         return _cron(cron, zone) if cron else _at(at, days, day, zone)
 
     def slots(self, after: datetime, until: datetime) -> Iterator[Slot]:
         """Yield the slots with `after` < at <= `until` in order; each has an instant of its own. Times are aware."""
+        if self.delay is not None:
+            return
         if self.calendar is None:
             number = (after - _EPOCH) // self.period + 1
             while (slot := self._counted(number)).at <= until:
@@ -209,12 +218,24 @@ class Schedule:
         yield from (slot for slot in self.calendar.between(first, last) if after < slot.at <= until)
 
     def next(self, after: datetime) -> Slot | None:
-        """Return the first slot after this aware time; None when there is none within 40 years."""
+        """Return the first slot after this aware time; None without one within 40 years, and when news decides."""
+        if self.delay is not None:
+            return None
         if self.calendar is None:
             return self._counted((after - _EPOCH) // self.period + 1)
         first, _ = _local_dates(self.calendar.zone, after, after)
         found = self.calendar.between(first, first + timedelta(days=_HORIZON))
         return next((slot for slot in found if slot.at > after), None)
+
+    def following(self, news_at: datetime | None) -> Slot | None:
+        """Return the slot of news whose first article came at this moment (UTC); None by the clock, or without news.
+
+        It lies at least a minute behind the one before, so that the minute names it.
+        """
+        if self.delay is None or news_at is None:
+            return None
+        at = news_at.astimezone(UTC) + self.delay
+        return Slot(at.replace(tzinfo=None).isoformat(timespec="minutes"), at)
 
     def describe(self) -> str:
         """Say it in words: `Mondays at 07:00 Europe/Minsk`."""
@@ -226,11 +247,13 @@ class Schedule:
 
         At least 90 s, because the service looks every 30 s: a shorter limit would miss slots that nothing delayed.
         """
+        if self.delay is not None:
+            return MAXIMUM_LATENESS  # who waits for the news of this hour gets no other chance at the next
         return min(MAXIMUM_LATENESS, max(self.period / 2, timedelta(seconds=90)))
 
     def latest(self, after: datetime, until: datetime, limit: int = LISTED) -> tuple[Slot, ...]:
         """Return the slots with `after` < at <= `until` in order, of more than about `limit` the newest."""
-        if until <= after:
+        if until <= after or self.delay is not None:
             return ()
         if self.calendar is None:
             return tuple(self.slots(max(after, until - limit * self.period), until))
@@ -256,16 +279,18 @@ def due(
     now: datetime,
     max_lateness: timedelta,
     catch_up: Literal["latest", "skip"] = "latest",
+    pending: Slot | None = None,
 ) -> Due:
     """Say which slots await a decision: after the last decided one and after `since_at`, up to `now` (all aware).
 
     Several that are not too late become one: the latest runs and stands for the others (`folded`). What is later than
     `max_lateness` is missed; with `catch_up = "skip"` so is everything that is not on time. Slots older than about the
-    newest thousand are not named. The caller decides all of them in one transaction, or oldest first.
+    newest thousand are not named. The caller decides all of them in one transaction, or oldest first. `pending`: the
+    slot of a schedule that follows news, which has no other.
     """
     after = since_at if last_decided_at is None else max(last_decided_at, since_at)
     limit = min(max_lateness, PROMPT) if catch_up == "skip" else max_lateness
-    overdue = schedule.latest(after, now)
+    overdue = schedule.latest(after, now) if pending is None else (pending,) * (pending.at <= now)
     timely = tuple(slot for slot in overdue if now - slot.at <= limit)
     missed = overdue[: len(overdue) - len(timely)]
     return Due(run=timely[-1] if timely else None, missed=missed, folded=timely[:-1])
@@ -340,6 +365,15 @@ def _every(text: str) -> Schedule:
     number, unit = int(text.strip()[:-1]), _UNIT_NAMES[text.strip()[-1]]
     words = f"every {unit}" if number == 1 else f"every {number} {unit}s"
     return Schedule(f"every {int(period.total_seconds())}s", words, period, None)
+
+
+def _after(text: str) -> Schedule:
+    delay = parse_duration(text)
+    if not MINIMUM_PERIOD <= delay <= LONGEST_DELAY:
+        raise ValueError(f"after = {text!r} must lie between one minute ('1m') and one day ('1d')")
+    number, unit = int(text.strip()[:-1]), _UNIT_NAMES[text.strip()[-1]]
+    words = f"{number} {unit}{'' if number == 1 else 's'} after news"
+    return Schedule(f"after {int(delay.total_seconds())}s", words, delay, None, delay)
 
 
 def _at(text: str, days: Sequence[str], day: int | Literal["last"] | None, zone: ZoneInfo) -> Schedule:

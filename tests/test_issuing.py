@@ -299,6 +299,61 @@ async def test_after_an_outage_of_days_there_is_one_issue_with_what_is_not_too_o
     ]
 
 
+async def test_news_as_it_happens_waits_its_delay_and_goes_with_what_came_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 6, 2, K4: after the first new article, in one mail, once, also after a stop; too late, with the next."""
+    config = publication(tmp_path, frequencies={"instant": Frequency(after="10m")})
+    clock = datetime(2026, 11, 23, 5, tzinfo=UTC)
+    for module in ("dispatching", "publishing", "looking", "sending"):
+        monkeypatch.setattr(f"publisher.app.{module}.now", lambda: clock)
+
+    async def at(time: str, *titles: str) -> list[tuple[str, str, int]]:
+        nonlocal clock
+        clock = datetime.fromisoformat(f"2026-11-{time}+00:00")
+        for title in titles:
+            head = f"---\ntitle: {title}\ndate: {clock:%Y-%m-%dT%H:%M:%SZ}\ncategory: economy\n---\n"
+            write_article(tmp_path, f"{title}.md", f"{head}{title} it is.\n")
+        if titles:
+            await app.publishing.collect()
+        return [(one["slot"], one["outcome"], one["articles"]) for one in await app.dispatching.run_due()]
+
+    async def plan() -> list[tuple[str | None, str | None, str, int | None]]:
+        found = await asyncio.to_thread(plan_slots, app.database, config, None, 3)
+        return [(one["slot"], one["late"], one["schedule"], one["articles"]) for one in found]
+
+    async with await App.open(config) as app:
+        await app.publishing.collect()
+        assert await app.dispatching.run_due() == []  # what was there before the schedule is no news
+        await app.import_subscribers([ANNA | {"frequency": "instant"}])
+        assert await plan() == [(None, None, "10 minutes after news", None)]
+        assert await at("23T05:03:20", "One") == []
+        assert await plan() == [("2026-11-23T05:13", None, "10 minutes after news", 1)]
+        assert await at("23T05:13:19", "Two") == []
+        assert await at("23T05:13:20") == [("2026-11-23T05:13", "dispatched", 2)]
+        assert await at("23T05:20:00") == []
+        await app.sending.send()
+        assert await at("23T06:00:00", "Three") == []
+    async with await App.open(config) as app:
+        clock = datetime(2026, 11, 23, 9, tzinfo=UTC)
+        late = "2 h 50 min late: it goes out when the service runs"
+        assert await plan() == [("2026-11-23T06:10", late, "10 minutes after news", 1)]
+        assert await at("23T09:00:00") == [("2026-11-23T06:10", "dispatched", 1)]
+        await app.sending.send()
+        assert await at("23T10:00:00", "Four") == []
+    async with await App.open(config) as app:
+        assert await at("23T18:00:00") == []  # seven hours and fifty minutes late: missed
+        assert await at("24T05:00:00", "Five") == []
+        assert await at("24T05:10:00") == [("2026-11-24T05:10", "dispatched", 2)]
+        told = await app.database.aread(issues.slots)
+    assert [(slot.slot, slot.outcome) for slot in told] == [
+        ("2026-11-24T05:10", "dispatched"),
+        ("2026-11-23T10:10", "missed"),
+        ("2026-11-23T06:10", "dispatched"),
+        ("2026-11-23T05:13", "dispatched"),
+    ]
+
+
 @pytest.mark.parametrize("story", ["send", "run_due"])
 async def test_an_issue_that_a_crash_left_half_frozen_is_sent_to_everybody_at_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, story: str

@@ -135,6 +135,8 @@ def test_every_counts_in_utc_from_the_epoch() -> None:
         ({"every": "1h"}, "every hour", HOUR, 30 * MINUTE),
         ({"every": "5m"}, "every 5 minutes", 5 * MINUTE, timedelta(seconds=150)),
         ({"every": "1m"}, "every minute", MINUTE, timedelta(seconds=90)),
+        ({"after": "10m"}, "10 minutes after news", 10 * MINUTE, 6 * HOUR),
+        ({"after": "1h"}, "1 hour after news", HOUR, 6 * HOUR),
     ],
 )
 def test_a_schedule_says_itself_in_words_and_knows_its_period(
@@ -160,6 +162,8 @@ def test_the_fingerprint_changes_with_the_rule_and_with_nothing_else() -> None:
         Schedule.parse(cron="0 7 * * *", timezone="Europe/Minsk"),
         Schedule.parse(every="1h", timezone="Europe/Minsk"),
         Schedule.parse(every="2h", timezone="Europe/Minsk"),
+        Schedule.parse(after="1h", timezone="Europe/Minsk"),
+        Schedule.parse(after="2h", timezone="Europe/Minsk"),
     ]
     assert len({schedule.fingerprint for schedule in same}) == 1
     assert len({schedule.fingerprint for schedule in [*same, *others]}) == 1 + len(others)
@@ -192,6 +196,11 @@ def test_the_fingerprint_changes_with_the_rule_and_with_nothing_else() -> None:
         ({"every": "1000000000s"}, "is not a duration"),
         ({"every": "999999999w"}, "longer than ten years"),
         ({"every": "1e9s"}, "is not a duration"),
+        ({"after": "59s"}, "between one minute ('1m') and one day"),
+        ({"after": "25h"}, "between one minute ('1m') and one day"),
+        ({"after": "soon"}, "is not a duration"),
+        ({"after": "10m", "every": "1h"}, "every and after exclude each other"),
+        ({"after": "10m", "days": ("mon",)}, "days and day go with at, not with after"),
         ({"at": "07:00", "timezone": "Europe/Mnsk"}, "did you mean 'Europe/Minsk'?"),
         ({"at": "07:00", "timezone": ""}, "unknown time zone ''"),
         ({"every": "1h", "timezone": "+03:00"}, "unknown time zone '+03:00'"),
@@ -523,6 +532,39 @@ def test_a_slot_is_due_at_its_instant() -> None:
         DAILY, last_decided_at=utc("2026-11-23T07:00"), since_at=since, now=utc("2026-11-23T07:01"), max_lateness=HOUR
     )
     assert (before, at, decided) == (Due(), Due(run=slots_of("2026-11-23T07:00")[0]), Due())
+
+
+@given(
+    delay=st.integers(1, 1440),
+    news=st.lists(st.integers(0, 10**6), min_size=1, max_size=30),
+    looks=st.lists(st.integers(0, 10**6), min_size=1, max_size=30),
+)
+def test_news_waits_its_delay_and_goes_with_what_came_meanwhile(delay: int, news: list[int], looks: list[int]) -> None:
+    """Issue 6, 2: whenever the service looks, each article is in one issue, the first not sooner than its delay."""
+    schedule = Schedule.parse(after=f"{delay}m", timezone="Europe/Minsk")
+    start, names, last = utc("2026-11-23"), [], None
+    waiting = sorted(start + timedelta(seconds=second) for second in news)
+    assert (schedule.next(start), list(schedule.slots(start, start + 9 * DAY))) == (None, [])
+    for look in [*sorted(looks), 2 * 10**6]:
+        now = start + timedelta(seconds=look)
+        come = [at for at in waiting if at <= now]
+        found = due(
+            schedule,
+            last_decided_at=last,
+            since_at=start,
+            now=now,
+            max_lateness=99 * DAY,
+            pending=schedule.following(come[0] if come else None),
+        )
+        assert (found.missed, found.folded) == ((), ())
+        if found.run is None:
+            assert not come or now < come[0] + delay * MINUTE
+            continue
+        assert found.run.at == come[0] + delay * MINUTE <= now
+        names.append(found.run.local)
+        last, waiting = found.run.at, waiting[len(come) :]
+    assert waiting == []
+    assert len(set(names)) == len(names)
 
 
 def test_three_days_down_is_one_issue() -> None:

@@ -130,6 +130,7 @@ class Dispatching(Stories):
             schedule,
             last_decided_at=issues.last_decided(conn, **key),
             since_at=issues.schedule_since(conn, **key, fingerprint=schedule.fingerprint, now=moment),
+            pending=digests.pending(conn, newsletter, name, schedule),
             now=moment,
             max_lateness=frequency.lateness(site_zone),
             catch_up=frequency.catch_up,
@@ -142,7 +143,14 @@ class Dispatching(Stories):
                 decided.append((due.run, SlotOutcome.SKIPPED, reason))
         for slot, outcome, reason in decided:
             issues.decide_slot(
-                conn, **key, slot=slot.local, slot_at=slot.at, outcome=outcome, reason=reason, now=moment
+                conn,
+                newsletter=newsletter.slug,
+                frequency=name,
+                slot=slot.local,
+                slot_at=slot.at,
+                outcome=outcome,
+                reason=reason,
+                now=moment,
             )
             log.warning("slot not run", **key, slot=slot.local, outcome=outcome, reason=reason)
         run = due.run if due.run not in [slot for slot, _, _ in decided] else None

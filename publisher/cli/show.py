@@ -221,8 +221,10 @@ def count(number: int, word: str) -> str:
 def plan(done: Sequence[Mapping[str, Any]]) -> None:
     """List the coming slots: one line when, one what."""
     for slot in done:
-        when = f"{slot['slot'].replace('T', ' ')} {slot['timezone']}"
-        _line(f"{slot['newsletter']} {slot['frequency']}: {when} ({slot['at']}), {count(slot['readers'], 'reader')}")
+        when = (
+            f"{slot['slot'].replace('T', ' ')} {slot['timezone']} ({slot['at']})" if slot["slot"] else slot["schedule"]
+        )
+        _line(f"{slot['newsletter']} {slot['frequency']}: {when}, {count(slot['readers'], 'reader')}")
         if slot["late"]:
             _line(f"  {slot['late']}")
         if slot["skipped"]:

@@ -68,9 +68,10 @@ def _next(config: Config, newsletter: Newsletter | None, name: str, now: datetim
     if newsletter is None:
         return "none"
     frequency = newsletter.frequencies[name]
-    slot = frequency.schedule(config.site.timezone).next(now)
+    schedule = frequency.schedule(config.site.timezone)
+    slot = schedule.next(now)
     if slot is None:
-        return "none"
+        return schedule.describe() if schedule.delay else "none"
     zone: ZoneInfo = zone_named(frequency.timezone or config.site.timezone)
     at = slot.at.astimezone(zone)
     return f"{at:%a %H:%M}" if (at - now.astimezone(zone)).days < 7 else f"{at:%a %Y-%m-%d %H:%M}"

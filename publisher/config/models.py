@@ -175,7 +175,7 @@ class Feed(Selection):
 
 
 class Frequency(Table):
-    """When issues of a newsletter appear: `at` with `days` or `day`, or `cron`, or `every`."""
+    """When issues of a newsletter appear: `at` with `days` or `day`, or `cron`, or `every`, or `after`."""
 
     title: Texts = ""
     at: Annotated[str, AfterValidator(values.time_of_day)] = ""
@@ -185,8 +185,10 @@ class Frequency(Table):
     """Day of the month; a day the month does not have means its last."""
     cron: Annotated[str, AfterValidator(values.cron)] = ""
     every: Annotated[str, AfterValidator(values.every)] = ""
+    after: Annotated[str, AfterValidator(values.after)] = ""
+    """This long after the first article that is news, with all that came meanwhile."""
     timezone: Zone = ""
-    """Empty: site.timezone. `every` counts in UTC."""
+    """Empty: site.timezone. `every` and `after` go by UTC."""
     max_lateness: Annotated[str, AfterValidator(values.duration)] = ""
     """A slot older than this is missed, not sent; empty: 6 h, or half the period if shorter."""
     catch_up: Literal["latest", "skip"] = "latest"
@@ -197,7 +199,7 @@ class Frequency(Table):
     @model_validator(mode="after")
     def _consistent(self) -> Frequency:
         schedule = self.schedule("UTC")
-        if self.deliver_at == "reader" and (self.every or schedule.period < _SHORTEST_DAY):
+        if self.deliver_at == "reader" and (self.every or self.after or schedule.period < _SHORTEST_DAY):
             raise ValueError('deliver_at = "reader" is for issues at most once a day: a mail may wait that long')
         return self
 
@@ -209,6 +211,7 @@ class Frequency(Table):
             day=self.day,
             cron=self.cron,
             every=self.every,
+            after=self.after,
             timezone=self.timezone or site_timezone,
         )
 

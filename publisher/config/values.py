@@ -181,6 +181,13 @@ def every(value: str) -> str:
     return value
 
 
+def after(value: str) -> str:
+    """Accept the time from the first article to its issue, `1m` to `1d`; the empty string passes."""
+    if value:
+        Schedule.parse(after=value, timezone="UTC")
+    return value
+
+
 def blackout(value: object) -> object:
     """Accept days `2027-01-01` and stretches of days `2026-12-24..2027-01-02`, as pairs of first and last day."""
     if not isinstance(value, list | tuple):

@@ -14,7 +14,7 @@ from publisher.digests.approval import approval_mail
 from publisher.digests.compose import Frame, Skip
 from publisher.digests.guard import Facts, hold_reason
 from publisher.digests.issue import LONGEST_WAIT, Draft, Ids, draft
-from publisher.digests.material import MANUAL, gather
+from publisher.digests.material import MANUAL, gather, pending
 from publisher.digests.trial import TrialMail, check_templates, trial_mail
 from publisher.errors import NotFoundError
 from publisher.model import SlotOutcome
@@ -37,6 +37,7 @@ __all__ = [
     "dispatch",
     "manual_slot",
     "newsletter_named",
+    "pending",
     "trial_mail",
 ]
 
@@ -121,7 +122,7 @@ def dispatch(
     if dry_run:
         return report if isinstance(made, Skip) else db.read(lambda conn: _guarded(conn, report, made, newsletter))
     if isinstance(made, Skip):
-        return db.write(lambda conn: _skip(conn, report, slot, now))
+        return db.write(lambda conn: _skip(conn, report, slot, material.to_seq, now))
     report = _freeze(db, report, made, newsletter, now)
     faults.point("dispatch.frozen")
     return report
@@ -129,7 +130,9 @@ def dispatch(
 
 def _period(config: Config, newsletter: Newsletter, frequency: str) -> timedelta:
     named = newsletter.frequencies.get(frequency)
-    return named.schedule(config.site.timezone).period if named else LONGEST_WAIT
+    schedule = named.schedule(config.site.timezone) if named else None
+    # What follows news knows of no next issue that would bring the articles instead.
+    return LONGEST_WAIT if schedule is None or schedule.delay else schedule.period
 
 
 def _report(frame: Frame, slot: Slot, made: Draft | Skip, *, dry_run: bool) -> DispatchReport:
@@ -167,7 +170,7 @@ def _facts(conn: Connection, made: Draft) -> Facts:
     return Facts(readers=len(new.deliveries), last_readers=last, articles=len(made.usual), repeated=repeated)
 
 
-def _skip(conn: Connection, report: DispatchReport, slot: Slot, now: datetime) -> DispatchReport:
+def _skip(conn: Connection, report: DispatchReport, slot: Slot, to_seq: int, now: datetime) -> DispatchReport:
     decided = issues.decide_slot(
         conn,
         newsletter=report.newsletter,
@@ -177,6 +180,7 @@ def _skip(conn: Connection, report: DispatchReport, slot: Slot, now: datetime) -
         outcome=SlotOutcome.SKIPPED,
         reason=report.reason,
         now=now,
+        to_seq=to_seq,
     )
     return report if decided else replace(report, reason=DECIDED)
 

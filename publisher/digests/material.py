@@ -8,7 +8,8 @@ from datetime import datetime
 
 from publisher.config import Newsletter
 from publisher.model import Article, Format, Readers, Wishes
-from publisher.store import articles, received
+from publisher.slots import Schedule, Slot
+from publisher.store import articles, issues, received
 from publisher.store import readers as reading
 from publisher.store.database import Connection
 
@@ -62,6 +63,27 @@ def gather(conn: Connection, newsletter: Newsletter, frequency: str, now: dateti
     )
     had = received.stories(conn, {article.story: article.seq or 0 for article in window})
     return Material(readers, to_seq, tuple(window), tuple(earlier), related_of(conn, window), had)
+
+
+def pending(conn: Connection, newsletter: Newsletter, frequency: str, schedule: Schedule) -> Slot | None:
+    """Return the slot of a schedule that follows news: of what came since its last slot was decided.
+
+    None for a schedule by the clock, without news, and before the service has loaded the schedule.
+    """
+    if schedule.delay is None:
+        return None
+    known = issues.decided_to(conn, newsletter=newsletter.slug, frequency=frequency, fingerprint=schedule.fingerprint)
+    if known is None:
+        return None
+    first = articles.news_since(
+        conn,
+        known,
+        categories=newsletter.categories,
+        languages=newsletter.languages,
+        authors=newsletter.authors,
+        sources=newsletter.sources,
+    )
+    return schedule.following(first)
 
 
 def related_of(conn: Connection, window: Iterable[Article]) -> dict[str, Article]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from publisher import slots
 from publisher.config import Config, Newsletter
 from publisher.digests import DispatchReport, blackout, dispatch
 from publisher.digests.issue import Ids
+from publisher.digests.material import pending
 from publisher.render import Renderer
-from publisher.slots import Due, Schedule, Slot
+from publisher.slots import Due, Slot
 from publisher.store import issues, readers
 from publisher.store.database import Connection, Database
 
@@ -22,7 +23,10 @@ class Planned:
 
     newsletter: str
     frequency: str
-    slot: Slot
+    slot: Slot | None
+    """None: the next news will tell (`schedule`)."""
+    schedule: str
+    """In words."""
     readers: int
     report: DispatchReport | None = None
     skipped: str = ""
@@ -48,14 +52,11 @@ def plan(
     overdue: list[Planned] = []
     coming: list[Planned] = []
     first_ones: list[Planned] = []
-    for name, frequency in newsletter.frequencies.items():
+    for name in newsletter.frequencies:
         look = _Look(db, config, newsletter, name, renderer, now, ids)
         late = list(look.overdue())
-        schedule = frequency.schedule(config.site.timezone)
         first = not any(planned.report for planned in late)
-        mine = [
-            look.at(slot, closely=first and place == 0) for place, slot in enumerate(_upcoming(schedule, now, count))
-        ]
+        mine = [look.at(slot, closely=first and place == 0) for place, slot in enumerate(look.upcoming(count))]
         first_ones += mine[:1]
         coming += mine
         overdue += late
@@ -78,10 +79,12 @@ class _Look:
     ) -> None:
         self._db, self._config, self._newsletter, self._name = db, config, newsletter, name
         self._renderer, self._now, self._ids = renderer, now, ids
-        self._readers, self._due = db.read(
+        self._schedule = newsletter.frequencies[name].schedule(config.site.timezone)
+        self._readers, self._due, self._pending = db.read(
             lambda conn: (
                 len(readers.of(conn, newsletter.slug, (name,), now)),
                 _due(conn, config, newsletter, name, now),
+                pending(conn, newsletter, name, self._schedule),
             )
         )
 
@@ -95,11 +98,22 @@ class _Look:
             late = f"{said(self._now - run.at)} late: it goes out when the service runs{others}"
             yield self.at(run, closely=True, late=late)
 
-    def at(self, slot: Slot, *, closely: bool = False, late: str = "") -> Planned:
+    def upcoming(self, count: int) -> Iterator[Slot | None]:
+        """Yield the next slots; of a schedule that follows news the one that awaits its time, else None."""
+        if self._schedule.delay is not None:
+            if self._pending is None or self._pending.at > self._now:
+                yield self._pending
+            return
+        slot = self._schedule.next(self._now)
+        while slot and count:
+            yield slot
+            slot, count = self._schedule.next(slot.at), count - 1
+
+    def at(self, slot: Slot | None, *, closely: bool = False, late: str = "") -> Planned:
         """Return a slot; `closely`: with what it would hold now."""
-        dark = blackout(self._newsletter, slot)
+        dark = blackout(self._newsletter, slot) if slot else ""
         report = None
-        if closely and not dark:
+        if closely and slot and not dark:
             report = dispatch(
                 self._db,
                 self._config,
@@ -115,6 +129,7 @@ class _Look:
             newsletter=self._newsletter.slug,
             frequency=self._name,
             slot=slot,
+            schedule=self._schedule.describe(),
             readers=self._readers,
             report=report,
             skipped=dark,
@@ -131,7 +146,7 @@ def said(length: timedelta) -> str:
 
 
 def _moment(planned: Planned) -> tuple[datetime, str]:
-    return planned.slot.at, planned.frequency
+    return planned.slot.at if planned.slot else datetime.max.replace(tzinfo=UTC), planned.frequency
 
 
 def _due(conn: Connection, config: Config, newsletter: Newsletter, name: str, now: datetime) -> Due:
@@ -148,11 +163,5 @@ def _due(conn: Connection, config: Config, newsletter: Newsletter, name: str, no
         now=now,
         max_lateness=frequency.lateness(config.site.timezone),
         catch_up=frequency.catch_up,
+        pending=pending(conn, newsletter, name, schedule),
     )
-
-
-def _upcoming(schedule: Schedule, after: datetime, count: int) -> Iterator[Slot]:
-    slot = schedule.next(after)
-    while slot and count:
-        yield slot
-        slot, count = schedule.next(slot.at), count - 1

@@ -246,6 +246,23 @@ def window(
     return load(conn, query.order_by(articles.c.seq))
 
 
+def news_since(
+    conn: sa.Connection,
+    after_seq: int,
+    *,
+    categories: Iterable[str] = (),
+    languages: Iterable[str] = (),
+    authors: Iterable[str] = (),
+    sources: Iterable[str] = (),
+) -> datetime | None:
+    """Return when the first article to be mailed with a number above `after_seq` came; None without one."""
+    query = _select(categories, languages, authors, sources).where(
+        articles.c.seq > after_seq, articles.c.state == ArticleState.PUBLISHED
+    )
+    first: datetime | None = conn.scalar(query.with_only_columns(sa.func.min(articles.c.numbered_at)))
+    return first
+
+
 def translations(conn: sa.Connection, story: str) -> list[Article]:
     """Return the visible articles of one story, by (language, guid)."""
     query = sa.select(articles).where(articles.c.story == story, st.among(articles.c.state, VISIBLE))
@@ -270,7 +287,7 @@ def release_due(conn: sa.Connection, now: datetime, *, oldest: datetime | None =
         late = due.where(a.published_at < oldest).values(state=ArticleState.BASELINE, state_reason=too_old)
         done += conn.scalars(late.returning(a.id))
     done += conn.scalars(due.values(state=ArticleState.PUBLISHED, state_reason="").returning(a.id))
-    number_visible(conn)
+    number_visible(conn, now)
     number_changes(conn, [*done, *related.note(conn, done)])
     return sorted(done)
 
@@ -302,7 +319,7 @@ def release(
     for which, new_state in ((quarantined, target), (taken_back, before)):
         statement = sa.update(articles).where(st.one_of(a.id, ids), which).values(cleared | {"state": new_state})
         done.update(conn.scalars(statement.returning(a.id)))
-    number_visible(conn)
+    number_visible(conn, now)
     number_changes(conn, [*done, *related.note(conn, done)])
     return [article_id for article_id in dict.fromkeys(ids) if article_id in done]
 

@@ -61,6 +61,7 @@ def begin(conn: Connection, new: NewIssue, packed: Sequence[Part], now: datetime
         outcome=SlotOutcome.HELD if new.held else SlotOutcome.DISPATCHED,
         reason=new.held or f"{len(new.article_ids)} articles to {len(new.deliveries)} readers",
         now=now,
+        to_seq=new.to_seq,
     )
     if not decided:
         return None

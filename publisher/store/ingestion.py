@@ -124,7 +124,7 @@ def apply(
     drafts |= {item.id: item.draft for item in decision.changed}
     attach(conn, source, drafts)
     stories.link(conn, drafts, restated)
-    numbered = number_visible(conn)
+    numbered = number_visible(conn, now)
     number = number_changes(conn, [*drafts, *related.note(conn, drafts)])
     st.insert_all(conn, article_traces, [{"changed": number} | trace for trace in left])
     brought = sum(item.state in _NEWS for item in decision.new)

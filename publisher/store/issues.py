@@ -20,6 +20,7 @@ from publisher.model import (
 )
 from publisher.store import cursors
 from publisher.store import statements as st
+from publisher.store.numbering import current_seq
 from publisher.store.tables import deliveries, issue_articles, schedules
 from publisher.store.tables import issues as issue_rows
 from publisher.store.tables import segments as segment_rows
@@ -74,8 +75,9 @@ def schedule_since(
     """Return when this schedule was first loaded or last changed: `now` when its fingerprint is new."""
     c = schedules.c
     row = {"newsletter": newsletter, "frequency": frequency, "fingerprint": fingerprint, "since_at": now}
+    row |= {"to_seq": current_seq(conn)}
     insert = st.insert(conn, schedules).values(row)
-    changed = {name: insert.excluded[name] for name in ("fingerprint", "since_at")}
+    changed = {name: insert.excluded[name] for name in ("fingerprint", "since_at", "to_seq")}
     conn.execute(
         insert.on_conflict_do_update(
             index_elements=["newsletter", "frequency"], set_=changed, where=c.fingerprint != fingerprint
@@ -102,6 +104,18 @@ def last_decided(conn: sa.Connection, *, newsletter: str, frequency: str) -> dat
     return latest
 
 
+def decided_to(conn: sa.Connection, *, newsletter: str, frequency: str, fingerprint: str) -> int | None:
+    """Return the last article that is no news any more to a schedule: it was there when a slot was decided.
+
+    Or when the schedule was loaded; None when the service has not loaded this very schedule yet.
+    """
+    c, s = slot_rows.c, schedules.c
+    mine = (s.newsletter == newsletter, s.frequency == frequency, s.fingerprint == fingerprint)
+    loaded: int | None = conn.scalar(sa.select(s.to_seq).where(*mine))
+    query = sa.select(sa.func.max(c.to_seq)).where(c.newsletter == newsletter, c.frequency == frequency)
+    return None if loaded is None else max(loaded, conn.scalar(query) or 0)
+
+
 def decide_slot(
     conn: sa.Connection,
     *,
@@ -112,8 +126,12 @@ def decide_slot(
     outcome: SlotOutcome,
     reason: str,
     now: datetime,
+    to_seq: int | None = None,
 ) -> bool:
-    """Write down the outcome of a slot; False when it has one already, which stays."""
+    """Write down the outcome of a slot; False when it has one already, which stays.
+
+    `to_seq`: the last article that was looked at; default: the last there is.
+    """
     row = {
         "newsletter": newsletter,
         "frequency": frequency,
@@ -121,6 +139,7 @@ def decide_slot(
         "slot_at": slot_at,
         "outcome": outcome,
         "reason": reason,
+        "to_seq": current_seq(conn) if to_seq is None else to_seq,
         "decided_at": now,
     }
     insert = st.insert(conn, slot_rows).values(row).on_conflict_do_nothing()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 import sqlalchemy as sa
 
@@ -21,8 +22,10 @@ def current_seq(conn: sa.Connection) -> int:
     return _value(conn, _KEY)
 
 
-def number_visible(conn: sa.Connection) -> int:
+def number_visible(conn: sa.Connection, now: datetime) -> int:
     """Number all visible articles that have no number yet, in order of (published_at, guid); return how many.
+
+    `now` is noted with them: from then on they are news.
 
     The counter's row stays locked until the transaction ends, so numbers become visible in their order: a reader's
     cursor never passes a number that is still on its way.
@@ -37,7 +40,7 @@ def number_visible(conn: sa.Connection) -> int:
     conn.execute(
         sa.update(articles)
         .where(articles.c.id == ranked.c.id)
-        .values(seq=sa.literal(last - count, Id) + ranked.c.place)
+        .values(seq=sa.literal(last - count, Id) + ranked.c.place, numbered_at=now)
     )
     return count
 

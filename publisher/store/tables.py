@@ -196,6 +196,7 @@ articles = _table(
     _text("withdrawn_by", nullable=True),  # source | operator; a source never undoes an operator
     sa.Column("withdrawn_at", Instant),
     sa.Column("seq", Id, unique=True),
+    sa.Column("numbered_at", Instant),  # when it got its `seq`: from then on it is news
     sa.Column("changed", Id, nullable=False, default=0, index=True),  # number of its last change that a feed may show
     _text("html"),  # last, because SQLite walks through a long value to reach what comes after it
     sa.Index(None, "content_hash"),
@@ -472,6 +473,7 @@ schedules = _table(
     _text("frequency", primary_key=True),
     _text("fingerprint"),  # of the schedule's settings
     sa.Column("since_at", Instant, nullable=False),  # first loaded or last changed: earlier slots are never due
+    sa.Column("to_seq", Id, nullable=False),  # the last article of then: it is no news any more
 )
 
 slots = _table(
@@ -482,6 +484,7 @@ slots = _table(
     sa.Column("slot_at", Instant, nullable=False),
     _text("outcome"),
     _text("reason"),
+    sa.Column("to_seq", Id, nullable=False),  # the last article that was there when it was decided
     sa.Column("decided_at", Instant, nullable=False),
 )
 

@@ -368,7 +368,7 @@ def test_a_plan_tells_the_next_slots_and_what_the_first_would_hold(
     subscribe(sqlite_database, "a@example.net", now)
     publish(sqlite_database, news, now)
     planned = plan(sqlite_database, config, newsletter, renderer=renderer, now=now, ids=ids, count=2)
-    assert [(p.slot.local, p.readers, p.report and p.report.articles) for p in planned] == [
+    assert [(p.slot and p.slot.local, p.readers, p.report and p.report.articles) for p in planned] == [
         ("2026-11-30T07:00", 1, 11),
         ("2026-12-07T07:00", 1, None),
     ]
@@ -390,9 +390,9 @@ def test_a_plan_tells_what_is_late_and_what_becomes_of_it(
     subscribe(sqlite_database, "a@example.net", now - timedelta(days=9))
     publish(sqlite_database, news, now)
 
-    def planned(count: int = 1) -> list[tuple[str, str, str, bool]]:
+    def planned(count: int = 1) -> list[tuple[str, str | None, str, bool]]:
         found = plan(sqlite_database, config, often, renderer=renderer, now=now + HOUR, ids=ids, count=count)
-        return [(p.frequency, p.slot.local, p.late, p.report is not None) for p in found]
+        return [(p.frequency, p.slot.local if p.slot else None, p.late, p.report is not None) for p in found]
 
     assert planned() == [("daily", "2026-11-24T07:00", "", True), ("weekly", "2026-11-30T07:00", "", True)]
     for name, frequency in often.frequencies.items():
@@ -424,7 +424,7 @@ def test_a_plan_shows_the_next_slot_of_each_frequency_also_a_blackout_far_away(
     frequencies = {"daily": Frequency(at="07:00"), "weekly": newsletter.frequencies["weekly"]}
     often = newsletter.model_copy(update={"frequencies": frequencies, "blackout": (dark,)})
     found = plan(sqlite_database, config, often, renderer=renderer, now=now, ids=ids, count=2)
-    assert [(p.frequency, p.slot.local, p.skipped) for p in found] == [
+    assert [(p.frequency, p.slot and p.slot.local, p.skipped) for p in found] == [
         ("daily", "2026-11-24T07:00", ""),
         ("daily", "2026-11-25T07:00", ""),
         ("weekly", "2026-11-30T07:00", "blackout 2026-11-30"),
@@ -472,7 +472,7 @@ def test_a_plan_shows_every_frequency_however_many_slots_of_others_come_first(
     daily = {"daily": Frequency(at="08:00"), "weekly": Frequency(at="07:00", days=("sun",))}
     both = newsletter.model_copy(update={"frequencies": daily})
     planned = plan(sqlite_database, config, both, renderer=renderer, now=now, ids=ids, count=2)
-    assert [(p.frequency, p.slot.local, p.report is not None) for p in planned] == [
+    assert [(p.frequency, p.slot and p.slot.local, p.report is not None) for p in planned] == [
         ("daily", "2026-11-23T08:00", True),
         ("daily", "2026-11-24T08:00", False),
         ("weekly", "2026-11-29T07:00", True),

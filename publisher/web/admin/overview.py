@@ -135,7 +135,7 @@ def _slots(words: Words, config: Config, counted: Latest | None, now: datetime) 
                     "at": slot.at if slot else None,
                     "newsletter": words.pick(newsletter.title),
                     "frequency": name,
-                    "local": slot.local.replace("T", " ") if slot else "never",
+                    "local": slot.local.replace("T", " ") if slot else "with news" if schedule.delay else "never",
                     "ahead": ahead(slot.at, now) if slot else "",
                     "schedule": schedule.describe(),
                     "readers": _readers(counted, newsletter.slug),

@@ -53,6 +53,7 @@ def upgrade() -> None:
         sa.Column("withdrawn_by", Words, nullable=True),
         sa.Column("withdrawn_at", Instant, nullable=True),
         sa.Column("seq", Id, nullable=True),
+        sa.Column("numbered_at", Instant, nullable=True),
         sa.Column("changed", Id, nullable=False),
         sa.Column("html", Words, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_articles")),
@@ -213,6 +214,7 @@ def upgrade() -> None:
         sa.Column("frequency", Words, nullable=False),
         sa.Column("fingerprint", Words, nullable=False),
         sa.Column("since_at", Instant, nullable=False),
+        sa.Column("to_seq", Id, nullable=False),
         sa.PrimaryKeyConstraint("newsletter", "frequency", name=op.f("pk_schedules")),
         sqlite_strict=True,
     )
@@ -224,6 +226,7 @@ def upgrade() -> None:
         sa.Column("slot_at", Instant, nullable=False),
         sa.Column("outcome", Words, nullable=False),
         sa.Column("reason", Words, nullable=False),
+        sa.Column("to_seq", Id, nullable=False),
         sa.Column("decided_at", Instant, nullable=False),
         sa.PrimaryKeyConstraint("newsletter", "frequency", "slot", name=op.f("pk_slots")),
         sqlite_strict=True,
