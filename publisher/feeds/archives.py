@@ -11,15 +11,15 @@ from functools import partial
 from pathlib import Path
 
 from publisher.config import Config
-from publisher.feeds import incremental, write
+from publisher.feeds import incremental, stock, write
 from publisher.feeds.around import Around
 from publisher.feeds.documents import Built, build_month
-from publisher.feeds.entry import Entry, entry_of
+from publisher.feeds.entry import Entry
 from publisher.feeds.months import bounds, open_until
-from publisher.feeds.places import folder, lasting_id, selected
+from publisher.feeds.places import folder, lasting_id
 from publisher.feeds.spec import FORMATS, FeedSpec
-from publisher.model import Article, Skipped
-from publisher.store import articles, feed_files, feed_months, feed_states
+from publisher.model import Skipped
+from publisher.store import feed_files, feed_months, feed_states
 from publisher.store.database import Connection, Database
 from publisher.store.feed_months import Archive, Month
 from publisher.store.numbering import forget_traces, forgotten, last_change
@@ -134,12 +134,13 @@ def _plans(conn: Connection, specs: Sequence[FeedSpec], config: Config) -> list[
         slug, months = spec.slug, dict[str, bool]()
         if slug not in followed:
             there = [month.month for month in feed_months.listing(conn, slug)]
-            months = dict.fromkeys(there, True) | articles.months(conn, 0, **selected(spec))
+            months = dict.fromkeys(there, True) | stock.months(conn, spec, 0)
         elif followed[slug] < changed:
             news = touched if touched is not None else traces
-            left = {one.month: False for one in news if incremental.takes(spec.selection, one)}
-            if touched is None or left:
-                months = left | articles.months(conn, followed[slug], **selected(spec))
+            of_issues = spec.kind == "newsletter"
+            left = {one.month: False for one in news if not of_issues and incremental.takes(spec.selection, one)}
+            if touched is None or left or of_issues:
+                months = left | stock.months(conn, spec, followed[slug])
         plans.append(_Plan(spec=spec, fingerprint=fingerprints[slug], changed=changed, months=months))
     return plans
 
@@ -191,7 +192,7 @@ def _settings(spec: FeedSpec) -> FeedSpec:
 
 
 def _built(db: Database, config: Config, spec: FeedSpec, feed_id: str, month: str) -> tuple[Built, int]:
-    """Build the documents of a month; return them, and how many articles they were made of."""
+    """Build the documents of a month; return them, and what that cost, in articles."""
     start, end = bounds(month)
 
     def look(conn: Connection) -> tuple[str, str, Archive | None]:
@@ -200,15 +201,15 @@ def _built(db: Database, config: Config, spec: FeedSpec, feed_id: str, month: st
     before, after, state = db.read(look)
     if not after and state is not None and state.until_at is not None:
         end = state.until_at
-    places = db.read(lambda conn: articles.places_between(conn, start, end, **selected(spec)))
+    places = db.read(lambda conn: stock.between(conn, spec, start, end))
 
-    def read() -> Iterator[Article]:
+    def read() -> Iterator[stock.Item]:
         ids = [place.id for place in places]
         for first in range(0, len(ids), _READ):
-            yield from db.read(partial(articles.by_ids, ids=ids[first : first + _READ])).values()
+            yield from db.read(partial(stock.read, spec=spec, ids=ids[first : first + _READ])).values()
 
-    def entry(article: Article, spec: FeedSpec) -> Entry:
-        return entry_of(article, spec, config)
+    def entry(item: stock.Item, spec: FeedSpec) -> Entry:
+        return stock.entry(item, spec, config)
 
     around = Around(
         archive=bool(after),
@@ -217,7 +218,8 @@ def _built(db: Database, config: Config, spec: FeedSpec, feed_id: str, month: st
         prev_archive=spec.archive_url(before) if before else "",
         next_archive=spec.archive_url(after) if after else "",
     )
-    return build_month(spec, feed_id, month, read(), entry, around, MAX_BYTES), len(places) + _DOCUMENT
+    cost = len(places) * (stock.ISSUE_COSTS if spec.kind == "newsletter" else 1) + _DOCUMENT
+    return build_month(spec, feed_id, month, read(), entry, around, MAX_BYTES), cost
 
 
 def _write(db: Database, config: Config, ready: Sequence[tuple[Month, dict[str, bytes]]], now: datetime) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from typing import Protocol, TypeVar
 
 from publisher.config import Config
 from publisher.feeds import limits
@@ -18,6 +19,17 @@ from publisher.feeds.pieces import Pieces
 from publisher.feeds.spec import FORMATS, FeedSpec
 from publisher.model import Article, Skipped
 
+
+class _Named(Protocol):
+    """An article or an issue."""
+
+    @property
+    def guid(self) -> str:
+        """What names it in messages."""
+
+
+Item = TypeVar("Item", bound=_Named)
+
 BUILDERS = {"rss": rss, "atom": atom, "json": jsonfeed}
 
 
@@ -28,7 +40,7 @@ class Built:
     files: Mapping[str, bytes]
     left_out: tuple[Skipped, ...]
     oldest_at: datetime | None = None
-    """When the oldest article it shows was published; what is older is in its archive."""
+    """When the oldest that it shows was published; what is older is in its archive."""
 
 
 def build_feed(
@@ -90,18 +102,18 @@ def build_month(
     spec: FeedSpec,
     lasting_id: str,
     month: str,
-    articles: Iterable[Article],
-    entry: Callable[[Article, FeedSpec], Entry],
+    items: Iterable[Item],
+    entry: Callable[[Item, FeedSpec], Entry],
     around: Around,
     max_bytes: int,
 ) -> Built:
     """Return an archive document in all formats, by their names below the feed's folder: `2026-10.rss`.
 
-    No article is left out because there are many: with more text than `max_bytes` all give their summary. Articles may
-    come one after another, so that never all their texts are in memory.
+    None of the articles or issues is left out because there are many: with more text than `max_bytes` all give their
+    summary. They may come one after another, so that never all their texts are in memory.
     """
     entries, left_out, size = list[Entry](), list[Skipped](), 0
-    for made in _made(spec, articles, entry, left_out):
+    for made in _made(spec, items, entry, left_out):
         size += len(made.html)
         entries.append(made)
         if size > max_bytes:
@@ -136,15 +148,15 @@ def faults(spec: FeedSpec, lasting_id: str, entries: Sequence[Entry]) -> dict[st
 
 def _made(
     spec: FeedSpec,
-    articles: Iterable[Article],
-    entry: Callable[[Article, FeedSpec], Entry],
+    items: Iterable[Item],
+    entry: Callable[[Item, FeedSpec], Entry],
     left_out: list[Skipped],
 ) -> Iterable[Entry]:
-    for article in articles:
+    for item in items:
         try:
-            made = entry(article, spec)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with one article must not cost the feed (FR-X3)
-            left_out.append(Skipped(f"{spec.slug}: {article.guid}", f"{type(error).__name__}: {error}"))
+            made = entry(item, spec)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one must not cost the feed (FR-X3)
+            left_out.append(Skipped(f"{spec.slug}: {item.guid}", f"{type(error).__name__}: {error}"))
         else:
             yield made
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from publisher.config import Config
-from publisher.feeds import authors, incremental, limits
+from publisher.feeds import authors, incremental, limits, stock
 from publisher.feeds.around import Tombstone
 from publisher.feeds.authors import all_feeds
-from publisher.feeds.entry import entry_id
-from publisher.feeds.places import selected
-from publisher.feeds.spec import NEWSLETTER_PREFIX, FeedSpec
-from publisher.store import articles, feed_files, feed_states
+from publisher.feeds.spec import FeedSpec
+from publisher.store import feed_files, feed_states, published
 from publisher.store.articles import Place
 from publisher.store.database import Connection, Database
 from publisher.store.feed_files import FeedFile
@@ -36,14 +34,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """Which articles a feed shows at a moment."""
+    """What a feed shows at a moment: articles, or issues."""
 
     places: Sequence[Place]
     """Newest first."""
     older: Sequence[datetime]
-    """When the next articles were published that it does not show."""
+    """When the next were published that it does not show."""
     next_at: datetime | None
-    """When it will show something else, though no article changes."""
+    """When it will show something else, though nothing changes."""
     withdrawn: Sequence[Tombstone]
 
 
@@ -62,7 +60,7 @@ def _known(conn: Connection, config: Config) -> Found:
     news = incremental.news(conn, min(following, default=0))
     fingerprints, common = {}, incremental.common(config)
     for spec in specs:
-        sent = feed_states.sent_issues(conn, newsletter(spec)) if spec.kind == "newsletter" else ""
+        sent = published.totals(conn, slug) if (slug := stock.newsletter(spec)) else ""
         fingerprints[spec.slug] = incremental.fingerprint(spec, common, str(sent))
     changes = authors.look(conn, news, is_new=not following) if config.web.author_feeds else authors.Changes((), ())
     return Found(
@@ -75,26 +73,20 @@ def _known(conn: Connection, config: Config) -> Found:
     )
 
 
-def newsletter(spec: FeedSpec) -> str:
-    """Return the slug of the newsletter whose issues a feed shows."""
-    return spec.slug.removeprefix(NEWSLETTER_PREFIX)
-
-
 def material(conn: Connection, spec: FeedSpec, now: datetime) -> Material:
-    """Return which articles a feed of articles shows."""
+    """Return what a feed shows."""
     # The store holds back what is dated ahead; no reader can cope with it, so no slip gets through (FR-X8).
     places, older = _places(conn, spec)
-    gone = articles.withdrawn(conn, **selected(spec))
     return Material(
         places=[place for place in places if place.published_at <= now],
         older=older,
         next_at=min((place.published_at for place in places if place.published_at > now), default=None),
-        withdrawn=[Tombstone(entry_id(guid), when.astimezone(UTC).replace(microsecond=0)) for guid, when in gone],
+        withdrawn=stock.withdrawn(conn, spec),
     )
 
 
 def _places(conn: Connection, spec: FeedSpec) -> tuple[Sequence[Place], list[datetime]]:
-    """Return where the articles stand that the feed shows, newest first, and when the next older were published.
+    """Return where that stands which the feed shows, newest first, and when the next older were published.
 
     More is looked at only while all that was looked at is young (FR-X9).
     """
@@ -102,7 +94,7 @@ def _places(conn: Connection, spec: FeedSpec) -> tuple[Sequence[Place], list[dat
     most = max(spec.limit, spec.max_bytes // 256)
     number = spec.limit + 1
     while True:
-        places = articles.places(conn, limit=number, **selected(spec))
+        places = stock.newest(conn, spec, number)
         shown = limits.chosen(places, spec.limit, spec.window)
         if len(shown) < number or len(places) < number or number >= most:
             return shown, [place.published_at for place in places[len(shown) :]]

@@ -11,18 +11,15 @@ from publisher.config import Config
 from publisher.feeds.entry import Entry
 from publisher.feeds.spec import FeedSpec
 from publisher.markup.html import sanitise
-from publisher.model import Issue
-from publisher.store.issues import WebSegment
+from publisher.store.published import SentIssue
 from publisher.text import clean, excerpt, one_line
 
 _BODY = re.compile(r"<body[^>]*>(.*)</body>", re.IGNORECASE | re.DOTALL)
 
 
-def entry_of_issue(issue: Issue, page: WebSegment, spec: FeedSpec, config: Config) -> Entry:
+def entry_of_issue(issue: SentIssue, spec: FeedSpec, config: Config) -> Entry:
     """Return what the newsletter's feed shows of an issue."""
-    if issue.sent_at is None:
-        raise ValueError(f"the issue {issue.ref} has not been sent")
-    when = issue.sent_at.astimezone(UTC).replace(microsecond=0)
+    page, when = issue.page, issue.published_at.astimezone(UTC).replace(microsecond=0)
     address = links.issue(config, issue.ref, page.language)
     body = _BODY.search(page.html)
     return Entry(

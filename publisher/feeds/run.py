@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 
 from publisher.config import Config
-from publisher.feeds import incremental, limits, newsletters, write
-from publisher.feeds.documents import Built, build_entries, documents
-from publisher.feeds.found import Material, look, material, newsletter
+from publisher.feeds import incremental, write
+from publisher.feeds.documents import build_entries
+from publisher.feeds.found import Material, look, material
 from publisher.feeds.places import folder, lasting_id
-from publisher.feeds.sent import sent_issues
 from publisher.feeds.shelf import Shelf
 from publisher.feeds.spec import FORMATS, FeedSpec
 from publisher.model import Skipped
@@ -72,11 +70,10 @@ class Run:
 
         Whatever fails in one feed, the others are built and it stays as it was (FR-X3, J19).
         """
-        of_articles = [spec for spec in specs if spec.kind != "newsletter"]
-        materials = self._db.read(lambda conn: {s.slug: material(conn, s, self._now) for s in of_articles})
+        materials = self._db.read(lambda conn: {spec.slug: material(conn, spec, self._now) for spec in specs})
         for spec in specs:
             try:
-                self._ready.append(self._build_one(spec, materials.get(spec.slug)))
+                self._ready.append(self._build_one(spec, materials[spec.slug]))
             except Exception as error:  # noqa: BLE001 - as said above
                 self._failed(spec, error)
             if sum(ready.size for ready in self._ready) > _AT_ONCE:
@@ -86,16 +83,13 @@ class Run:
         if self._states:
             self._db.write(lambda conn: feed_states.put(conn, self._states))
 
-    def _build_one(self, spec: FeedSpec, shows: Material | None) -> _Ready:
+    def _build_one(self, spec: FeedSpec, shows: Material) -> _Ready:
         """Build a feed and begin to write it."""
         known, feed_id = self.found.files, lasting_id(self._config, spec, self.found.files)
-        if shows is None:
-            built = _of_issues(self._db, self._config, spec, feed_id)
-        else:
-            entries, left_out = self._shelf.entries(shows.places, spec)
-            built = build_entries(
-                spec, feed_id, entries, left_out, shows.withdrawn, older=shows.older, kept=self._shelf.pieces
-            )
+        entries, left_out = self._shelf.entries(shows.places, spec)
+        built = build_entries(
+            spec, feed_id, entries, left_out, shows.withdrawn, older=shows.older, kept=self._shelf.pieces
+        )
         changed, unchanged, to_record = [], [], []
         for name, body in built.files.items():
             fresh = FeedFile(
@@ -122,7 +116,7 @@ class Run:
                 [(folder(self._config) / file.name, built.files[file.name], file.modified_at) for file in changed]
             ),
             size=sum(map(len, built.files.values())),
-            next_at=shows.next_at if shows else None,
+            next_at=shows.next_at,
             oldest_at=built.oldest_at,
         )
 
@@ -187,14 +181,6 @@ class _Ready:
     """Bytes of its documents."""
     next_at: datetime | None
     oldest_at: datetime | None
-
-
-def _of_issues(db: Database, config: Config, spec: FeedSpec, feed_id: str) -> Built:
-    """Return the feed of a newsletter: its sent issues, newest first."""
-    sent = db.read(lambda conn: sent_issues(conn, newsletter(spec), spec.language, spec.limit))
-    entries = [newsletters.entry_of_issue(issue, page, spec, config) for issue, page in sent]
-    entries.sort(key=lambda entry: (entry.published_at, entry.id), reverse=True)
-    return Built(limits.fitted(entries, spec.max_bytes, partial(documents, spec, feed_id)), ())
 
 
 def remembered(before: FeedFile | None, file: FeedFile) -> FeedFile:

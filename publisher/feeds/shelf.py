@@ -1,12 +1,13 @@
-"""What feeds show of articles, kept from one feed and one run to the next: made once while it is true."""
+"""What feeds show, kept from one feed and one run to the next: made once while it is true."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from publisher.config import Config
-from publisher.feeds.entry import Entry, entry_of
+from publisher.feeds import stock
+from publisher.feeds.entry import Entry
 from publisher.feeds.kept import Kept
 from publisher.feeds.pieces import Pieces
 from publisher.feeds.spec import FeedSpec
@@ -24,7 +25,7 @@ _SMALL = 2000  # bytes of an article or entry beside its text
 class Shelf:
     """Keeps what feeds were made of, for one configuration.
 
-    An article that changed meanwhile has another number, and is read and made again.
+    What changed meanwhile has another number, and is read and made again; no article has that of an issue.
     """
 
     def __init__(self, db: Database, config: Config) -> None:
@@ -35,22 +36,25 @@ class Shelf:
         self._entries = Kept[tuple[int, int, str, str], Entry](ENTRIES)
 
     def entries(self, places: Sequence[Place], spec: FeedSpec) -> tuple[list[Entry], list[Skipped]]:
-        """Return what a feed shows of the articles at these places, in their order, and those it cannot show."""
+        """Return what a feed shows of what stands at these places, in their order, and what it cannot show."""
         made = {place: self._entries.get((place.id, place.changed, spec.language, spec.content)) for place in places}
         missing = [place for place, entry in made.items() if entry is None]
         left_out: list[Skipped] = []
-        for place, article in self._read(missing).items():
+        for place, item in self._read(missing, spec).items():
             try:
-                entry = entry_of(article, spec, self.config)
-            except Exception as error:  # noqa: BLE001 - whatever is wrong with one article must not cost the feed (FR-X3)
-                left_out.append(Skipped(f"{spec.slug}: {article.guid}", f"{type(error).__name__}: {error}"))
+                entry = stock.entry(item, spec, self.config)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with one must not cost the feed (FR-X3)
+                left_out.append(Skipped(f"{spec.slug}: {item.guid}", f"{type(error).__name__}: {error}"))
                 continue
             made[place] = entry
             size = sys.getsizeof(entry.html) + sys.getsizeof(entry.summary) + _SMALL
             self._entries.put((place.id, place.changed, spec.language, spec.content), entry, size)
         return [entry for entry in made.values() if entry is not None], left_out
 
-    def _read(self, places: Sequence[Place]) -> dict[Place, Article]:
+    def _read(self, places: Sequence[Place], spec: FeedSpec) -> Mapping[Place, stock.Item]:
+        if stock.newsletter(spec):  # each is in one feed, so it is not wanted again
+            issues = self._db.read(lambda conn: stock.read(conn, spec, [place.id for place in places]))
+            return {place: issues[place.id] for place in places if place.id in issues}
         found = {place: self._articles.get((place.id, place.changed)) for place in places}
         missing = [place for place, article in found.items() if article is None]
         if missing:

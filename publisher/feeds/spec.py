@@ -82,7 +82,7 @@ class FeedSpec:
     """Whether older articles are kept in archive documents.
 
     Those of an author only where that is wanted: they are in the archive of everything, and a document for each author
-    and month may be a million files. Never issues: the newsletter's page lists them all.
+    and month may be a million files.
     """
     stylesheet: str = ""
     """Address of the sheet by which browsers show it (FR-D2)."""
@@ -242,7 +242,7 @@ def _spec(
         license=site.license,
         former=former,
         hubs=config.web.hubs,
-        is_archived=kind != "newsletter" and (kind != "author" or config.web.author_archives),
+        is_archived=kind != "author" or config.web.author_archives,
         stylesheet=f"{links.public_url(config)}/feed.css",
     )
 

@@ -13,6 +13,7 @@ from publisher.model import Article, ArticleState
 from publisher.store import related
 from publisher.store import statements as st
 from publisher.store.article_values import load
+from publisher.store.expressions import month_of
 from publisher.store.ingestion import (
     Applied,
     SourceSummary,
@@ -165,10 +166,7 @@ def months(
     The value says whether one of them is visible. Filters as in `for_feed`.
     """
     a = articles.c
-    if conn.dialect.name == "postgresql":
-        month = sa.func.to_char(sa.func.timezone("UTC", a.published_at), "YYYY-MM")
-    else:
-        month = sa.func.substr(a.published_at, 1, 7, type_=sa.Text)
+    month = month_of(conn, a.published_at)
     visible = sa.func.max(sa.case((st.among(a.state, VISIBLE), 1), else_=0))
     few = after > 0  # else all of them: then it is cheaper to begin with those that a category has
     query = _select(categories, languages, authors, sources, probe=few).where(a.changed > after)

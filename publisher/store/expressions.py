@@ -24,6 +24,13 @@ def parameter(name: str, type_: sa.types.TypeEngine[Any]) -> sa.BindParameter[An
     return sa.bindparam(name, type_=type_, required=False)
 
 
+def month_of(conn: sa.Connection, moment: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
+    """Return the UTC month of a moment: `2026-10`."""
+    if conn.dialect.name == "postgresql":
+        return sa.func.to_char(sa.func.timezone("UTC", moment), "YYYY-MM", type_=sa.Text)
+    return sa.func.substr(moment, 1, 7, type_=sa.Text)
+
+
 class _Members(sa.types.TypeDecorator[Any]):
     """A list in one parameter: an array on PostgreSQL, JSON on SQLite."""
 

@@ -9,7 +9,6 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from publisher.model import IssueState
 from publisher.store import statements as st
 from publisher.store.tables import (
     article_authors,
@@ -17,7 +16,6 @@ from publisher.store.tables import (
     article_traces,
     articles,
     feed_states,
-    issues,
 )
 
 
@@ -115,11 +113,3 @@ def traces(conn: sa.Connection, after: int) -> list[Touched]:
         )
         for row in conn.execute(query.order_by(t.id))
     ]
-
-
-def sent_issues(conn: sa.Connection, newsletter: str) -> tuple[int, datetime | None]:
-    """Return how many issues of a newsletter were sent and when the last was: this changes whenever its feed does."""
-    i = issues.c
-    query = sa.select(sa.func.count(), sa.func.max(i.sent_at))
-    count, last = conn.execute(query.where(i.newsletter == newsletter, i.state == IssueState.SENT)).one()
-    return count, last

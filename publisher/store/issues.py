@@ -20,8 +20,8 @@ from publisher.model import (
 )
 from publisher.store import cursors
 from publisher.store import statements as st
-from publisher.store.numbering import current_seq
-from publisher.store.tables import deliveries, issue_articles, schedules
+from publisher.store.numbering import current_seq, number_issues
+from publisher.store.tables import Instant, deliveries, issue_articles, schedules
 from publisher.store.tables import issues as issue_rows
 from publisher.store.tables import segments as segment_rows
 from publisher.store.tables import slots as slot_rows
@@ -253,7 +253,7 @@ def web_segment(conn: sa.Connection, issue_id: int, language: str) -> WebSegment
     c = segment_rows.c
     query = sa.select(c.language, c.subject, c.html, c.text).where(c.issue_id == issue_id, c.is_web.is_(sa.true()))
     rows = {row["language"]: WebSegment(**row) for row in conn.execute(query.order_by(c.id)).mappings()}
-    return _in_language(rows, language)
+    return in_language(rows, language)
 
 
 def web_subjects(conn: sa.Connection, issue_ids: Iterable[int], language: str) -> dict[int, str]:
@@ -266,10 +266,11 @@ def web_subjects(conn: sa.Connection, issue_ids: Iterable[int], language: str) -
     found: dict[int, dict[str, str]] = {}
     for row in conn.execute(query.order_by(c.id)):
         found.setdefault(row.issue_id, {})[row.language] = row.subject
-    return {number: subject for number, rows in found.items() if (subject := _in_language(rows, language)) is not None}
+    return {number: subject for number, rows in found.items() if (subject := in_language(rows, language)) is not None}
 
 
-def _in_language(rows: Mapping[str, T], language: str) -> T | None:
+def in_language(rows: Mapping[str, T], language: str) -> T | None:
+    """Choose the page in `language`, else in its primary subtag's, else the first; None without any."""
     for wanted in (language, language.partition("-")[0], *rows):
         if wanted in rows:
             return rows[wanted]
@@ -330,13 +331,19 @@ def adopt(conn: sa.Connection, known: Iterable[str], heir: str, now: datetime) -
 
 
 def finish(conn: sa.Connection, now: datetime) -> list[int]:
-    """Mark issues as sent whose last open delivery has come to an end; returns their ids."""
+    """Mark issues as sent whose last open delivery has come to an end; returns their ids.
+
+    The first time that comes to pass, an issue comes into the feed of its newsletter, and stays there as of then.
+    """
     c, d = issue_rows.c, deliveries.c
     still = sa.exists().where(d.issue_id == c.id, st.among(d.state, OPEN))
     statement = sa.update(issue_rows).where(c.state == IssueState.SENDING, ~still)
-    finished = sorted(conn.scalars(statement.values(state=IssueState.SENT, sent_at=now).returning(c.id)))
+    published_at = sa.func.coalesce(c.published_at, sa.literal(now, Instant))
+    done = statement.values(state=IssueState.SENT, sent_at=now, published_at=published_at)
+    rows = conn.execute(done.returning(c.id, c.changed)).all()
+    number_issues(conn, [row.id for row in rows if row.changed is None])
     faults.point("outbox.finishing")
-    return finished
+    return sorted(row.id for row in rows)
 
 
 def _load(conn: sa.Connection, statement: sa.Select[Any]) -> list[Issue]:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from publisher.config.names import Names
 from publisher.model import SubscriptionState
+from publisher.store.numbering import number_issues
 from publisher.store.tables import issues, notices, schedules, slots, subscriptions
 
 
@@ -46,9 +47,11 @@ def rename(conn: sa.Connection, renamed: Names) -> int:
     Who is a reader under both names of a newsletter stays so. Cursors stay as they are: nobody loses or repeats an
     article. What is in flight keeps the settings that it was frozen with.
     """
-    moved = 0
+    moved, i = 0, issues.c
     for old, new in renamed.newsletters.items():
         moved += _move(conn, {"newsletter": old}, {"newsletter": new})
+        # They are new in the feed of the other.
+        number_issues(conn, conn.scalars(sa.select(i.id).where(i.newsletter == new, i.changed.is_not(None))).all())
     for (newsletter, old), new in renamed.frequencies.items():
         moved += _move(conn, {"newsletter": newsletter, "frequency": old}, {"frequency": new})
     if renamed.categories:

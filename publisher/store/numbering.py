@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from publisher.model import ArticleState
 from publisher.store import statements as st
-from publisher.store.tables import Id, article_traces, articles, meta
+from publisher.store.tables import Id, article_traces, articles, issues, meta
 
 _KEY = "seq"
 _CHANGED = "changed"
@@ -51,10 +51,19 @@ def number_changes(conn: sa.Connection, ids: Iterable[int]) -> int | None:
     Returns it, None when there are no articles. The counter's row stays locked until the transaction ends, so no lower
     number comes to light later.
     """
+    return _number(conn, articles, ids)
+
+
+def number_issues(conn: sa.Connection, ids: Iterable[int]) -> int | None:
+    """Note that issues came into the feeds of their newsletters, in the same order; as `number_changes`."""
+    return _number(conn, issues, ids)
+
+
+def _number(conn: sa.Connection, table: sa.Table, ids: Iterable[int]) -> int | None:
     if not (ids := list(ids)):
         return None
     number = _advance(conn, _CHANGED, 1)
-    conn.execute(sa.update(articles).where(st.one_of(articles.c.id, ids)).values(changed=number))
+    conn.execute(sa.update(table).where(st.one_of(table.c.id, ids)).values(changed=number))
     return number
 
 

@@ -502,9 +502,13 @@ issues = _table(
     _text("reason", default=""),  # why it is held or paused, or was cancelled
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("sent_at", Instant),
+    sa.Column("published_at", Instant),  # when it was first sent: what its feed says, whatever is sent again
+    sa.Column("changed", Id),  # number of that change among all that feeds may show
     sa.Column("told_at", Instant),  # when editors were told that it is held
     sa.Column("forgotten", sa.Integer),  # 1: the words of servers, 2: also whose its deliveries were
     sa.UniqueConstraint("newsletter", "frequency", "slot"),
+    sa.Index(None, "newsletter", "published_at"),
+    sa.Index(None, "newsletter", "changed"),
 )
 
 issue_articles = _table(

@@ -16,11 +16,10 @@ from starlette.types import ASGIApp
 from publisher import links
 from publisher.config import Newsletter
 from publisher.feeds import FeedSpec, folder
-from publisher.feeds.sent import sent_issues
 from publisher.feeds.spec import LIST, NEWSLETTER_PREFIX, REFRESH
 from publisher.files import packaged
 from publisher.model import Article, Issue, IssueState
-from publisher.store import articles, issues
+from publisher.store import articles, issues, published
 from publisher.subscriptions.choices import newsletter_of
 from publisher.text import excerpt
 from publisher.web import Parts, confirming, copying, leaving, mydata, preferences, signup
@@ -428,8 +427,7 @@ class Pages(Chrome):
     async def _feed(self, words: Words, spec: FeedSpec) -> dict[str, Any]:
         if spec.kind == "newsletter":
             slug = self._newsletter_of(spec).slug
-            sent = await self.parts.database.aread(lambda conn: sent_issues(conn, slug, words.language, spec.limit))
-            count, newest = len(sent), sent[0][0].sent_at if sent else None
+            count, newest = await self.parts.database.aread(lambda conn: published.totals(conn, slug))
         else:
             count, newest = await self.parts.database.aread(lambda conn: articles.totals(conn, **_selected(spec)))
         gettext = self.parts.renderer.words(words.language).gettext

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from publisher.config import Config
-from publisher.feeds import FORMATS, folder
-from publisher.feeds import shelf as shelves
+from publisher.feeds import FORMATS, folder, stock
 from publisher.feeds.around import Around
 from publisher.feeds.documents import BUILDERS
 from publisher.feeds.entry import Entry, entry_of
@@ -184,7 +183,7 @@ def test_what_cannot_be_shown_is_named_each_time_and_shown_when_it_is_mended(db:
             raise ValueError("odd")
         return entry_of(article, *more)  # type: ignore[arg-type]  # as it was called
 
-    monkey.setattr(shelves, "entry_of", picky)
+    monkey.setattr(stock, "entry", picky)
     try:
         for _ in range(2):
             report = publish(db, config, NOW, only=[spec.slug], shelf=shelf)

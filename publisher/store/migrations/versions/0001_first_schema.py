@@ -194,6 +194,8 @@ def upgrade() -> None:
         sa.Column("reason", Words, nullable=False),
         sa.Column("created_at", Instant, nullable=False),
         sa.Column("sent_at", Instant, nullable=True),
+        sa.Column("published_at", Instant, nullable=True),
+        sa.Column("changed", Id, nullable=True),
         sa.Column("told_at", Instant, nullable=True),
         sa.Column("forgotten", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_issues")),
@@ -201,6 +203,8 @@ def upgrade() -> None:
         sa.UniqueConstraint("ref", name=op.f("uq_issues_ref")),
         sqlite_strict=True,
     )
+    op.create_index(op.f("ix_issues_newsletter_published_at"), "issues", ["newsletter", "published_at"])
+    op.create_index(op.f("ix_issues_newsletter_changed"), "issues", ["newsletter", "changed"])
     op.create_table(
         "meta",
         sa.Column("key", Words, nullable=False),
