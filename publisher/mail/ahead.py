@@ -21,7 +21,7 @@ from publisher.store.deliveries import SegmentBytes
 BLOCK = 256
 """Rows read at once: enough that reading costs nothing beside sending, little to hold in memory."""
 
-CHUNK = 8
+CHUNK = 16
 """Messages made in one go, so that handing them to whoever signs costs little beside making them."""
 
 AT_ONCE = 2
@@ -83,12 +83,13 @@ class Ahead:
         self._exhausted = False
         self._failure: Exception | None = None
         self._room = asyncio.Event()
-        self._news = asyncio.Event()
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        """Connections that have nothing to send."""
         self._settled = asyncio.Event()
 
     async def __aenter__(self) -> Ahead:
         self._filling = asyncio.create_task(self._fill())
-        self._filling.add_done_callback(lambda _: self._news.set())
+        self._filling.add_done_callback(lambda _: self._tell())
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -100,7 +101,8 @@ class Ahead:
         stale = self._clock() - FRESH
         while self._ready:
             parcel = self._ready.popleft()
-            self._room.set()
+            if len(self._ready) < self._want:
+                self._room.set()
             if parcel.claimed.attempt > 1 or parcel.claimed.date_at >= stale:
                 return parcel
             self.settled(parcel.claimed)  # found again, with today's date, when reading starts over
@@ -115,14 +117,23 @@ class Ahead:
                 self._filling.result()
             if self._exhausted or self._filling.done():
                 return None
-            self._news.clear()
-            await self._news.wait()
+            news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(news)
+            await news  # when connections are cancelled, all of them are: nobody waits for what one was told
         return parcel
+
+    def _tell(self, number: int | None = None) -> None:
+        """Wake so many of those that wait, longest waiting first; None: all. More would look in vain."""
+        while self._waiting and number != 0:
+            news = self._waiting.popleft()
+            if not news.done():
+                news.set_result(None)
+                number = None if number is None else number - 1
 
     def end(self) -> None:
         """Let nobody wait for what comes later."""
         self._exhausted = True
-        self._news.set()
+        self._tell()
 
     def settled(self, claimed: Claimed) -> None:
         """Hear that nothing is under way for a delivery any more."""
@@ -157,10 +168,11 @@ class Ahead:
             parcels = [draft.parcel([next(signatures) for _ in draft.unsigned]) for draft in drafts]
         except Exception as error:  # noqa: BLE001 - `next` raises it
             self._failure = error
+            self._tell()
         else:
             faults.point("ahead.composed")
             self._ready.extend(parcels)
-        self._news.set()
+            self._tell(len(parcels))
 
     async def _read(self) -> bool:
         """Make sure that there are rows to compose; False when nothing is due any more."""

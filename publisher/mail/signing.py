@@ -147,11 +147,11 @@ class _Scribe(asyncio.Protocol):
         self._asked.append((len(wanted), answer))
         digests = b"".join([DIGEST.pack(self._number(each.key), each.digest) for each in wanted])
         self._transport.write(HEAD.pack(DIGESTS, len(digests)) + digests)
+        patience = asyncio.get_running_loop().call_later(PATIENCE, self._lose)
         try:
-            return await asyncio.wait_for(answer, PATIENCE)
-        except TimeoutError:
-            self._lose()
-            raise GoneError from None
+            return await answer
+        finally:
+            patience.cancel()
 
     async def end(self) -> None:
         """Hang up and wait until the process has ended."""
