@@ -84,16 +84,8 @@ class Keyring:
             _write_new(path, f"{_HEADER}{fresh.hex()}\n")
         return cls.load(path)
 
-    def token(self, purpose: Purpose, number: int) -> str:
-        """Return the token, 23 to 32 characters of base64url, that stands for a number and one purpose."""
-        return self._sign(purpose, number)
-
-    def read(self, purpose: Purpose, token: str) -> int | None:
-        """Return the number, or None for anything that this ring did not sign for this purpose (F12)."""
-        return self._verify(purpose, token)
-
-    def unsubscribe_token(self, subscription_id: int, key: str = "") -> str:
-        """Return the token, 23 to 32 characters of base64url, that ends one subscription and does nothing else.
+    def token(self, purpose: Purpose, number: int, key: str = "") -> str:
+        """Return the token, 23 to 32 characters of base64url, that stands for a number and one purpose.
 
         `key`: the name of the key that signs, so that a mail sent again after a rotation has the same bytes (P2);
         without one, or for one that is gone, the ring's first.
@@ -101,7 +93,15 @@ class Keyring:
         chosen = self._keys[0]
         if key and key != _name(chosen):
             chosen = next((own for own in self._keys if _name(own) == key), chosen)
-        return _base64(_signed(chosen, Purpose.UNSUBSCRIBE, subscription_id))
+        return _base64(_signed(chosen, purpose, number))
+
+    def read(self, purpose: Purpose, token: str) -> int | None:
+        """Return the number, or None for anything that this ring did not sign for this purpose (F12)."""
+        return self._verify(purpose, token)
+
+    def unsubscribe_token(self, subscription_id: int, key: str = "") -> str:
+        """Return the token that ends one subscription and does nothing else; `key` as for any token."""
+        return self.token(Purpose.UNSUBSCRIBE, subscription_id, key)
 
     def read_unsubscribe(self, token: str) -> int | None:
         """Return the subscription's id, or None for anything that this ring did not sign for this purpose (F12)."""
@@ -124,9 +124,6 @@ class Keyring:
             return None
         number = self._read("bounce", raw)
         return number if number is not None and _base32(raw) == token.lower() else None
-
-    def _sign(self, purpose: str, number: int) -> str:
-        return _base64(_signed(self._keys[0], purpose, number))
 
     def _verify(self, purpose: str, token: str) -> int | None:
         if not _TOKEN.match(token):

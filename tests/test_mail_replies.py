@@ -167,6 +167,51 @@ def test_a_reply_has_its_outcome_and_class(
     assert classify(phase, code, text) == Reply(outcome, kind)
 
 
+NAMED: dict[ReplyClass, dict[str, str]] = {
+    C.RETRY: {"rcpt 450": "4.2.0 4.2.1", "rcpt 451": "4.3.0 4.3.2 4.4.1 4.4.2 4.7.1", "rcpt 452": "4.2.2 4.3.1"},
+    C.THROTTLE: {
+        "mail 421": "4.7.0 4.7.28 4.3.2",
+        "rcpt 421": "4.4.5",
+        "dot 421": "4.7.28",
+        "rcpt 451": "4.7.500 4.7.550 4.7.650 4.7.699 4.7.850 4.7.899",
+        "rcpt 452": "4.5.3",
+    },
+    C.SUPPRESS: {
+        "rcpt 550": "5.1.1 5.1.2 5.1.3 5.1.6 5.2.1 5.4.4 5.4.310 5.7.13 5.7.17 5.7.18",
+        "rcpt 551": "5.1.6",
+        "rcpt 556": "5.1.10",
+    },
+    C.SOFT: {"rcpt 552": "5.2.2", "rcpt 550": "5.2.3 5.4.7", "dot 552": "5.2.2 5.2.3", "rcpt 450": "4.4.7"},
+    C.POLICY: {
+        "dot 550": "5.7.1 5.7.25 5.7.26 5.7.27 5.7.28 5.7.29 5.7.30 5.7.32 5.7.509 5.7.511 5.7.515 5.7.606 5.7.649",
+        "mail 550": "5.7.1 5.7.25 5.7.26 5.7.515 5.7.606",
+    },
+    C.MESSAGE: {"dot 552": "5.3.4", "mail 552": "5.3.4", "dot 554": "5.6.0 5.6.3 5.7.0"},
+    C.CONFIG: {
+        "auth 535": "5.7.8",
+        "auth 530": "5.7.0",
+        "auth 534": "5.7.9",
+        "auth 538": "5.7.11",
+        "mail 501": "5.5.4",
+        "mail 503": "5.5.1",
+        "mail 504": "5.5.4",
+        "mail 550": "5.1.7 5.1.8",
+        "mail 553": "5.1.8",
+    },
+}
+"""The codes that spec mail §1.7 names, by class, phase and basic code."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "where", "status"),
+    [(kind, where, one) for kind, rows in NAMED.items() for where, codes in rows.items() for one in codes.split()],
+)
+def test_a_code_that_is_named_means_what_is_written(kind: ReplyClass, where: str, status: str) -> None:
+    """Spec mail §1.7: by the code alone, whatever a server adds in words that say nothing."""
+    phase, code = where.split()
+    assert classify(phase, int(code), f"{status} see our pages").kind is kind
+
+
 @pytest.mark.parametrize(
     ("code", "text", "status"),
     [

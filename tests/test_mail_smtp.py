@@ -131,6 +131,8 @@ async def test_one_connection_carries_many_messages(server: SmtpServer) -> None:
         (Script(rcpt=["421 4.7.0 too fast"]), (Outcome.DEFERRED, 421, "rcpt")),
         (Script(rcpt=["close"]), (Outcome.DEFERRED, None, "rcpt")),
         (Script(rcpt=["silence"]), (Outcome.DEFERRED, None, "rcpt")),
+        (Script(rcpt=["251 2.1.5 will forward"]), (Outcome.ACCEPTED, 250, "dot")),
+        (Script(rcpt=["252 2.5.2 cannot verify, will try"]), (Outcome.ACCEPTED, 250, "dot")),
         # H12
         (Script(data=["250 ok"]), (Outcome.DEFERRED, None, "data")),
         (Script(data=["500 what"]), (Outcome.REFUSED, 500, "data")),

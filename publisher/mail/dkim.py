@@ -206,12 +206,12 @@ class Signer:
         middle = b"t=%d; bh=%s;" % (date.timestamp(), base64.b64encode(body_hash.digest()))
         return tuple(_unsigned(key, prepared, head_hash, middle) for key in self._chosen(keys))
 
-    def signed(self, message: bytes, *, from_address: str, date: datetime) -> bytes:
-        """Return a whole message with its signature; for one mail, where there is nothing to share."""
+    def signed(self, message: bytes, *, from_address: str, date: datetime, keys: str | None = None) -> bytes:
+        """Return a whole message with its signature; for one mail, where there is nothing to share. `keys` as above."""
         own, _, body = message.partition(b"\r\n\r\n")
         own += b"\r\n"
         prepared = self.prepare(b"", body, from_address=from_address, own=[name.decode() for name, _ in _fields(own)])
-        return self.sign(prepared, own, body, date=date) + message
+        return self.sign(prepared, own, body, date=date, keys=keys) + message
 
     def _chosen(self, keys: str | None) -> Sequence[Key]:
         if keys is None:

@@ -79,6 +79,10 @@ class Notice:
     ambiguous: int
     date_at: datetime
     expires_at: datetime
+    dkim_keys: str | None
+    """What signs it, kept with its first claim, so that every attempt has the same bytes; None before it."""
+    link_key: str | None
+    """The name of the key that signs its links; None before the first claim."""
     suppressed: str | None
     """Why its address is not to be mailed; None when it may be."""
     subscriptions: tuple[Subscription, ...]
@@ -106,6 +110,8 @@ def queue(conn: sa.Connection, new: Sequence[NewNotice], now: datetime) -> None:
             "finished_at": now if one.blocked else None,
             "epoch": None,
             "date_at": None,
+            "dkim_keys": None,
+            "link_key": None,
         }
         for one in new
     ]
@@ -160,6 +166,8 @@ def look(conn: sa.Connection, id: int, now: datetime) -> Notice | None:  # noqa:
         ambiguous=row["ambiguous"],
         date_at=row["date_at"] or now,
         expires_at=row["expires_at"],
+        dkim_keys=row["dkim_keys"],
+        link_key=row["link_key"],
         suppressed=suppressed,
         subscriptions=tuple(subscriptions_of(conn, row["subscriber_id"])),
     )
@@ -172,6 +180,8 @@ def claim(conn: sa.Connection, notice: Notice, epoch: int) -> None:
         "epoch": epoch,
         "attempt": notice.attempt,
         "date_at": notice.date_at,
+        "dkim_keys": notice.dkim_keys,
+        "link_key": notice.link_key,
     }
     conn.execute(sa.update(notices).where(notices.c.id == notice.id).values(changes))
 

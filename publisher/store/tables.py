@@ -422,6 +422,8 @@ notices = _table(
     sa.Column("epoch", Id),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("date_at", Instant),  # Date header, set by the first claim and kept
+    _text("dkim_keys", nullable=True),  # likewise: what signs it; empty: nothing
+    _text("link_key", nullable=True),  # likewise: the name of the key that signs its links
     sa.Column("next_at", Instant, nullable=False),
     sa.Column("expires_at", Instant, nullable=False),
     sa.Column("finished_at", Instant, index=True),

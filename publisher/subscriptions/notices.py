@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -295,6 +295,8 @@ class _Run:
         if kind == "known" and notice.link_id is not None:
             # The address is proven long since, so what lies in the mail opens everything, but not for long.
             link_rows.turn(conn, notice.link_id, "manage", now + FRESH_FOR)
+        signs = notice.dkim_keys if notice.dkim_keys is not None else self._signer.keys if self._signer else ""
+        notice = replace(notice, dkim_keys=signs, link_key=notice.link_key or self._house.keyring.current)
         notices.claim(conn, notice, self._epoch)
         return _Taken(notice, kind, carrier)
 
@@ -342,7 +344,8 @@ class _Run:
         found = latest(self._db, self._house, taken.notice) if taken.kind == "welcome" else None
         sender, message = found or compose(self._house, taken.notice, taken.kind)
         if self._signer is not None:
-            message = self._signer.signed(message, from_address=sender, date=taken.notice.date_at)
+            signs = taken.notice.dkim_keys
+            message = self._signer.signed(message, from_address=sender, date=taken.notice.date_at, keys=signs)
         return sender, message
 
 
@@ -370,7 +373,9 @@ def latest(db: Database, house: House, notice: Notice) -> tuple[str, bytes] | No
         name=notice.name,
         date=notice.date_at,
         message_id=notice.message_id,
-        unsubscribe_url=unsubscribe_url(links.public_url(house.config), house.keyring.unsubscribe_token(mine[0].id)),
+        unsubscribe_url=unsubscribe_url(
+            links.public_url(house.config), house.keyring.unsubscribe_token(mine[0].id, notice.link_key or "")
+        ),
     )
     return newsletter.from_address, message
 
@@ -384,7 +389,8 @@ def compose(house: House, notice: Notice, kind: str) -> tuple[str, bytes]:
         chosen = [item for item in notice.subscriptions if item.newsletter == notice.newsletter]
     leave = ""
     if kind == "welcome":
-        leave = unsubscribe_url(links.public_url(config), house.keyring.unsubscribe_token(chosen[0].id))
+        token = house.keyring.unsubscribe_token(chosen[0].id, notice.link_key or "")
+        leave = unsubscribe_url(links.public_url(config), token)
     one = letter(
         config,
         house.renderer,
@@ -426,13 +432,13 @@ def _concerns(state: SubscriptionState, *, awaiting: bool, kind: str) -> bool:
 
 def _target(house: House, notice: Notice, kind: str, leave: str) -> str:
     """Return what the button of a letter opens."""
-    config, keyring = house.config, house.keyring
+    config, keyring, key = house.config, house.keyring, notice.link_key or ""
     if kind == "welcome":
         return f"{leave}/preferences"
     if notice.link_id is None:
         return ""
     if kind in ("confirm", "opt-in"):
-        return links.confirm(config, keyring.token(Purpose.CONFIRM, notice.link_id))
+        return links.confirm(config, keyring.token(Purpose.CONFIRM, notice.link_id, key))
     if kind == "address":
-        return links.new_address(config, keyring.token(Purpose.ADDRESS, notice.link_id))
-    return links.manage(config, keyring.token(Purpose.MANAGE, notice.link_id))
+        return links.new_address(config, keyring.token(Purpose.ADDRESS, notice.link_id, key))
+    return links.manage(config, keyring.token(Purpose.MANAGE, notice.link_id, key))

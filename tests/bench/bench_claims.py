@@ -51,6 +51,7 @@ def measure(database: Database, wanted: int, together: int) -> None:
     after: Position | None = None
     done, told, tenth = 0, 0, max(1, wanted // 10)
     reads, takes = [0.0], [0.0]
+    all_takes: list[float] = []
     begin = begin_all = time.perf_counter()
     while done < wanted:
         start = time.perf_counter()
@@ -65,6 +66,7 @@ def measure(database: Database, wanted: int, together: int) -> None:
             start = time.perf_counter()
             taken = database.write(lambda conn, batch=batch: claims.take(conn, batch, MOMENT))  # type: ignore[misc]  # as above
             takes.append(time.perf_counter() - start)
+            all_takes.append(takes[-1])
             assert len(taken) == len(batch)
         done += len(found.candidates)
         if done - told >= tenth:
@@ -75,7 +77,7 @@ def measure(database: Database, wanted: int, together: int) -> None:
                 flush=True,
             )
             told, begin, reads, takes = done, now, [0.0], [0.0]
-    print(f"{done / (time.perf_counter() - begin_all):.0f}/s in all")
+    print(f"{done / (time.perf_counter() - begin_all):.0f}/s in all; {together} claimed in {_spread(all_takes)}")
 
 
 def _spread(seconds: list[float]) -> str:

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from publisher.errors import StoreError
+from publisher.mail.dkim import Key, Signer
 from publisher.mail.pace import Limit, Rate
 from publisher.mail.pacing import NO_LIMITS, Paces
 from publisher.mail.smtp import Timeouts, Transport
@@ -26,10 +28,10 @@ from publisher.subscriptions import imports, notices
 from publisher.subscriptions.letters import letter, rendered
 from publisher.subscriptions.rows import COLUMNS
 from publisher.subscriptions.values import AnswerKind, Choice, LinkState
-from publisher.tokens import Purpose
+from publisher.tokens import Keyring, Purpose
 from tests.smtp_server import Script, SmtpServer, smtp_server
 from tests.store.make import draft, frozen, new, stored
-from tests.subscriptions.town import HOME, Town
+from tests.subscriptions.town import HOME, KEY, Town
 
 pytestmark = pytest.mark.anyio
 GOLDEN = Path(__file__).parent.parent / "golden" / "notices"
@@ -46,6 +48,7 @@ class Post:
     """Servers of other transports, by name."""
     limits: Paces = NO_LIMITS
     backlog: list[notices.Unwritten] = field(default_factory=list)
+    signer: Signer | None = None
 
     async def send(self) -> notices.Report:
         """Send what is due."""
@@ -53,7 +56,7 @@ class Post:
             self.town.database,
             self.town.house,
             self.open,
-            signer=None,
+            signer=self.signer,
             epoch=self.epoch,
             clock=lambda: self.town.now,
             dice=lambda: 0.5,
@@ -220,6 +223,26 @@ async def test_a_broken_gap_repeats_a_notice_once_with_its_message_id(post: Post
     first, second = post.server.received
     assert first.content == second.content
     assert first.message_id.startswith("<notice.")
+
+
+async def test_a_notice_sent_again_after_a_change_of_keys_has_the_same_bytes(post: Post) -> None:
+    """P2, V5: what signed it first signs it again, the mail itself and the links in it; new ones have the new keys."""
+    old, new_one = (Key.of(name, ed25519.Ed25519PrivateKey.generate()) for name in ("one", "two"))
+    post.signer = Signer([old])
+    post.server.script.dot = ["close"]
+    await post.town.sign_up()
+    assert (await post.send()).deferred == 1
+    post.signer = Signer([new_one], [old])
+    post.town.keyring.adopt(Keyring([b"n" * 32, KEY]))
+    post.town.passes(minutes=10)
+    assert (await post.send()).sent == 1
+    first, second = post.server.received
+    assert (first.message_id, first.digest) == (second.message_id, second.digest)
+    assert b"s=one;" in second.content
+    await post.town.sign_up("ben@example.org")
+    await post.send()
+    assert b"s=two;" in post.server.received[-1].content
+    assert post.town.token(Purpose.CONFIRM).encode() in post.server.received[-1].content
 
 
 async def test_an_unknown_mailbox_is_never_written_to_again(post: Post) -> None:

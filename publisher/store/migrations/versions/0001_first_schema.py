@@ -427,6 +427,8 @@ def upgrade() -> None:
         sa.Column("epoch", Id, nullable=True),
         sa.Column("created_at", Instant, nullable=False),
         sa.Column("date_at", Instant, nullable=True),
+        sa.Column("dkim_keys", Words, nullable=True),
+        sa.Column("link_key", Words, nullable=True),
         sa.Column("next_at", Instant, nullable=False),
         sa.Column("expires_at", Instant, nullable=False),
         sa.Column("finished_at", Instant, nullable=True),
