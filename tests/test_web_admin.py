@@ -279,10 +279,8 @@ async def test_the_audit_log_tells_who_did_what_page_by_page(room: Backroom) -> 
     [older] = re.findall(r'href="(/audit\?before=\d+)"', first.text)
     second = await admin.get(older)
     assert ("issue &lt;b&gt;149&lt;/b&gt;" in first.text, "logged in" in first.text) == (True, False)
-    assert ("issue &lt;b&gt;0&lt;/b&gt;" in second.text, "<bdi>ada</bdi></td><td>logged in" in second.text) == (
-        True,
-        True,
-    )
+    assert "issue &lt;b&gt;0&lt;/b&gt;" in second.text
+    assert '<bdi>ada</bdi></td><td data-label="What">logged in' in second.text
     for odd in ("x", "-1", "9" * 30, "%00", ""):
         assert (await admin.get(f"/audit?before={odd}")).status_code == 200
 

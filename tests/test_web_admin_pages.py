@@ -9,6 +9,7 @@ import io
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from itertools import count
 from pathlib import Path
 from urllib.parse import quote, unquote, urlencode
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 
 from publisher.accounts.values import FRESH, Role
 from publisher.clock import now
+from publisher.config import check, load
 from publisher.errors import StoreError
 from publisher.model import DeliveryState, IssueState
 from publisher.store import audit, deliveries, issues, subscribers
@@ -35,6 +37,7 @@ from publisher.web.admin.frame import Frame
 from publisher.web.admin.lately import Lately
 from publisher.web.admin.values import ahead
 from tests.backroom import Backroom, backroom, form_value
+from tests.publications import load_publication
 from tests.store.make import dump
 
 pytestmark = pytest.mark.anyio
@@ -88,7 +91,10 @@ async def test_the_overview_shows_what_comes_what_went_and_how_everything_is(roo
     line = int(re.findall(r"publisher.toml:(\d+)", page)[0])
     lines = room.app.config.files[0].read_text(encoding="utf-8").splitlines()
     assert lines[line - 1] == "[newsletters.frequencies.weekly]"
-    assert re.search(r'articles <span class="soft">folder</span></th><td><span class="state good">well</span>', page)
+    assert re.search(
+        r'articles <span class="soft">folder</span></th><td data-label="Health"><span class="state good">well</span>',
+        page,
+    )
     assert "reader.example" not in page
 
 
@@ -98,6 +104,42 @@ async def test_problems_of_the_service_and_doubtful_deliveries_stand_on_top(room
     page = (await (await room.enter(Role.VIEWER)).get("/")).text
     assert "/srv/&lt;script&gt;" in page
     assert f'<a href="/issues/{await ref_of(room)}">issue {await ref_of(room)}: 2</a>' in page
+
+
+async def test_the_overview_gives_the_advice_of_the_check_with_file_and_line(tmp_path: Path) -> None:
+    """Issue 7, deliverable 4: what `publisher check` warns of, in its words, each at its place."""
+    file = load_publication(tmp_path).files[0]
+    text = file.read_text(encoding="utf-8")
+    text = text.replace('path = "../articles"', 'path = "../<nowhere>"')
+    file.write_text(text.replace('ru = "Экономика"', 'rus = "Экономика"'), encoding="utf-8")
+    loaded = load(file, {})
+    async with backroom(tmp_path, config=loaded) as room:
+        page = (await (await room.enter(Role.VIEWER)).get("/")).text
+        begun, ended = page.index('<ul class="plain">'), page.index("</ul></section>")
+        shown = [unescape(re.sub(r"<[^>]+>", "", line)).strip() for line in page[begun:ended].split("<li>")[1:]]
+        # As the command writes it, but for the folder and a colon.
+        expected = [
+            str(one).replace(f"{file.parent}/", "").replace(": ", " ", 1).replace(": ", " ", 1) for one in check(loaded)
+        ]
+        assert shown == expected
+        assert len(shown) == 2
+        assert "&lt;nowhere&gt;" in page
+
+        # It is looked for anew: what was corrected on the disk is gone by itself.
+        (tmp_path / "<nowhere>").mkdir()
+        viewer = await room.enter(Role.VIEWER)
+        for _ in range(500):
+            if "nowhere" not in (page := (await viewer.get("/")).text):
+                break
+            await asyncio.sleep(0.02)
+        assert "nowhere" not in page
+        assert "Advice on the configuration" in page
+
+
+async def test_a_configuration_without_faults_gets_no_advice(room: Backroom) -> None:
+    page = (await (await room.enter(Role.VIEWER)).get("/")).text
+    assert check(room.app.config) == ()
+    assert "Advice" not in page
 
 
 async def test_an_issue_is_paused_resumed_and_cancelled_by_editors_once_each(room: Backroom) -> None:
@@ -174,7 +216,8 @@ async def test_a_viewer_sees_why_deliveries_failed_and_no_address(room: Backroom
     await alter(room, DeliveryState.FAILED, words="550 5.1.1 <anna@reader.example> no such user q4Bz81Wqp")
     url = f"/issues/{await ref_of(room)}"
     page = (await (await room.enter(Role.VIEWER)).get(url)).text
-    assert '<td class="number">2</td><td>failed</td><td><bdi>550 5.1.1 [address] no such user […]</bdi></td>' in page
+    row = re.sub(r' data-label="[^"]*"', "", page)
+    assert '<td class="number">2</td><td>failed</td><td><bdi>550 5.1.1 [address] no such user […]</bdi></td>' in row
     assert "reader.example" not in page
     assert "/pause" not in page
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher import reports
-from publisher.config import Config, Newsletter
+from publisher.config import Config, Newsletter, check
+from publisher.errors import Problem
 from publisher.model import DeliveryState, SubscriptionState
 from publisher.store import feed_files, feed_pollers, issues, meta
 from publisher.store.counted import Counted, CountedSource
 from publisher.store.database import Connection
 from publisher.web.admin.frame import Frame
+from publisher.web.admin.lately import Lately
 from publisher.web.admin.numbers import Numbers, OfAll
 from publisher.web.admin.office import Latest
 from publisher.web.admin.values import about_issue, about_tally, ahead, at_clock, sending_plot
@@ -34,11 +38,13 @@ class Overview:
         self.frame = frame
         self.parts = frame.parts
         self.numbers = numbers
+        # It looks at files, and a disk that hangs is not to hold up the page that would say so.
+        self.advice = Lately(partial(asyncio.to_thread, check, frame.config), frame.parts.clock)
 
     async def overview(self, request: Request) -> Response:
         """Show everything at a glance. Nothing here is counted while somebody waits."""
         words, now = self.frame.words(request), self.parts.clock()
-        taken = await self.numbers.all.get()
+        taken, advised = await self.numbers.all.get(), await self.advice.get()
         counted = self.frame.office.counted()
         read = await self.parts.database.aread(lambda conn: _read(conn, now))
         titles = titles_of(words, self.frame.config)
@@ -49,6 +55,7 @@ class Overview:
             "Overview",
             live="/events",
             problems=self._problems(read),
+            advice=[_advice(self.frame.config, problem) for problem in (advised.value if advised else ())],
             figures=_figures(counted, taken.value if taken else None),
             slots=_slots(words, self.frame.config, counted, now),
             latest=_latest(words, taken.value, titles, now) if taken else None,
@@ -91,10 +98,22 @@ def titles_of(words: Words, config: Config) -> dict[str, str]:
 def place_of(config: Config, newsletter: Newsletter, frequency: str) -> str:
     """Return file and line of a schedule, as people write them; "" when no file says it."""
     index = config.newsletters.index(newsletter)
-    file, line = config.places.place(("newsletters", index, "frequencies", frequency))
+    return _short(config, *config.places.place(("newsletters", index, "frequencies", frequency)))
+
+
+def _short(config: Config, file: str, line: int | None) -> str:
     home = f"{config.files[0].parent}/" if config.files else ""
     name = file.removeprefix(home)
     return f"{name}:{line}" if line else name
+
+
+def _advice(config: Config, problem: Problem) -> dict[str, str]:
+    return {
+        "place": _short(config, problem.file, problem.line),
+        "key": problem.key,
+        "message": problem.message,
+        "hint": problem.hint,
+    }
 
 
 def _readers(counted: Latest | None, slug: str) -> int | None:
