@@ -440,8 +440,8 @@ def test_the_configuration_fits_a_service_that_was_told_nothing_else() -> None:
     assert f"server {Web().listen};  # CHANGE" in given
     assert "127.0.0.1" in Web().trusted_proxies
     changes = [line.strip() for line in given.splitlines() if "# CHANGE" in line]
-    assert len(changes) == 5
-    for key in ("web.listen", "web.public_url", "web.hubs"):
+    assert len(changes) == 6
+    for key in ("web.listen", "web.public_url", "web.hubs", "web.feeds_as_xml"):
         assert f"`{key}`" in told
         assert any(key in line for line in changes)
     for name in ("server_name", "root"):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import os
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -19,10 +21,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from publisher.config import Config, Site
-from publisher.feeds import feeds_of, write
+from publisher.config import Config, Site, Web
+from publisher.feeds import FORMATS, feeds_of, write
 from publisher.feeds.build import rss
-from publisher.feeds.routes import Routes
+from publisher.feeds.documents import documents
+from publisher.feeds.routes import Routes, routes_of
 from publisher.web.conditions import choose_coding, coding_for, http_date, known_tag
 from publisher.web.feeds import FeedsApp
 from publisher.web.polls import Clients, Limit, Polls
@@ -409,6 +412,52 @@ async def test_over_a_socket_a_feed_is_read_once_and_then_only_confirmed(tmp_pat
 
         refused = await raw("/feeds/all.rss", method="POST")
         assert (refused[0], refused[1][b"allow"]) == (b"HTTP/1.1 405 Method Not Allowed", b"GET, HEAD")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_over_a_socket_header_and_body_name_the_same_self_and_hubs(tmp_path: Path, method: str) -> None:
+    """FR-W1, FR-W4: one self, each hub, the identical strings, in RSS, Atom and JSON Feed, to GET and HEAD."""
+    hubs = ("https://hub.example/?a=1&b=2", "https://other.example/")
+    site = Site(title="The Ledger", url="https://ledger.example/", languages=("en", "ru"))
+    config = Config(site=site, web=Web(public_url="https://news.example/x", hubs=hubs))
+    specs = feeds_of(config)
+    for spec in specs:
+        for name, body in documents(spec, "urn:uuid:1", ()).items():
+            write.write(tmp_path / name, body, CHANGED)
+    routes = routes_of(specs, (), hubs)
+    async with served(tmp_path, routes=lambda: routes) as raw:
+        for spec in specs:
+            for form in FORMATS:
+                status, headers, _ = await raw(f"/feeds/{spec.file(form)}", method=method)
+                assert status == b"HTTP/1.1 200 OK"
+                header = re.findall(r'<([^>]*)>; rel="(self|hub)"', headers[b"link"].decode())
+                assert header == [(spec.url(form), "self"), *((hub, "hub") for hub in hubs)]
+                assert links_of((tmp_path / spec.file(form)).read_bytes(), form) == header
+
+
+def links_of(body: bytes, form: str) -> list[tuple[str, str]]:
+    """Where a feed says it is, and its hubs."""
+    if form == "json":
+        document = json.loads(body)
+        assert {hub["type"] for hub in document["hubs"]} == {"WebSub"}
+        return [(document["feed_url"], "self"), *((hub["url"], "hub") for hub in document["hubs"])]
+    links = etree.fromstring(body).iter("{http://www.w3.org/2005/Atom}link")
+    return [(link.get("href", ""), rel) for link in links if (rel := link.get("rel", "")) in ("self", "hub")]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("as_xml", [False, True])
+async def test_over_a_socket_browsers_are_shown_feeds_where_that_is_wanted(tmp_path: Path, as_xml: bool) -> None:
+    """FR-D2, FR-H7: RSS and Atom as XML; JSON Feed and the list stay, and nothing depends on what a client accepts."""
+    routes = Routes(as_xml=as_xml)
+    async with served(tmp_path, routes=lambda: routes) as raw:
+        for form, usual in CONTENT_TYPES.items():
+            write.write(tmp_path / f"all.{form}", BODY, CHANGED)
+            kind = "application/xml; charset=utf-8" if as_xml and form in ("rss", "atom") else usual
+            for accept in ("text/html", "application/atom+xml"):
+                _, headers, _ = await raw(f"/feeds/all.{form}", f"Accept: {accept}")
+                assert (headers[b"content-type"], headers[b"vary"]) == (kind.encode(), b"Accept-Encoding")
 
 
 @pytest.mark.anyio

@@ -42,7 +42,8 @@ class Announcer:
 
     def _routes_now(self, conn: Connection) -> Routes:
         specs = all_feeds(conn, self._config)
-        return routes_of(specs, feed_files.slugs(conn), self._config.web.hubs, feed_months.newest(conn))
+        web, newest = self._config.web, feed_months.newest(conn)
+        return routes_of(specs, feed_files.slugs(conn), web.hubs, newest, as_xml=web.feeds_as_xml)
 
     async def published(self, changed: Iterable[str]) -> None:
         """Note that these files have new bytes, and that they are live; the first time, look at all of them.

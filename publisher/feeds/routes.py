@@ -25,6 +25,8 @@ class Routes:
     """Names of the archive documents whose month goes on: `all/2026-11.rss`. The others hardly ever change."""
     specs: tuple[FeedSpec, ...] = ()
     """The feeds themselves."""
+    as_xml: bool = False
+    """Whether RSS and Atom are sent as application/xml."""
 
 
 NOWHERE = Routes()
@@ -36,6 +38,8 @@ def routes_of(
     published: Iterable[str],
     hubs: Iterable[str] = (),
     open_months: Mapping[str, str] = MappingProxyType({}),
+    *,
+    as_xml: bool = False,
 ) -> Routes:
     """Return the routes of the feeds in `specs`.
 
@@ -51,6 +55,7 @@ def routes_of(
         gone=frozenset(published) - now - moved.keys(),
         unfinished=frozenset(f"{slug}/{month}.{form}" for slug, month in open_months.items() for form in FORMATS),
         specs=specs,
+        as_xml=as_xml,
     )
 
 

@@ -26,6 +26,7 @@ from publisher.web.representation import (
     Representation,
     Response,
     answer,
+    content_type,
     elsewhere,
     fields_of,
     gone,
@@ -184,7 +185,9 @@ class FeedsApp:
                 return not_yet() if name in routes.topics else unknown()
             closed = match["month"] and name not in routes.unfinished
             cache_control = ARCHIVE_CACHE_CONTROL if closed else CACHE_CONTROL
-            made = representation(file, CONTENT_TYPES[match["form"]], routes.links.get(name, ""), cache_control)
+            made = representation(
+                file, content_type(match["form"], as_xml=routes.as_xml), routes.links.get(name, ""), cache_control
+            )
             answers = self._polls.answers_of(match["slug"], match["form"])
             held = _Held(name, os.fspath(self._folder / name), file.identity, made, answers)
             if routes is self._routes():  # else its headers may be those of yesterday

@@ -33,6 +33,8 @@ CONTENT_TYPES: dict[str, str] = {
     form: MEDIA_TYPES[form] if form == "json" else f"{MEDIA_TYPES[form]}; charset=utf-8" for form in FORMATS
 } | {"opml": "text/x-opml; charset=utf-8"}
 
+_AS_XML = dict.fromkeys(("rss", "atom"), "application/xml; charset=utf-8")
+
 READING = frozenset({"GET", "HEAD"})
 
 # Some readers send a moment decades ahead, given to them once by a broken server, and would get 304 for ever
@@ -91,6 +93,11 @@ class Representation:
         if since is None:
             return self.whole.get(asked.get(b"accept-encoding"))
         return self.since.get(asked.get(b"accept-encoding")) if since == self.last_modified else None
+
+
+def content_type(form: str, *, as_xml: bool) -> str:
+    """Return the Content-Type of a format: browsers show what they take for XML, with its style sheet (FR-D2)."""
+    return _AS_XML.get(form, CONTENT_TYPES[form]) if as_xml else CONTENT_TYPES[form]
 
 
 def representation(

@@ -54,3 +54,8 @@ def test_the_link_header_has_one_self_every_hub_and_the_page_for_people() -> Non
 
 def test_a_publication_without_feeds_has_no_routes() -> None:
     assert routes_of((), ()) == Routes()
+
+
+def test_routes_say_whether_browsers_are_to_show_feeds() -> None:
+    """FR-D2: another wish makes other routes, so what was kept of answers goes."""
+    assert routes_of(feeds_of(CONFIG), (), as_xml=True) != routes_of(feeds_of(CONFIG), ())
