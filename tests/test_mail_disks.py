@@ -7,12 +7,14 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,13 +23,14 @@ import pytest
 from publisher.app.worker import Worker
 from publisher.errors import BusyError, StoreError
 from publisher.mail.steps import Step
+from publisher.store import engines
 from publisher.store.database import Connection, Database
 from tests import sender
 from tests.conftest import run_postgresql
 from tests.crashes import ended
 from tests.ledgers import assert_invariants
-from tests.office import Office, S
-from tests.smtp_server import Script, SmtpServer, smtp_server
+from tests.office import Office, S, check_ledgers
+from tests.smtp_server import Action, Script, SmtpServer, smtp_server
 
 pytestmark = pytest.mark.anyio
 
@@ -86,6 +89,45 @@ async def test_a_full_disk_loses_and_repeats_nothing(small_disk: Path, sqlite_te
         assert failures > 0
         assert_invariants(office.ledger, database, at_risk=0)
         assert set(office.states().values()) == {S.SENT}
+
+
+@dataclass
+class Locking(Script):
+    """Somebody locks the database after the first message has come and before it is answered."""
+
+    rival: sqlite3.Connection | None = None
+
+    def next(self, step: str) -> Action:
+        """Lock, once."""
+        if step == "dot" and self.rival is not None and not self.rival.in_transaction:
+            self.rival.execute("BEGIN IMMEDIATE")
+        return super().next(step)
+
+
+async def test_a_database_locked_by_others_while_mail_goes_out_loses_no_outcome(
+    tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """J9: a backup tool holds it for longer than we wait; what was answered meanwhile is written afterwards."""
+    monkeypatch.setattr(engines, "BUSY_TIMEOUT", 0.05)
+    shutil.copy(sqlite_template, tmp_path / "publisher.db")
+    backlog: list[Step] = []
+    with Database.open(data_dir=tmp_path) as database:
+        office = Office(database)
+        office.fill()
+        rival = sqlite3.connect(tmp_path / "publisher.db", isolation_level=None, timeout=60)
+        async with smtp_server(Locking(rival=rival)) as server:
+            with pytest.raises(BusyError, match="another process holds the database"):
+                await office.send(server, backlog=backlog)
+            assert len(server.received) == len(backlog) >= 1
+            with pytest.raises(BusyError):  # asked again while it is still held: nothing is sent
+                await office.send(server, backlog=backlog)
+            assert len(server.received) == len(backlog)
+            rival.close()
+            server.script = Script()
+            await office.send(server, backlog=backlog)
+            check_ledgers(office, server.received)
+            assert (len(server.received), backlog) == (12, [])
+            assert {row.ambiguous for row in office.rows()} == {0}
 
 
 @pytest.mark.parametrize("commits", [2, 5])

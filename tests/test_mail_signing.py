@@ -79,7 +79,7 @@ async def test_without_scribes_threads_sign() -> None:
 
 
 async def test_what_a_scribe_took_with_it_is_signed_by_threads() -> None:
-    """E.g. killed for its memory, in the middle of its work."""
+    """K10: killed for its memory, in the middle of its work."""
     async with Signing(1) as signs:
         scribe = await started(signs)
         asked = [asyncio.create_task(signs.sign(wanted(number))) for number in range(60)]

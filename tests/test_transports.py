@@ -25,8 +25,10 @@ from publisher.mail import progress
 from publisher.mail.pace import FRESH as NO_PACE
 from publisher.mail.pace import Limit, Rate, provider_of, throttled
 from publisher.service import Listening, Service
+from publisher.store import deliveries
 from publisher.store import paces as stored
 from publisher.store.paces import key_of_provider
+from publisher.store.tables import deliveries as deliveries_table
 from tests.publications import CONFIGURATION, write_publication
 from tests.smtp_server import Script, SmtpServer, smtp_server
 
@@ -35,7 +37,8 @@ pytestmark = pytest.mark.anyio
 
 def publication(tmp_path: Path, first: int, second: int, **keys: str) -> Config:
     """Two newsletters, the second over a transport of its own."""
-    text = CONFIGURATION.replace("embedded = true", f'host = "127.0.0.1"\nport = {first}\nsecurity = "plain"')
+    server = f'host = "127.0.0.1"\nport = {first}\nsecurity = "plain"\n{keys.get("smtp", "")}'
+    text = CONFIGURATION.replace("embedded = true", server)
     text = text.replace("[site]", '[site]\npostal_address = "1 Street"', 1)
     text += f"""
 [[newsletters]]
@@ -83,6 +86,28 @@ async def test_each_newsletter_goes_over_its_own_transport(tmp_path: Path) -> No
         assert {name: report["sent"] for name, report in done["transports"].items()} == {"smtp": 3, "bulk": 3}
     assert {m.rcpt_to.partition("@")[2] for m in first.received} == {"weekly.example"}
     assert {m.rcpt_to.partition("@")[2] for m in second.received} == {"bulletin.example"}
+
+
+async def test_each_mail_has_an_envelope_sender_of_its_own_that_only_we_can_make(tmp_path: Path) -> None:
+    """Issue 4, point 5; spec mail H14: VERP, whichever transport carries it, the same on every attempt."""
+    async with (
+        smtp_server(Script(dot=["451 4.3.0 later"], extensions=["PIPELINING"])) as first,
+        smtp_server() as second,
+        two_issues(tmp_path, first, second, smtp='bounce_domain = "bounces.ledger.example"') as app,
+    ):
+        await app.sending.send()
+        due = deliveries_table.update().values(next_at=deliveries_table.c.due_at)
+        await app.database.awrite(lambda conn: conn.execute(due.where(deliveries_table.c.state == "deferred")))
+        await app.sending.send()
+        rows = {row.address: row.id for row in await app.database.aread(deliveries.listing)}
+        arrived = [*first.received, *second.received]
+        assert sorted(one.rcpt_to for one in arrived if not one.refused) == sorted(str(one) for one in rows)
+        for one in arrived:
+            local, _, domain = one.mail_from.partition("@")
+            assert domain == "bounces.ledger.example"
+            assert app.shared.keyring.read_bounce(local.removeprefix("b+")) == rows[one.rcpt_to]
+            assert len(local) <= 64
+        assert len({one.mail_from for one in arrived}) == len(rows) == len(arrived) - 1
 
 
 async def test_an_outage_of_one_transport_never_stops_the_other(tmp_path: Path) -> None:
