@@ -442,6 +442,7 @@ class Pages(Chrome):
             "title": self.feed_title(words, spec),
             "says": says.get(spec.kind) or spec.description,
             "category": spec.slug if spec.kind == "category" else "",
+            "of_issues": spec.kind == "newsletter",
             "url": f"/feeds/{spec.slug}?lang={words.language}",
             "more_url": spec.page_url if spec.kind in ("category", "newsletter") else "",
             "minutes": REFRESH.seconds // 60,
