@@ -236,17 +236,19 @@ async def kill_at_random(
     connections: int,
     url: str = "",
     together: int = 1,
+    signed: bool = False,
 ) -> int:
     """Kill workers at random moments until so many died or everything is sent; return how many were killed.
 
-    `together`: so many work at once, and one of them is killed while the others go on.
+    `together`: so many work at once, and one of them is killed while the others go on. `signed`: scribes sign.
     """
     office.ledger.received = server.received
     done = 0
     running: list[ForkServerProcess] = []
     while done < kills:
         running += [
-            sender.start(folder, server.port, url=url, connections=connections) for _ in range(together - len(running))
+            sender.start(folder, server.port, url=url, connections=connections, signed=signed)
+            for _ in range(together - len(running))
         ]
         await arrived(server, len(server.received) + dice.randint(1, 2 * connections), *running)
         await asyncio.sleep(dice.random() * 0.004)
@@ -259,6 +261,7 @@ async def kill_at_random(
     for one in running:
         assert await ended(one) == 0
     await vanished(office)
-    assert await ended(sender.start(folder, server.port, url=url, connections=connections)) == 0
+    assert await ended(sender.start(folder, server.port, url=url, connections=connections, signed=signed)) == 0
     assert_invariants(office.ledger, office.db, at_risk=done * connections)
+    assert all(message.content.startswith(b"DKIM-Signature: ") == signed for message in server.received)
     return done

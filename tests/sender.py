@@ -17,11 +17,14 @@ from types import ModuleType
 from typing import Literal
 
 import structlog
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from publisher import faults
 from publisher.app.worker import Worker
 from publisher.mail import outbox
 from publisher.mail.compose import Composer
+from publisher.mail.dkim import Key, Signer
 from publisher.mail.smtp import Envelope, Transport
 from publisher.mail.steps import Policy
 from publisher.model import Attempt
@@ -30,6 +33,8 @@ from tests.office import KEYRING, NOW
 
 LOOK_EVERY = 0.02
 """Seconds: many looks at each other's life signs in a short life."""
+
+KEY = Path(__file__).parent / "data" / "dkim" / "rsa.pem"
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(
@@ -48,13 +53,14 @@ def start(
     poison: str = "",
     files: int = 0,
     later: timedelta = timedelta(),
+    signed: bool = False,
 ) -> ForkServerProcess:
     """Start a worker that recovers what dead ones left and sends until nothing is due.
 
     `poison`: it dies when it sends to this recipient. `files`: so many may be open at most. `later`: so long after
     the issue was frozen.
     """
-    args = (folder, port, url, fault, on_uncertain, connections, poison, files, later)
+    args = (folder, port, url, fault, on_uncertain, connections, poison, files, later, signed)
     return launch(_work, *args)
 
 
@@ -100,6 +106,7 @@ def _work(
     poison: str = "",
     files: int = 0,
     later: timedelta = timedelta(),
+    signed: bool = False,
 ) -> None:
     Poisoned.poison = poison
     if files:
@@ -107,10 +114,16 @@ def _work(
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     faults.arm(fault)
     with Database.open(url, data_dir=folder) as db:
-        asyncio.run(_serve(db, port, Policy(on_uncertain=on_uncertain), connections, NOW + later))
+        asyncio.run(_serve(db, port, Policy(on_uncertain=on_uncertain), connections, NOW + later, signed=signed))
 
 
-async def _serve(db: Database, port: int, policy: Policy, connections: int, now: datetime) -> None:
+def _signer() -> Signer:
+    private = serialization.load_pem_private_key(KEY.read_bytes(), None)
+    assert isinstance(private, rsa.RSAPrivateKey)
+    return Signer([Key.of("r1", private)])
+
+
+async def _serve(db: Database, port: int, policy: Policy, connections: int, now: datetime, *, signed: bool) -> None:
     """Work as the service does: beside others, and under a new epoch whenever others took this worker for dead."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -121,7 +134,8 @@ async def _serve(db: Database, port: int, policy: Policy, connections: int, now:
         report = await outbox.run(
             db,
             lambda: Poisoned("127.0.0.1", port, security="plain", hello_name="mail.example.org"),
-            composer=Composer(KEYRING),
+            composer=Composer(KEYRING, signer=_signer() if signed else None),
+            scribes=1 if signed else 0,
             epoch=worker.epoch,
             connections=connections,
             clock=lambda: now,

@@ -81,6 +81,14 @@ async def test_fifty_kills_at_random_moments_lose_nothing(sqlite_database: Datab
     assert total == 50
 
 
+async def test_kills_while_scribes_sign_lose_nothing_either(sqlite_database: Database, tmp_path: Path) -> None:
+    """V5: whoever signs, and however often, a repeated mail has the same bytes; scribes go with their worker."""
+    async with smtp_server(Script(extensions=PIPELINING)) as server:
+        office = Office(sqlite_database)
+        office.fill([f"person{number:03d}" for number in range(400)])
+        await kill_at_random(office, tmp_path, server, kills=12, dice=random.Random(5), connections=8, signed=True)
+
+
 async def test_two_workers_share_an_issue_and_repeat_nothing(
     postgresql_database: Database, postgresql_url: str, tmp_path: Path
 ) -> None:

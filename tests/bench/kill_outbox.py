@@ -1,7 +1,7 @@
 """Kill sending workers and compare the server's ledger with ours: at random moments, or at every named point.
 
-`uv run python -m tests.bench.kill_outbox [kills] [--seed N] [--postgresql] [--workers N]`: 10,000 kills at random
-moments unless told otherwise, several a second. No violation in n kills bounds their rate below 3/n (95 %).
+`uv run python -m tests.bench.kill_outbox [kills] [--seed N] [--postgresql] [--workers N] [--signed]`: 10,000 kills
+at random moments unless told otherwise, several a second. No violation in n kills bounds their rate below 3/n (95 %).
 `uv run python -m tests.bench.kill_outbox --sweep`: every named point × {retry, hold} × {SQLite, PostgreSQL, two
 workers on PostgreSQL}, at its first, second and third passage.
 `uv run python -m tests.bench.kill_outbox --chaos 100000`: so many mails through a server that hangs up, defers and
@@ -46,7 +46,7 @@ def _office(url: str) -> Iterator[tuple[Office, Path]]:
         yield Office(database), Path(folder)
 
 
-async def kill(wanted: int, dice: random.Random, fresh: Fresh, together: int) -> None:
+async def kill(wanted: int, dice: random.Random, fresh: Fresh, together: int, *, signed: bool) -> None:
     """Freeze an issue, kill its workers until it is sent, compare; again until there were so many kills."""
     kills = repeated = 0
     states: Counter[str] = Counter()
@@ -64,6 +64,7 @@ async def kill(wanted: int, dice: random.Random, fresh: Fresh, together: int) ->
                     connections=CONNECTIONS,
                     url=url,
                     together=together,
+                    signed=signed,
                 )
             repeated += len(server.received) - len({message.message_id for message in server.received})
             states.update(str(state) for state in office.states().values())
@@ -107,6 +108,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=time.time_ns())
     parser.add_argument("--postgresql", action="store_true", help="instead of SQLite")
     parser.add_argument("--workers", type=int, default=1, help="work side by side (on PostgreSQL)")
+    parser.add_argument("--signed", action="store_true", help="by scribes, which are lost with their worker")
     parser.add_argument("--sweep", action="store_true", help="crash at every named point instead")
     parser.add_argument("--only", default="", help="of a sweep: SQLite, PostgreSQL or 'PostgreSQL, two'")
     parser.add_argument("--chaos", type=int, metavar="MAILS", help="send so many over connections that break instead")
@@ -121,7 +123,7 @@ def main() -> None:
         if given.sweep:
             asyncio.run(sweep(fresh, given.only))
         else:
-            asyncio.run(kill(given.kills, random.Random(given.seed), fresh, given.workers))
+            asyncio.run(kill(given.kills, random.Random(given.seed), fresh, given.workers, signed=given.signed))
 
 
 if __name__ == "__main__":
