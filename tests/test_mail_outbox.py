@@ -280,6 +280,19 @@ async def test_an_issue_that_three_domains_refuse_is_paused(office: Office) -> N
     assert office.issue_state() is IssueState.PAUSED
 
 
+async def test_an_issue_too_big_for_the_server_is_paused_at_once(office: Office) -> None:
+    """H4: what the server said it takes decides for all, before DATA; nobody's mail is spent on finding out."""
+    async with smtp_server(Script(extensions=["SIZE 300"])) as server:
+        report = await office.send(server)
+        assert (report.held, len(report.paused), report.waiting) == ("", 1, 0)
+        assert report.paused[0].startswith("too-big: the message has ")
+        assert 1 <= report.failed <= 3  # as many as there are connections
+        assert not [command for command in server.commands if command.startswith("MAIL")]
+    assert office.issue_state() is IssueState.PAUSED
+    states = Counter(office.states().values())
+    assert states == {S.FAILED: report.failed, S.QUEUED: 12 - report.failed}
+
+
 async def test_stop_finishes_what_is_under_way_and_claims_no_more(office: Office) -> None:
     """P2: a normal stop repeats none and loses none."""
     async with smtp_server() as server:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict, deque
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from publisher.mail.replies import ReplyClass, classify
+from publisher.mail.replies import TOO_BIG, ReplyClass, classify
 from publisher.mail.steps import CONNECTING
 from publisher.model import Attempt, Claimed, Outcome
 
@@ -116,6 +116,8 @@ class Breaker:
         return Alarm(f"we are too fast for the server: {words}")
 
     def _note_content(self, claimed: Claimed, attempt: Attempt, kind: ReplyClass, words: str) -> Alarm | None:
+        if attempt.phase == "message" and attempt.text.startswith(TOO_BIG):
+            return Alarm(words, claimed.issue_id)  # as big for everybody, and the limit is the server's for all (H4)
         about_content = kind is ReplyClass.MESSAGE or (kind is ReplyClass.POLICY and attempt.phase in ("body", "dot"))
         if not about_content or claimed.issue_id in self._accepted:
             return None

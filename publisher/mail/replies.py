@@ -22,6 +22,10 @@ class ReplyClass(StrEnum):
     CONFIG = "config"  # our account or settings: nothing can be sent until they are mended
 
 
+TOO_BIG = "too-big"
+"""How our own words begin for a message that the server has said it would not take (SIZE, RFC 1870)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A classified reply."""

@@ -16,7 +16,7 @@ from publisher import faults
 from publisher.config import Server
 from publisher.mail import sockets
 from publisher.mail.dialogue import BLOCK, Answer, BrokenError, Dialogue, readable, take_over
-from publisher.mail.replies import classify
+from publisher.mail.replies import TOO_BIG, classify
 from publisher.model import Attempt
 
 _ENVELOPE = re.compile(r"[^\s<>\x00-\x20\x7f\ud800-\udfff]*\Z")
@@ -203,7 +203,7 @@ class Transport:
             return "smtputf8-unsupported: the address has letters outside ASCII, and the server does not offer SMTPUTF8"
         limit = self._extensions.get("size", "")
         if limit.isascii() and limit.isdigit() and 0 < int(limit) < envelope.size:
-            return f"the message has {envelope.size} octets, the server takes {int(limit)} at most"
+            return f"{TOO_BIG}: the message has {envelope.size} octets, the server takes {int(limit)} at most"
         return ""
 
     def _commands(self, envelope: Envelope) -> tuple[bytes, bytes, bytes]:
