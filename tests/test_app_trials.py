@@ -114,6 +114,23 @@ async def test_a_packaged_template_of_another_make_is_tried(
     assert trial == ["weekly", "weekly"]
 
 
+async def test_an_updated_checkout_is_tried_though_it_keeps_its_version(
+    config: Config, trial: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what the interpreter compiles beside it is no update."""
+    code = tmp_path / "publisher"
+    (code / "__pycache__").mkdir(parents=True)
+    (code / "render.py").write_text("1", encoding="utf-8")
+    monkeypatch.setattr(trials, "_CODE", code)
+    await started(config)
+    (code / "__pycache__" / "render.cpython-311.pyc").write_bytes(b"1")
+    await started(config)
+    assert trial == ["weekly"]
+    (code / "render.py").write_text("2", encoding="utf-8")
+    await started(config)
+    assert trial == ["weekly", "weekly"]
+
+
 def test_a_folder_that_cannot_be_written_is_no_reason_to_stop(tmp_path: Path) -> None:
     trials.remember(tmp_path / "missing", "x")
     assert trials.remembered(tmp_path / "missing") == ""

@@ -9,6 +9,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import publisher
 from publisher import __version__
 from publisher.app.prints import Prints, prints_of
 from publisher.config import Config
@@ -17,15 +18,19 @@ from publisher.files import packaged
 NAME = "templates.tried"
 """The file in the data directory."""
 
+_CODE = Path(publisher.__file__).parent
+
 _LIBRARIES = ("jinja2", "css-inline", "babel", "nh3")
 """What makes mails of templates, beside ourselves."""
 
 
 def state_of(config: Config, templates: Prints) -> str:
     """Return a hash of what decides a trial: program, libraries, templates, configuration. Blocking."""
-    ours = prints_of([packaged("templates")])
+    # Our code by its files too: a checkout that is updated keeps its version.
+    ours = prints_of([packaged("templates"), _CODE])
+    mine = sorted((path, print_) for path, print_ in ours.items() if "__pycache__" not in path)
     libraries = [version(name) for name in _LIBRARIES]
-    parts = (__version__, sys.version, libraries, sorted(ours.items()), sorted(templates.items()))
+    parts = (__version__, sys.version, libraries, mine, sorted(templates.items()))
     return hashlib.sha256(f"{parts!r}\n{config.model_dump_json()}".encode()).hexdigest()
 
 
