@@ -83,6 +83,7 @@ OURS = (
         "or fenced (another worker had taken it over).",
     ),
     Metric("publisher_outbox_deliveries", "gauge", ("state",), "Open deliveries: queued, deferred or sending."),
+    Metric("publisher_uncertain_deliveries", "gauge", (), "Deliveries perhaps sent, which wait for an operator."),
     Metric("publisher_transport_resting", "gauge", ("transport",), "1 when a transport waits for an operator."),
     Metric(
         "publisher_transport_failures",

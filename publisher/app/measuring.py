@@ -161,6 +161,7 @@ def _of_database(found: Counted) -> dict[str, Any]:
         "publisher_slot_last_timestamp_seconds": [(key, at.timestamp()) for key, at in found.slots.items()],
         "publisher_issues": _singles(found.issues),
         "publisher_outbox_deliveries": _singles(found.deliveries),
+        "publisher_uncertain_deliveries": [((), found.uncertain)],
     }
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from publisher.model import ArticleState
+from publisher.model import ArticleState, DeliveryState
 from publisher.store import hub_pings
 from publisher.store import statements as st
 from publisher.store.issues import OPEN
@@ -44,6 +44,8 @@ class Counted:
     """By state."""
     deliveries: Mapping[str, int]
     """Open ones, by state."""
+    uncertain: int
+    """Deliveries that may have been sent, and that nobody has decided about yet."""
     hubs: Mapping[str, int]
     """Feeds that hubs have yet to be told of (`waiting`), and of which they never will be (`given_up`)."""
 
@@ -62,6 +64,7 @@ def everything(conn: sa.Connection, frequencies: Iterable[tuple[str, str]]) -> C
     numbers = dict.fromkeys(map(str, OPEN), 0)
     for state, number in conn.execute(opened):
         numbers[state] += number
+    doubtful = sa.select(sa.func.count(d.issue_id)).where(st.among(d.state, [DeliveryState.UNCERTAIN]))
     by_state = sa.select(issues.c.state, sa.func.count()).group_by(issues.c.state)
     latest = {key: found for key in frequencies if (found := _latest_slot(conn, *key)) is not None}
     return Counted(
@@ -72,6 +75,7 @@ def everything(conn: sa.Connection, frequencies: Iterable[tuple[str, str]]) -> C
         slots=latest,
         issues=dict(conn.execute(by_state).all()),
         deliveries=numbers,
+        uncertain=conn.scalar(doubtful) or 0,
         hubs={"waiting": len(hub_pings.waiting(conn)), "given_up": len(hub_pings.given_up(conn))},
     )
 
