@@ -187,7 +187,7 @@ class Publishing(Stories):
     def _archive_some(self, *, thorough: bool) -> ArchivesReport:
         from publisher.feeds import publishing  # as above
 
-        return publishing.archive(self.database, self.config, now(), thorough=thorough)
+        return publishing.archive(self.database, self.config, now(), thorough=thorough, stopped=self.shared.stop.is_set)
 
     async def _archive(self) -> bool:
         """Build a part of the archives; return whether there is more to do."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -13,7 +13,7 @@ from pathlib import Path
 from publisher.config import Config
 from publisher.feeds import incremental, stock, write
 from publisher.feeds.around import Around
-from publisher.feeds.documents import Built, build_month
+from publisher.feeds.documents import Built, StoppedError, build_month
 from publisher.feeds.entry import Entry
 from publisher.feeds.months import bounds, open_until
 from publisher.feeds.places import folder, lasting_id
@@ -49,12 +49,19 @@ class ArchivesReport:
 
 
 def archive(
-    db: Database, config: Config, specs: Sequence[FeedSpec], now: datetime, *, thorough: bool = False
+    db: Database,
+    config: Config,
+    specs: Sequence[FeedSpec],
+    now: datetime,
+    *,
+    thorough: bool = False,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> ArchivesReport:
     """Bring the archives of feeds up to date, as much of it as one run may do; the newest months come first.
 
     What is to be built is stored before anything is built, so a run that is killed is made good by the next.
-    `thorough`: look also whether all documents lie there as they were written.
+    `thorough`: look also whether all documents lie there as they were written. Once `stopped` says so, what is begun is
+    left to the next run.
     """
     kept = {spec.slug: spec for spec in specs if spec.is_archived}
     _note(db, specs, config)
@@ -65,12 +72,15 @@ def archive(
     ready, left_out, failed, written = list[tuple[Month, dict[str, bytes]]](), list[Skipped](), list[Skipped](), 0
     looked = 0
     for month in waiting:
-        if written >= BUDGET:
+        if written >= BUDGET or stopped():
             break
         looked += 1
         spec = kept[month.feed]
         try:
-            built, count = _built(db, config, spec, lasting_id(config, spec, known), month.month)
+            built, count = _built(db, config, spec, lasting_id(config, spec, known), month.month, stopped)
+        except StoppedError:
+            looked -= 1
+            break
         except Exception as error:  # noqa: BLE001 - whatever fails in one document, the others are built (FR-X3)
             failed.append(Skipped(f"{month.feed}/{month.month}", f"{type(error).__name__}: {error}"))
             continue
@@ -191,7 +201,9 @@ def _settings(spec: FeedSpec) -> FeedSpec:
     return replace(spec, limit=0, window=spec.window * 0, max_bytes=0, hubs=(), former=())
 
 
-def _built(db: Database, config: Config, spec: FeedSpec, feed_id: str, month: str) -> tuple[Built, int]:
+def _built(
+    db: Database, config: Config, spec: FeedSpec, feed_id: str, month: str, stopped: Callable[[], bool]
+) -> tuple[Built, int]:
     """Build the documents of a month; return them, and what that cost, in articles."""
     start, end = bounds(month)
 
@@ -206,6 +218,8 @@ def _built(db: Database, config: Config, spec: FeedSpec, feed_id: str, month: st
     def read() -> Iterator[stock.Item]:
         ids = [place.id for place in places]
         for first in range(0, len(ids), _READ):
+            if stopped():
+                raise StoppedError
             yield from db.read(partial(stock.read, spec=spec, ids=ids[first : first + _READ])).values()
 
     def entry(item: stock.Item, spec: FeedSpec) -> Entry:
@@ -219,7 +233,7 @@ def _built(db: Database, config: Config, spec: FeedSpec, feed_id: str, month: st
         next_archive=spec.archive_url(after) if after else "",
     )
     cost = len(places) * (stock.ISSUE_COSTS if spec.kind == "newsletter" else 1) + _DOCUMENT
-    return build_month(spec, feed_id, month, read(), entry, around, MAX_BYTES), cost
+    return build_month(spec, feed_id, month, read(), entry, around, MAX_BYTES, stopped), cost
 
 
 def _write(db: Database, config: Config, ready: Sequence[tuple[Month, dict[str, bytes]]], now: datetime) -> list[str]:

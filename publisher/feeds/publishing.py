@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -41,15 +41,23 @@ def publish(
     return _joined(run.reports)
 
 
-def archive(db: Database, config: Config, now: datetime, *, thorough: bool = False) -> ArchivesReport:
+def archive(
+    db: Database,
+    config: Config,
+    now: datetime,
+    *,
+    thorough: bool = False,
+    stopped: Callable[[], bool] = lambda: False,
+) -> ArchivesReport:
     """Bring the archives of the feeds up to date, as much of it as one run may do: to be called after `publish`.
 
     An article is live before its archive is touched, and building all of a large one is nothing that others wait for.
-    `thorough`: look also whether all documents lie there as they were written.
+    `thorough`: look also whether all documents lie there as they were written. `stopped`: whether to leave the rest to
+    the next run.
     """
     specs = db.read(partial(all_feeds, config=config))
     archives.remove_others(config, specs)
-    return archives.archive(db, config, specs, now, thorough=thorough)
+    return archives.archive(db, config, specs, now, thorough=thorough, stopped=stopped)
 
 
 def _publish_list(

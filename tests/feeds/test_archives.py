@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -313,6 +315,34 @@ def test_a_document_that_cannot_be_written_is_told_and_tried_again(
     assert (len(report.failed) > 0, report.changed, report.pending) == (True, (), False)
     monkeypatch.undo()
     assert "all/2026-10.atom" in build(db, config)
+
+
+def told(left: Iterator[int]) -> bool:
+    """Say once nothing is left that it is time to stop."""
+    return next(left, None) is None
+
+
+def test_an_archive_that_is_told_to_stop_leaves_the_rest_to_the_next_run(db: Database, config: Config) -> None:
+    """A month of many articles takes longer than a service may take to stop; wherever it is told, nothing is lost."""
+    store(db, Decision(new=tuple(new(number, published_at=NOW - 31 * number * DAY) for number in range(1, 4))))
+    publish(db, config, NOW)
+    lengths = []
+    for calls in range(1000):
+        left = iter(range(calls))
+        report = archive(db, config, NOW, stopped=partial(told, left))
+        assert report.failed == ()
+        assert report.left_out == ()
+        lengths.append(len(report.changed))
+        if next(left, None) is not None:  # it was through before it was told
+            break
+    assert len(lengths) > 10
+    assert lengths[0] == 0
+    stopped = {path: path.read_bytes() for path in sorted(folder(config).glob("*/*"))}
+    shutil.rmtree(folder(config))
+    publish(db, config, NOW)
+    archive(db, config, NOW, thorough=True)
+    assert {path: path.read_bytes() for path in sorted(folder(config).glob("*/*"))} == stopped
+    assert len(stopped) > 0
 
 
 def test_the_first_run_of_an_archive_keeps_no_writer_waiting(
