@@ -264,8 +264,10 @@ def _next_slots(config: Config, slug: str, now: datetime) -> list[dict[str, Any]
     found = []
     for name, frequency in newsletter.frequencies.items():
         schedule = frequency.schedule(config.site.timezone)
-        if slot := schedule.next(now):
-            found.append({"frequency": name, "slot": slot.local, "at": _iso(slot.at), "schedule": schedule.describe()})
+        slot = schedule.next(now)
+        if slot or schedule.delay:  # what follows news has no slot by the clock
+            local, at = (slot.local, _iso(slot.at)) if slot else (None, None)
+            found.append({"frequency": name, "slot": local, "at": at, "schedule": schedule.describe()})
     return sorted(found, key=lambda entry: str(entry["at"]))
 
 

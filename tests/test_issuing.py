@@ -300,7 +300,7 @@ async def test_after_an_outage_of_days_there_is_one_issue_with_what_is_not_too_o
 
 
 async def test_news_as_it_happens_waits_its_delay_and_goes_with_what_came_meanwhile(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Issue 6, 2, K4: after the first new article, in one mail, once, also after a stop; too late, with the next."""
     config = publication(tmp_path, frequencies={"instant": Frequency(after="10m")})
@@ -327,6 +327,11 @@ async def test_news_as_it_happens_waits_its_delay_and_goes_with_what_came_meanwh
         assert await app.dispatching.run_due() == []  # what was there before the schedule is no news
         await app.import_subscribers([ANNA | {"frequency": "instant"}])
         assert await plan() == [(None, None, "10 minutes after news", None)]
+        status = await app.database.aread(lambda conn: reports.status(config, conn, clock))
+        told = {"frequency": "instant", "slot": None, "at": None, "schedule": "10 minutes after news"}
+        assert status["newsletters"] == [{"slug": "weekly", "readers": 1, "next": [told]}]
+        show.status(status | {"service": {"running": False, "pid": None}})
+        assert "  instant: 10 minutes after news\n" in capsys.readouterr().out
         assert await at("23T05:03:20", "One") == []
         assert await plan() == [("2026-11-23T05:13", None, "10 minutes after news", 1)]
         assert await at("23T05:13:19", "Two") == []
@@ -345,8 +350,8 @@ async def test_news_as_it_happens_waits_its_delay_and_goes_with_what_came_meanwh
         assert await at("23T18:00:00") == []  # seven hours and fifty minutes late: missed
         assert await at("24T05:00:00", "Five") == []
         assert await at("24T05:10:00") == [("2026-11-24T05:10", "dispatched", 2)]
-        told = await app.database.aread(issues.slots)
-    assert [(slot.slot, slot.outcome) for slot in told] == [
+        decided = await app.database.aread(issues.slots)
+    assert [(slot.slot, slot.outcome) for slot in decided] == [
         ("2026-11-24T05:10", "dispatched"),
         ("2026-11-23T10:10", "missed"),
         ("2026-11-23T06:10", "dispatched"),

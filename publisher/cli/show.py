@@ -333,7 +333,8 @@ def status(done: Mapping[str, Any]) -> None:
     for newsletter in done["newsletters"]:
         _line(f"{newsletter['slug']}: {count(newsletter['readers'], 'reader')}")
         for slot in newsletter["next"]:
-            _line(f"  {slot['frequency']}: next {slot['slot'].replace('T', ' ')} ({slot['schedule']})")
+            when = f"next {slot['slot'].replace('T', ' ')} ({slot['schedule']})" if slot["slot"] else slot["schedule"]
+            _line(f"  {slot['frequency']}: {when}")
     for entry in done["issues"]:
         _issue(entry)
     _line(f"outbox: {done['outbox']['waiting']} waiting")

@@ -82,6 +82,8 @@ def _proofs(conn: sa.Connection, people: Sequence[int]) -> dict[tuple[int, str],
 
 
 def _words(row: st.AnyRow) -> str:
-    if row.proof or row.event == "unsubscribed":
+    own = row.method == "link" and row.event == "confirmed"
+    if (row.proof and not own) or row.event == "unsubscribed":
         return str(row.proof)
-    return f"{row.event} by {row.method} {row.recorded_at:%Y-%m-%dT%H:%M:%SZ}"
+    when = f"{row.event} by {row.method} {row.recorded_at:%Y-%m-%dT%H:%M:%SZ}"
+    return f"{when}, {row.proof}" if row.proof else when

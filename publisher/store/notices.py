@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from publisher.model import DeliveryState, Format, Subscription
 from publisher.store import statements as st
 from publisher.store.subscribers import subscriptions_of
-from publisher.store.tables import Instant, links, notices, subscribers, subscriptions, suppressions
+from publisher.store.tables import Id, Instant, links, notices, subscribers, subscriptions, suppressions
 
 MOST_AMBIGUOUS = 2
 """Attempts of one notice with unknown outcome, as of a delivery (P2)."""
@@ -246,6 +246,20 @@ def give_back(conn: sa.Connection, epoch: int, now: datetime) -> int:
     mine = sa.update(notices).where(st.among(n.state, [DeliveryState.SENDING]), n.epoch == epoch)
     changes = {"state": DeliveryState.DEFERRED, "reason": "claimed, not sent", "epoch": None, "next_at": now}
     return conn.execute(mine.values(changes)).rowcount
+
+
+def message_of(conn: sa.Connection, link_id: int) -> str:
+    """Return the Message-ID of the mail that a link was sent in; "" when it was forgotten."""
+    rows = st.run(conn, _of_link, link_id=link_id)
+    return str(rows[0][0]) if rows else ""
+
+
+_of_link = (
+    sa.select(notices.c.message_id)
+    .where(notices.c.link_id == st.parameter("link_id", Id))
+    .order_by(notices.c.id.desc())
+    .limit(1)
+)
 
 
 def next_at(conn: sa.Connection) -> datetime | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from publisher import addresses, slots
@@ -176,7 +176,8 @@ def confirm(
         return None
     link, person = found
     state = _state(conn, link, person, now)
-    evidence = consent.evidence(house.config, "link", client, form="confirm")
+    mail = notices.message_of(conn, link.id)
+    evidence = consent.evidence(house.config, "link", client, form="confirm", proof=f"button of mail {mail}".rstrip())
     if state is LinkState.SUPPRESSED and again:
         subscribers.unsuppress(conn, person.address_key)
         consents.record(conn, person.id, "", "suppression-lifted", evidence, now)
@@ -186,7 +187,8 @@ def confirm(
         asked = {item.newsletter for item in sign_ups.awaiting(conn, person.id)} - imported
         done = sign_ups.confirm(conn, person.id, asked, evidence, now)
         if imported:
-            evidence = _agreed(conn, house, house.language(language or person.languages[0]), client, now)
+            agreed = _agreed(conn, house, house.language(language or person.languages[0]), client, now)
+            evidence = replace(agreed, proof=evidence.proof)
             done += sign_ups.confirm(conn, person.id, imported, evidence, now)
         links.use(conn, link.id, now)
         erasures.welcome_back(conn, house.pepper.hash(person.address_key))

@@ -21,7 +21,7 @@ from publisher.mail.dkim import Key, Signer
 from publisher.mail.pace import Limit, Rate
 from publisher.mail.pacing import NO_LIMITS, Paces
 from publisher.mail.smtp import Timeouts, Transport
-from publisher.store import deliveries, paces, subscribers
+from publisher.store import deliveries, exports, paces, subscribers
 from publisher.store.tables import consents, wordings
 from publisher.store.tables import notices as rows
 from publisher.subscriptions import imports, notices
@@ -177,6 +177,31 @@ async def test_a_confirmation_opens_its_page_and_no_list_headers_are_in_it(post:
             assert link in part.get_content().replace("=\n", "")
     assert post.town.notices() == [("sign-up", "sent")]
     assert (await post.send()).sent == 0
+
+
+async def test_the_record_names_the_mail_whose_button_was_pressed(post: Post) -> None:
+    """Spec delivery §8, Art. 7(1): of two mails the one, by its Message-ID; in my data, the export, and for good."""
+    await post.town.sign_up()
+    await post.send()
+    post.town.passes(hours=25)
+    post.town._number = 7 << 124  # ids of which also the first digits are others
+    await post.town.sign_up()
+    await post.send()
+    late, early = post.town.token(Purpose.CONFIRM), post.mails[0]["Message-ID"]
+    await post.town.desk.confirm(late, client=HOME)
+    said = f"button of mail {post.mails[1]['Message-ID']}"
+    assert early not in said
+    record = post.town.rows(consents)
+    assert [(row["event"], row["proof"]) for row in record] == [
+        ("requested", ""),
+        ("requested", ""),
+        ("confirmed", said),
+    ]
+    data = await post.town.desk.my_data(await post.town.fresh())
+    assert data is not None
+    assert data["consents"][-1]["proof"] == said
+    [exported] = post.town.database.read(lambda conn: list(exports.stream(conn)))
+    assert exported.consent == f"confirmed by link {post.town.now:%Y-%m-%dT%H:%M:%SZ}, {said}"
 
 
 async def test_who_reads_already_gets_the_way_to_their_choices(post: Post) -> None:
