@@ -233,6 +233,20 @@ def test_check_as_json_lists_every_problem(publisher: Command) -> None:
     assert {problem["key"] for problem in found["problems"]} >= {"site.titel", "site.url"}
 
 
+def test_an_address_or_an_issue_is_let_go(publisher: Command) -> None:
+    """H9: one of the two, and what became of it is told in words and as JSON."""
+    assert publisher("subscribers", "unsuppress")[0] == 2
+    assert publisher("subscribers", "unsuppress", "a@b.example", "--issue", "x")[0] == 2
+    assert publisher("subscribers", "unsuppress", "a@b.example", "--resend")[0] == 2
+    code, _, err = publisher("subscribers", "unsuppress", "--issue", "nothing")
+    assert (code, "there is no issue 'nothing'" in err) == (2, True)
+    assert publisher("subscribers", "add", "anna@reader.example", "--consent", "paper form")[0] == 0
+    for command in (("collect",), ("dispatch", "weekly"), ("send",)):
+        assert publisher(*command)[0] == 0
+    [issue] = publisher.json("issues", "list")
+    assert publisher("subscribers", "unsuppress", "--issue", issue["ref"])[1] == "0 addresses may be mailed again.\n"
+
+
 def test_a_new_key_signs_as_its_record_says(publisher: Command, tmp_path: Path) -> None:
     """Issue 4: the command prints what the DNS must say, and the key works as soon as it is named."""
     done = publisher.json("dkim-key", "new", "--selector", "first")

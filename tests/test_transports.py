@@ -21,11 +21,12 @@ from publisher.app.lanes import Health, paces
 from publisher.cli import show
 from publisher.config import Config, load
 from publisher.control import call
+from publisher.errors import NotFoundError
 from publisher.mail import progress
 from publisher.mail.pace import FRESH as NO_PACE
 from publisher.mail.pace import Limit, Rate, provider_of, throttled
 from publisher.service import Listening, Service
-from publisher.store import deliveries
+from publisher.store import deliveries, issues
 from publisher.store import paces as stored
 from publisher.store.paces import key_of_provider
 from publisher.store.tables import deliveries as deliveries_table
@@ -108,6 +109,26 @@ async def test_each_mail_has_an_envelope_sender_of_its_own_that_only_we_can_make
             assert app.shared.keyring.read_bounce(local.removeprefix("b+")) == rows[one.rcpt_to]
             assert len(local) <= 64
         assert len({one.mail_from for one in arrived}) == len(rows) == len(arrived) - 1
+
+
+async def test_a_server_that_knew_nobody_for_a_while_is_made_good_for_all_at_once(tmp_path: Path) -> None:
+    """H9, undo by batch: whom its replies to one issue suppressed gets it after all; who was for another reason not."""
+    gone = {f"{name}@weekly.example": "550 5.1.1 no such user" for name in ("anna", "boris", "clara")}
+    async with smtp_server(Script(refused=gone)) as first, smtp_server() as second:
+        async with two_issues(tmp_path, first, second) as app:
+            assert (await app.sending.send())["suppressed"] == 3
+            [ref] = [one.ref for one in await app.database.aread(issues.listing) if one.newsletter == "weekly"]
+            await app.readers.unsuppress("clara@weekly.example")
+            await app.readers.suppress("clara@weekly.example", reason="asked for it by telephone")
+            first.script.refused.clear()
+            with pytest.raises(NotFoundError, match="no issue 'nothing'"):
+                await app.readers.unsuppress_issue("nothing")
+            told = await app.readers.unsuppress_issue(ref, resend=True)
+            assert told["addresses"] == ["anna@weekly.example", "boris@weekly.example"]
+            assert len(told["waiting"]) == 2
+            assert (await app.readers.unsuppress_issue(ref, resend=True))["addresses"] == []
+            assert (await app.sending.send())["sent"] == 2
+        assert sorted(one.rcpt_to for one in first.received) == ["anna@weekly.example", "boris@weekly.example"]
 
 
 async def test_an_outage_of_one_transport_never_stops_the_other(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ _SUBJECTS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "pause": _issue,
     "resume": _issue,
     "cancel": _issue,
+    "unsuppress_issue": _issue,
     "resend": _deliveries,
     "mark_sent": _deliveries,
     "send": lambda _: "",

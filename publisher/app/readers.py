@@ -20,9 +20,10 @@ from publisher.config import Config
 from publisher.control import Progress
 from publisher.errors import NotFoundError, RefusedError
 from publisher.mail.steps import Policy
+from publisher.store import issues, lifting, subscribers
 from publisher.store import notices as notice_rows
-from publisher.store import subscribers
 from publisher.store.database import Connection
+from publisher.store.lifting import Blamed
 from publisher.subscriptions import erasure, notices
 from publisher.subscriptions.desk import Desk
 from publisher.subscriptions.house import House
@@ -63,6 +64,7 @@ class Readers(Stories):
             "export_subscribers": self.export,
             "suppress": self.suppress,
             "unsuppress": self.unsuppress,
+            "unsuppress_issue": self.unsuppress_issue,
             "rotate_keys": self.rotate_keys,
         }
 
@@ -144,6 +146,27 @@ class Readers(Stories):
         if not await self.database.awrite(work):
             raise NotFoundError(f"{address} is not suppressed")
         return {"address": parsed.address, "suppressed": False}
+
+    async def unsuppress_issue(self, ref: str, *, resend: bool = False, progress: Progress = silent) -> dict[str, Any]:
+        """Let everybody be mailed again whose address the replies to one issue suppressed (H9); `resend`: this too.
+
+        Raises NotFoundError when there is no such issue.
+        """
+        progress("unsuppressing", 0, None)
+        moment = now()
+
+        def work(conn: Connection) -> list[Blamed]:
+            issue = issues.get(conn, ref=ref)
+            if issue is None:
+                raise NotFoundError(f"there is no issue {ref!r}; `publisher issues list` shows their refs")
+            found = lifting.blamed(conn, issue.id)
+            for one in found:
+                erasure.unsuppress(conn, one.address_key, self.pepper.hash(one.address_key), moment)
+            return found
+
+        lifted = await self.database.awrite(work)
+        again = await self.sending.resend([one.delivery_id for one in lifted]) if resend and lifted else {"waiting": []}
+        return {"issue": ref, "addresses": [one.address for one in lifted], "waiting": again["waiting"]}
 
     async def rotate_keys(self, *, progress: Progress = silent) -> dict[str, Any]:
         """Sign the links of new mail with a new key from now on; all links that were ever sent work on (F13).

@@ -455,6 +455,16 @@ def suppressed(done: Mapping[str, Any]) -> None:
     out.print(escape(f"{done['address']} {words}."))
 
 
+def lifted(done: Mapping[str, Any]) -> None:
+    """Say who may be mailed again, and how many get the issue once more."""
+    for address in done["addresses"]:
+        _line(address)
+    number = len(done["addresses"])
+    _line(f"{number} {'address' if number == 1 else 'addresses'} may be mailed again.")
+    if done["waiting"]:
+        _line(f"to be sent again: {', '.join(str(number) for number in done['waiting'])}")
+
+
 def subscribers(done: Sequence[Mapping[str, Any]]) -> None:
     """List readers."""
     table = _table("Address", "Newsletter", "Frequency", "State", "Languages", "Categories")

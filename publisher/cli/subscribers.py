@@ -68,11 +68,20 @@ def subscribers_suppress(
 
 @subscribers_cli.command("unsuppress")
 def subscribers_unsuppress(
-    address: Annotated[str, typer.Argument(help="The address that may be mailed again.")],
+    address: Annotated[str, typer.Argument(help="The address that may be mailed again.", show_default=False)] = "",
+    issue: Annotated[
+        str, typer.Option("--issue", help="Instead: all that the replies to this issue suppressed, by its ref.")
+    ] = "",
+    resend: Annotated[bool, typer.Option("--resend", help="And send them that issue once more.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Let an address be mailed again; whoever has left stays away all the same."""
-    show.value(do("unsuppress", {"address": address}), as_json, show.suppressed)
+    """Let an address be mailed again, or all that a server refused by mistake; whoever has left stays away."""
+    if bool(address) == bool(issue) or (resend and not issue):
+        raise typer.BadParameter("name an address, or an issue by --issue, which --resend belongs to")
+    if issue:
+        show.value(do("unsuppress_issue", {"ref": issue, "resend": resend}), as_json, show.lifted)
+    else:
+        show.value(do("unsuppress", {"address": address}), as_json, show.suppressed)
 
 
 def _about(address: str) -> dict[str, Any]:
