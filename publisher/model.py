@@ -502,7 +502,10 @@ class Issue:
     settings: Mapping[str, Any]
     created_at: datetime
     sent_at: datetime | None
+    """When the last of it was sent."""
     deliveries: Mapping[DeliveryState, int]
+    published_at: datetime | None = None
+    """When it was first sent: what readers are told, whatever is sent again."""
     transport: str = "smtp"
     """What carries it: `[smtp]`, or one of `[[transports]]` by name."""
 

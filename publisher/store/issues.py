@@ -365,6 +365,7 @@ def _issue(row: st.AnyRow, counts: Mapping[DeliveryState, int]) -> Issue:
         settings=row.settings,
         created_at=row.created_at,
         sent_at=row.sent_at,
+        published_at=row.published_at,
         deliveries=counts,
         transport=row.transport,
     )

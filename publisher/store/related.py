@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-from publisher.model import ArticleState
 from publisher.store import statements as st
 from publisher.store.numbering import VISIBLE
 from publisher.store.tables import article_keys, article_related, articles, feed_months
@@ -23,35 +22,52 @@ def note(conn: sa.Connection, ids: Iterable[int]) -> list[int]:
     noted is the other's ref, which never changes, and stays when the other is withdrawn. Returns the ids of the further
     articles that name more than before.
     """
-    own = set(ids)
-    rows = [*_found(conn, article_related.c.article_id, own)]
-    late = [row for row in _found(conn, article_keys.c.article_id, own) if row.article_id not in own]
+    if not (ids := list(ids)):
+        return []
+    r = article_related.c
+    # Within the database: a first collection may bring hundreds of thousands of names.
+    conn.execute(sa.update(article_related).where(r.ref.is_(None), st.one_of(r.article_id, ids)).values(ref=_named))
+    late = _waiting(conn, ids)
     if late:
         since = _open_since(conn)
         late = [row for row in late if row.published_at >= since]
-    rows += late
-    if rows:
-        r = article_related.c
-        statement = sa.update(article_related).where(r.article_id == sa.bindparam("_id"), r.key == sa.bindparam("_key"))
-        values = [{"_id": row.article_id, "_key": row.key, "_ref": row.ref} for row in rows]
-        conn.execute(statement.values(ref=sa.bindparam("_ref")), values)
+    if late:
+        one = sa.update(article_related).where(r.article_id == sa.bindparam("_id"), r.key == sa.bindparam("_key"))
+        rows = [{"_id": row.article_id, "_key": row.key, "_ref": row.ref} for row in late]
+        conn.execute(one.values(ref=sa.bindparam("_ref")), rows)
     return sorted({row.article_id for row in late})
 
 
-def _found(conn: sa.Connection, column: sa.ColumnElement[int], ids: Iterable[int]) -> list[st.AnyRow]:
-    """Find what is named and not noted yet, both visible, where `column` is one of `ids`."""
+def _both_shown() -> sa.ColumnElement[bool]:
+    return st.among(_naming.c.state, VISIBLE) & st.among(_other.c.state, VISIBLE)
+
+
+# The states are looked at in the result: offered their index, SQLite would begin with all visible articles.
+_named = (
+    sa.select(sa.case((_both_shown(), _other.c.ref)))
+    .select_from(
+        _naming.join(
+            article_keys,
+            (article_keys.c.source == _naming.c.source) & (article_keys.c.key == article_related.c.key),
+        ).join(_other, (_other.c.id == article_keys.c.article_id) & (_other.c.id != article_related.c.article_id))
+    )
+    .where(_naming.c.id == article_related.c.article_id)
+    .correlate(article_related)
+    .scalar_subquery()
+)
+
+
+def _waiting(conn: sa.Connection, ids: list[int]) -> list[st.AnyRow]:
+    """Find who names one of these articles, both visible, without its being noted."""
     r, k = article_related.c, article_keys.c
     joined = (
         article_related.join(_naming, _naming.c.id == r.article_id)
         .join(article_keys, (k.key == r.key) & (k.source == _naming.c.source))
         .join(_other, (_other.c.id == k.article_id) & (_other.c.id != r.article_id))
     )
-    query = sa.select(
-        r.article_id, r.key, _naming.c.published_at, _naming.c.state, _other.c.ref, _other.c.state.label("its")
-    )
-    # The states are looked at here, not there: offered their index, SQLite would begin with all visible articles.
-    found = conn.execute(query.select_from(joined).where(r.ref.is_(None), st.one_of(column, ids)))
-    return [row for row in found if ArticleState(row.state).visible and ArticleState(row.its).visible]
+    shown = sa.case((_both_shown(), 1), else_=0).label("shown")
+    query = sa.select(r.article_id, r.key, _naming.c.published_at, _other.c.ref, shown).select_from(joined)
+    return [row for row in conn.execute(query.where(r.ref.is_(None), st.one_of(k.article_id, ids))) if row.shown]
 
 
 def _open_since(conn: sa.Connection) -> datetime:

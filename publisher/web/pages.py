@@ -412,7 +412,7 @@ class Pages(Chrome):
         }
 
     def _issue(self, words: Words, issue: Issue, subject: str) -> dict[str, Any]:
-        when = issue.sent_at or issue.created_at
+        when = issue.published_at or issue.created_at
         return {
             "subject": subject,
             "url": links.issue(self.config, issue.ref, words.language),

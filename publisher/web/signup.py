@@ -172,7 +172,7 @@ class SignUpPages(Personal):
                         found[newsletter.slug] = {
                             "subject": subjects[issue.id],
                             "url": links.issue(self.config, issue.ref, words.language),
-                            "date": words.date(issue.sent_at or issue.created_at),
+                            "date": words.date(issue.published_at or issue.created_at),
                         }
             return found
 

@@ -55,7 +55,7 @@ def test_an_issue_that_is_sent_again_stays_where_it_was(database: Database) -> N
     assert shown(database) == [("r1", NOW)]
     assert database.read(last_change) == number
     issue = database.read(lambda conn: issues.listing(conn))[0]
-    assert (issue.state, issue.sent_at) == (IssueState.SENT, NOW + DAY)
+    assert (issue.state, issue.sent_at, issue.published_at) == (IssueState.SENT, NOW + DAY, NOW)
 
 
 def test_issues_stand_in_the_order_in_which_they_were_sent(database: Database) -> None:
