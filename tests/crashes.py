@@ -137,10 +137,12 @@ class Crashing:
             assert await ended(self.start(f"smtp.after-dot:{passage}")) in (0, 137)
             self.deaths += 1
             await vanished(self.office)
-            passage = 1
-        together = [self.start(f"{self.sweep.point}:{passage + number}") for number in range(self.sweep.workers)]
+        once = self.story in ("recovery", "stopped")  # a worker comes by these points a single time
+        turns = [1 if once else passage + number for number in range(self.sweep.workers)]
+        before = len(self.server.received)
+        together = [self.start(f"{self.sweep.point}:{turn}") for turn in turns]
         if self.story == "stopped":
-            await arrived(self.server, len(self.server.received) + passage, *together)
+            await arrived(self.server, before + 1, *together)
             for worker in together:
                 worker.terminate()
         codes = [await ended(worker) for worker in together]
@@ -152,6 +154,8 @@ class Crashing:
 
 def _script(story: str) -> Script:
     """Return how the server behaves."""
+    if story == "stopped":
+        return Script(extensions=PIPELINING, dot=["silence"] * 99)  # so that nobody is done before the signal comes
     if story in ("rough", "unwelcome"):
         script = Script(extensions=["SIZE 1000000"] if story == "rough" else PIPELINING)
         if story == "unwelcome":

@@ -33,7 +33,7 @@ PASSWORD = "geheim€ и слово"
 
 async def send(server: SmtpServer, **options: object) -> Attempt:
     """Send one message as somebody who logs in."""
-    settings: dict[str, object] = {"username": "user", "password": PASSWORD, "timeouts": QUICK}
+    settings: dict[str, object] = {"username": "user", "password": PASSWORD}
     door = transport(server, **(settings | options))
     try:
         return await door.send("s@example.org", "r@example.net", MESSAGE)
@@ -63,7 +63,7 @@ async def test_starttls_that_does_not_lead_into_tls_means_no_mail(said: str) -> 
     """H5: refused, injected before the handshake, plaintext after it: nothing is sent, the password neither."""
     script = Script(extensions=["AUTH PLAIN LOGIN"], starttls=[said])
     async with smtp_server(script, tls=server_context()) as server:
-        attempt = await send(server, security="starttls", tls_context=trusting())
+        attempt = await send(server, security="starttls", tls_context=trusting(), timeouts=QUICK)
         assert attempt.phase in ("connect", "tls")
         assert attempt.outcome in (Outcome.DEFERRED, Outcome.REFUSED)
         assert verbs(server) <= {"EHLO", "STARTTLS", "QUIT"}
@@ -135,7 +135,7 @@ async def test_a_certificate_that_is_not_the_servers_own_holds_the_transport(
         context.load_cert_chain(file)
         script = Script(extensions=["AUTH PLAIN"])
         async with smtp_server(script, tls=context, implicit=security == "tls") as server:
-            attempt = await send(server, security=security, tls_context=trust, timeouts=Timeouts())
+            attempt = await send(server, security=security, tls_context=trust)
             outcomes.append((attempt.outcome, attempt.phase, len(server.received)))
             if attempt.phase == "tls":
                 assert "certificate" in attempt.text.lower()
