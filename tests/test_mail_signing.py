@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from publisher.mail import signing
+from publisher.mail import outbox, signing
 from publisher.mail.compose import Composer
 from publisher.mail.dkim import Key, Signer, Unsigned
 from publisher.mail.outbox import OutboxReport
@@ -175,6 +175,42 @@ async def test_what_scribes_sign_arrives_and_verifies(sqlite_database: Database)
         assert await office.send(server, composer=composer, scribes=1) == OutboxReport(sent=200)
         check_ledgers(office, server.received)
         assert all(verifies(message.content, zone("r1", "e1"), 2) for message in server.received)
+
+
+async def test_scribes_are_started_for_much_that_is_signed(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start costs as much as some hundred signatures by threads."""
+    asked = []
+
+    class Counting(Signing):
+        def __init__(self, scribes: int) -> None:
+            asked.append(scribes)
+            super().__init__()
+
+    monkeypatch.setattr(outbox, "Signing", Counting)
+    monkeypatch.setattr(outbox, "WORTH", 5)
+    monkeypatch.setattr(outbox, "usual_scribes", lambda: 2)
+    office = Office(sqlite_database)
+    signed, unsigned = Composer(KEYRING, signer=Signer(both())), Composer(KEYRING)
+    office.fill([f"reader{number}" for number in range(4)])
+    async with smtp_server() as server:
+        assert await office.send(server, composer=signed) == OutboxReport(sent=4)
+        office.join("fifth")
+        for composer in (signed, unsigned):
+            office.freeze()
+            assert await office.send(server, composer=composer) == OutboxReport(sent=5)
+    assert asked == [0, 2, 0]
+
+
+async def test_a_run_that_is_broken_off_while_scribes_start_leaves_none_behind() -> None:
+    """Nobody would know of such a process."""
+    signs = Signing(1)
+    with pytest.raises(KeyError):
+        async with signs:
+            raise KeyError
+    [scribe] = signs._scribes
+    assert scribe._process.returncode is not None
 
 
 def test_a_scribe_has_little_to_load() -> None:

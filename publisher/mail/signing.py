@@ -68,11 +68,13 @@ class Signing:
     ) -> None:
         try:
             if self._starting is not None:
-                self._starting.cancel()
+                # For milliseconds; broken off, it would leave a process that nobody knows.
                 await asyncio.wait([self._starting])
             await asyncio.gather(*(scribe.end() for scribe in self._scribes))
         finally:
             self._threads.shutdown()
+        if self._starting is not None:
+            self._starting.result()
 
     async def sign(self, wanted: Sequence[Unsigned]) -> list[bytes]:
         """Return the header lines of signatures."""
