@@ -85,7 +85,7 @@ class Poisoned(Transport):
         self,
         mail_from: str,
         rcpt_to: str,
-        message: bytes,
+        message: bytes | tuple[bytes, ...],
         *,
         dotless: bool = False,
         behind: Envelope | None = None,

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import re
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 from publisher import faults
@@ -129,14 +130,14 @@ class Dialogue(asyncio.Protocol):
         finally:
             self._in_body = False
 
-    def finish(self, content: bytes, behind: bytes, replies: int) -> None:
-        """Write the last block of a content, the dot and what rides behind it; the replies come as after `ask`.
+    def finish(self, content: Sequence[bytes | memoryview], behind: bytes, replies: int) -> None:
+        """Write what is left of a content, the dot and what rides behind it; the replies come as after `ask`.
 
         At once, because each write is a call of the kernel: from here on nobody knows whether the message arrived.
         """
         self._check()
         self._expected += replies
-        self._transport.writelines((memoryview(content)[_last(content) :], b".\r\n" + behind))
+        self._transport.writelines((*content, b".\r\n" + behind))
 
     async def close(self, timeout: float) -> None:  # noqa: ASYNC109 - as above
         """Take leave politely if the connection still works, then cut it."""
@@ -267,6 +268,11 @@ def _understood(line: bytes) -> tuple[Answer, bool] | None:
 def _last(content: bytes) -> int:
     """Return where the last block of a content begins."""
     return max(0, len(content) - 1) // BLOCK * BLOCK
+
+
+def last_block(content: bytes) -> memoryview:
+    """Return what `Dialogue.body` leaves to `finish`."""
+    return memoryview(content)[_last(content) :]
 
 
 def take_over(transport: asyncio.BaseTransport) -> Dialogue:

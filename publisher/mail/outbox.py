@@ -38,7 +38,7 @@ class Transport(Protocol):
         self,
         mail_from: str,
         rcpt_to: str,
-        message: bytes,
+        message: tuple[bytes, ...],
         *,
         dotless: bool = False,
         behind: Envelope | None = None,

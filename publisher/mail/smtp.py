@@ -15,7 +15,7 @@ import aiosmtplib
 from publisher import faults
 from publisher.config import Server
 from publisher.mail import sockets
-from publisher.mail.dialogue import BLOCK, Answer, BrokenError, Dialogue, readable, take_over
+from publisher.mail.dialogue import BLOCK, Answer, BrokenError, Dialogue, last_block, readable, take_over
 from publisher.mail.replies import TOO_BIG, classify
 from publisher.model import Attempt
 
@@ -121,21 +121,22 @@ class Transport:
         self,
         mail_from: str,
         rcpt_to: str,
-        message: bytes,
+        message: bytes | tuple[bytes, ...],
         *,
         dotless: bool = False,
         behind: Envelope | None = None,
     ) -> Attempt:
         """Send one message to one recipient and say what came of it, in the server's words where it said any.
 
-        Never raises for anything a server or the network does. `message` is whole, with CRLF, not dot-stuffed;
-        `dotless` says that it ends with CRLF and no line of it begins with a dot, so that nobody need look at each.
+        Never raises for anything a server or the network does. `message` is whole, perhaps in pieces, with CRLF, not
+        dot-stuffed; `dotless` says that it ends with CRLF and no line begins with a dot, so that nobody need look.
         `behind` names the envelope of the next message: where the server takes pipelined commands it rides behind this
         body (RFC 2920), so that a message costs one round trip. The next `send` uses it; `abandon` when none follows.
         """
-        envelope = Envelope(mail_from, rcpt_to, len(message))
+        pieces = (message,) if isinstance(message, bytes) else message
+        envelope = Envelope(mail_from, rcpt_to, sum(map(len, pieces)))
         reused = self._dialogue is not None and self._dialogue.alive
-        content = message if dotless else _stuffed(message)
+        content = pieces if dotless else (_stuffed(b"".join(pieces)),)
         attempt = await self._send_once(envelope, content, behind)
         dropped = attempt.code is None and attempt.phase in ("mail", "rcpt", "data", "body")
         if reused and (dropped or attempt.phase == "mail"):
@@ -167,7 +168,7 @@ class Transport:
             faults.point("smtp.leaving")
             await dialogue.close(self._timeouts.goodbye)
 
-    async def _send_once(self, envelope: Envelope, content: bytes, behind: Envelope | None) -> Attempt:
+    async def _send_once(self, envelope: Envelope, content: tuple[bytes, ...], behind: Envelope | None) -> Attempt:
         if self._dialogue is not None and not self._dialogue.alive:
             await self._drop()
         if self._ahead is not None and self._ahead != envelope:
@@ -215,7 +216,7 @@ class Transport:
         return mail.encode(), f"RCPT TO:<{envelope.rcpt_to}>\r\n".encode(), b"DATA\r\n"
 
     async def _transaction(
-        self, dialogue: Dialogue, envelope: Envelope, content: bytes, behind: Envelope | None
+        self, dialogue: Dialogue, envelope: Envelope, content: tuple[bytes, ...], behind: Envelope | None
     ) -> Attempt:
         phase = "mail"
         try:
@@ -231,14 +232,16 @@ class Transport:
                 return refused
             faults.point("smtp.opened")
             phase = "body"
-            if not settled or len(content) > BLOCK:
-                early = await dialogue.body(content, self._timeouts.block)
+            # Pieces that are short together go as they are; what is long goes block by block.
+            long = b"".join(content) if envelope.size > BLOCK or len(content) == 1 else b""
+            if not settled or len(long) > BLOCK:
+                early = await dialogue.body(long, self._timeouts.block)
                 if early is not None:
                     dialogue.abort()  # half a message is on the way: there is no orderly way back
                     return _unaccepted(phase, early)
             riding = self._riding(behind)
             faults.point("smtp.before-dot")
-            dialogue.finish(content, riding, 4 if riding else 1)
+            dialogue.finish((last_block(long),) if long else content, riding, 4 if riding else 1)
             phase = "dot"
             faults.point("smtp.after-dot")
             self._ahead = behind if riding else None
