@@ -7,7 +7,7 @@ import contextlib
 import csv
 import io
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from itertools import count
@@ -16,19 +16,22 @@ from urllib.parse import quote, unquote, urlencode
 
 import httpx2
 import pytest
+import structlog
 from anyio.from_thread import start_blocking_portal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from publisher import reports
 from publisher.accounts.values import FRESH, Role
 from publisher.clock import now
 from publisher.config import check, load
-from publisher.errors import StoreError
+from publisher.errors import ConfigurationError, StoreError
 from publisher.model import DeliveryState, IssueState
-from publisher.store import audit, deliveries, issues, subscribers
+from publisher.store import audit, deliveries, feed_pollers, issues, subscribers
 from publisher.store.database import Connection
 from publisher.store.tables import deliveries as delivery_rows
 from publisher.store.tallies import Reason
+from publisher.web import pages
 from publisher.web.admin import nonces
 from publisher.web.admin.application import ways
 from publisher.web.admin.causes import Cause, causes
@@ -37,7 +40,7 @@ from publisher.web.admin.frame import Frame
 from publisher.web.admin.lately import Lately
 from publisher.web.admin.values import ahead
 from tests.backroom import Backroom, backroom, form_value
-from tests.publications import load_publication
+from tests.publications import load_publication, write_article
 from tests.store.make import dump
 
 pytestmark = pytest.mark.anyio
@@ -104,6 +107,28 @@ async def test_problems_of_the_service_and_doubtful_deliveries_stand_on_top(room
     page = (await (await room.enter(Role.VIEWER)).get("/")).text
     assert "/srv/&lt;script&gt;" in page
     assert f'<a href="/issues/{await ref_of(room)}">issue {await ref_of(room)}: 2</a>' in page
+
+
+async def test_an_edit_that_is_rejected_stands_on_the_overview_until_it_is_mended(room: Backroom) -> None:
+    """D1, issue 7 deliverable 1: shown in the log, by `status`, /readyz, a metric, and here, with file and line."""
+    file = room.app.config.files[0]
+    whole = file.read_text(encoding="utf-8")
+    file.write_text(whole.replace("timezone =", "timzone ="), encoding="utf-8")
+    viewer = await room.enter(Role.VIEWER)
+    with structlog.testing.capture_logs() as logged, pytest.raises(ConfigurationError):
+        await room.app.reloading.reload()
+    wrong = f"{file}:7: site.timzone: "
+    assert [line["log_level"] for line in logged if wrong in line.get("reason", "")] == ["error"]
+    status = await room.app.database.aread(lambda conn: reports.status(room.app.config, conn, now()))
+    assert status["configuration"].startswith(wrong)
+    assert (await viewer.get("/readyz")).json()["problems"]["configuration"].startswith(wrong)
+    assert "publisher_config_last_reload_success 0.0" in (await viewer.get("/metrics")).text
+    page = (await viewer.get("/")).text
+    assert re.search(rf"<dt>configuration</dt><dd><bdi>{re.escape(wrong)}", page)
+    file.write_text(whole, encoding="utf-8")
+    await room.app.reloading.reload()
+    assert "<dt>configuration</dt>" not in (await viewer.get("/")).text
+    assert "publisher_config_last_reload_success 1.0" in (await viewer.get("/metrics")).text
 
 
 async def test_the_overview_gives_the_advice_of_the_check_with_file_and_line(tmp_path: Path) -> None:
@@ -441,6 +466,70 @@ async def test_the_sweep_goes_to_every_route(room: Backroom) -> None:
     assert known - plain == set(PATHS) - {"/{}"}
 
 
+async def addresses(room: Backroom, known: Mapping[str, str]) -> set[str]:
+    """An address that answers for every route; `known` says what stands for the parameters that differ."""
+    ref = await ref_of(room)
+    shown = await room.app.database.aread(lambda conn: issues.segments(conn, issues.uncounted(conn)[0].id))
+    known = {
+        "/inbox/{key}/{view}": f"{known['/inbox/{key}']}/html",
+        "/issues/{ref}/segments/{id}": f"{ref}/segments/{shown[0].id}",
+        "/readers/{id}": "1",
+        "/readers/{id}/suppress": "1/suppress",
+        "/readers/{id}/unsuppress": "1/unsuppress",
+        **known,
+    }
+    frame = Frame(room.service.parts, room.office)
+    paths = set()
+    for way in ways(frame, Door(frame)):
+        given = known.get(way.path)
+        path = way.path.partition("{")[0] + given if given else way.path
+        paths.add(path.replace("{ref}", ref).replace("{newsletter}", "weekly"))
+    assert [path for path in paths if "{" in path] == []
+    return paths
+
+
+async def test_what_strangers_write_is_text_on_every_admin_page(tmp_path: Path) -> None:
+    """L4: an article, a source's error, a server's reply, a reader's name and consent, a User-Agent and a Referer."""
+    async with backroom(tmp_path) as room:
+        title = EVIL.replace('"', "'")
+        write_article(
+            tmp_path, "evil.md", f'---\ntitle: "{title}"\ndate: 2026-11-20 09:00\nauthor: "{title}"\n---\nText.\n'
+        )
+        await room.app.import_subscribers([{**PEOPLE[0], "name": EVIL, "consent": EVIL}])
+        await room.app.publishing.collect()
+        assert (await room.app.dispatching.dispatch("weekly"))["outcome"] == "dispatched"
+        await room.app.publishing.feeds()
+        poller = {"User-Agent": f"Feedbin {EVIL} - 12 subscribers", "Referer": EVIL}
+        transport = httpx2.ASGITransport(app=pages.application(room.service.parts))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            assert (await client.get("/feeds/all.atom", headers=poller)).status_code == 200
+        polled = room.service.polls.take(now())
+        assert polled
+        await room.app.database.awrite(lambda conn: feed_pollers.put(conn, polled, now()))
+        await alter(room, DeliveryState.UNCERTAIN, words=f"451 {EVIL}", reason=EVIL)
+        room.service.problems[f"source {EVIL}"] = EVIL
+        inbox = room.service.parts.inbox
+        assert inbox is not None
+        for name in ("tmp", "new", "cur"):
+            (room.app.config.data_dir / "inbox" / name).mkdir(parents=True, exist_ok=True)
+        await inbox.keep(f"To: {EVIL}\r\nFrom: {EVIL}\r\nSubject: {EVIL}\r\n\r\n{EVIL}\r\n".encode())
+        [mail] = inbox.messages()
+        await room.app.measuring.count()
+        admin = await room.enter(Role.ADMIN, EVIL[:60])
+        room.office.stop.set()  # or the events would never end
+        raw, escaped = [], 0
+        for path in sorted(await addresses(room, {"/login/{token}": "0" * 64, "/inbox/{key}": mail.key})):
+            answer = await admin.get(path, headers=poller)
+            if answer.headers.get("content-type", "").startswith("text/html"):
+                raw += [path] if re.search(r"<script>|<img src=.?x", answer.text) else []
+                escaped += "&lt;script&gt;" in answer.text
+                policy = answer.headers["content-security-policy"]
+                assert not re.search(r"script-src[^;]*(unsafe|\*|data:)", policy), path
+                assert "default-src 'none'" in policy, path
+    assert raw == []
+    assert escaped > 6
+
+
 async def test_looking_changes_nothing_on_any_admin_page_whoever_looks(room: Backroom) -> None:
     """F9, P5: GET, HEAD and OPTIONS of every route, with a session, with a link that would log in, and with neither."""
     db, inbox = room.app.database, room.service.parts.inbox
@@ -452,24 +541,7 @@ async def test_looking_changes_nothing_on_any_admin_page_whoever_looks(room: Bac
     [mail] = inbox.messages()
     admin = await room.enter(Role.ADMIN)
     invited = await room.office.gate.invite("eve")
-    ref = await ref_of(room)
-    shown = await db.aread(lambda conn: issues.segments(conn, issues.uncounted(conn)[0].id))
-    known = {
-        "/login/{token}": invited.token,
-        "/inbox/{key}": mail.key,
-        "/inbox/{key}/{view}": f"{mail.key}/html",
-        "/issues/{ref}/segments/{id}": f"{ref}/segments/{shown[0].id}",
-        "/readers/{id}": "1",
-        "/readers/{id}/suppress": "1/suppress",
-        "/readers/{id}/unsuppress": "1/unsuppress",
-    }
-    frame = Frame(room.service.parts, room.office)
-    paths = set()
-    for way in ways(frame, Door(frame)):
-        given = known.get(way.path)
-        path = way.path.partition("{")[0] + given if given else way.path
-        paths.add(path.replace("{ref}", ref).replace("{newsletter}", "weekly"))
-    assert [path for path in paths if "{" in path] == []
+    paths = await addresses(room, {"/login/{token}": invited.token, "/inbox/{key}": mail.key})
     room.office.stop.set()  # or the events would never end
     before, kept = dump(db), sorted(folder.rglob("*"))
     statuses = {}
