@@ -7,6 +7,9 @@ import re
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import urlsplit, urlunsplit
+
+import idna
 
 from publisher import links
 from publisher.config import Config, in_language
@@ -133,7 +136,22 @@ def _moment(when: datetime) -> datetime:
 
 def _address(url: str | None) -> str:
     """Return an absolute http(s) address in ASCII, as RSS asks; empty when `url` is none."""
-    return absolute(clean(url or ""), None) or ""
+    return _in_ascii(absolute(clean(url or ""), None) or "")
+
+
+def _in_ascii(url: str) -> str:
+    """Write the host of an address as the name system does; all else of it is in ASCII already."""
+    if url.isascii():
+        return url
+    parts = urlsplit(url)
+    before, at, place = parts.netloc.rpartition("@")
+    host, colon, port = place.partition(":")
+    try:
+        host = idna.encode(host, uts46=True).decode("ascii")
+    except UnicodeError:  # of which those of the library are kinds
+        return ""
+    written = urlunsplit(parts._replace(netloc=f"{before}{at}{host}{colon}{port}"))
+    return written if written.isascii() else ""
 
 
 def _author(author: Author) -> Author:

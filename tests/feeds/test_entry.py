@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from publisher import links
 from publisher.config import Config, Site, Web
 from publisher.feeds.entry import Tag, entry_id, entry_of
 from publisher.feeds.spec import FeedSpec
@@ -180,3 +181,32 @@ def test_any_text_makes_an_entry(article: ArticleFactory, spec: FeedSpec, config
     assert made.title
     assert made.url.startswith(("http://", "https://"))
     made.title.encode()
+
+
+@pytest.mark.parametrize(
+    ("stated", "address"),
+    [
+        ("https://пример.example/Мінск?ü", "https://xn--e1afmkfd.example/%D0%9C%D1%96%D0%BD%D1%81%D0%BA?%C3%BC"),
+        ("https://bücher.example:8080/a", "https://xn--bcher-kva.example:8080/a"),
+        ("https://a@bücher.example/", "https://a@xn--bcher-kva.example/"),
+        ("https://ü@example.org/", None),
+        ("https://\u00ad\u0300.example/", None),
+    ],
+)
+def test_addresses_are_written_in_ascii(
+    spec: FeedSpec, config: Config, article: ArticleFactory, stated: str, address: str | None
+) -> None:
+    """FR-X10: RSS and many readers know no other characters; what cannot be written so is no address."""
+    entry = entry_of(article(url=stated, enclosures=(Enclosure(stated, "audio/mpeg"),)), spec, config)
+    assert entry.url == (address or links.article_page(config, article()))
+    assert [enclosure.url for enclosure in entry.enclosures] == [address] * bool(address)
+
+
+@given(st.text() | st.from_regex(r"https?://\S{1,20}"))
+def test_whatever_is_stated_gives_an_address_in_ascii(
+    spec: FeedSpec, config: Config, article: ArticleFactory, stated: str
+) -> None:
+    """FR-X10, FR-X3."""
+    entry = entry_of(article(url=stated), spec, config)
+    assert entry.url.isascii()
+    assert entry.url.startswith(("http://", "https://"))
