@@ -71,6 +71,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "publisher.mail.clerk",
         "publisher.mail.pacing",
         "publisher.mail.compose",
+        "publisher.inventory",
         "publisher.reports",
         "publisher.transports",
     ),

@@ -368,6 +368,26 @@ async def test_a_newsletter_that_goes_while_its_issue_is_sent_is_sent_to_the_end
         assert [issue.newsletter for issue in await app.database.aread(issues.listing)] == ["digest"]
 
 
+async def test_a_template_changed_in_the_middle_of_an_issue_changes_none_of_its_mails(tmp_path: Path) -> None:
+    """E14: the frozen copy: the last recipient gets the words of the first, the next issue has the new ones."""
+    own = tmp_path / "config" / "templates" / "mail"
+    async with smtp_server(slow(30)) as server, mailing(tmp_path, server) as app:
+        async with running(app):
+            await until(lambda: len(server.received) >= 3)
+            own.mkdir(parents=True)
+            block = "{% block overview %}<p>OTHER WORDS</p>{% endblock %}"
+            (own / "digest.html.j2").write_text('{% extends "builtin/mail/digest.html.j2" %}' + block, "utf-8")
+            edit(app, "[site]", 'templates = "templates"\n[site]')
+            await until(lambda: app.config.templates is not None)
+            assert len(server.received) < len(ALL)
+            await until_sent(app)
+        assert copies(server) == ALL
+        assert [mail for mail in server.received if b"OTHER WORDS" in mail.content] == []
+        [trial] = [await app.dispatching.test("weekly", "ada@reader.example")]
+        assert trial["outcome"] == "accepted"
+        assert b"OTHER WORDS" in server.received[-1].content
+
+
 async def test_a_transport_that_goes_leaves_its_issue_to_the_usual_one(tmp_path: Path) -> None:
     """D7, H28: its run ends in order first."""
     async with smtp_server(slow(30)) as first, smtp_server() as usual:

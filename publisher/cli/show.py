@@ -444,6 +444,17 @@ def person(done: Mapping[str, Any]) -> None:
     _print_table(record)
 
 
+def held(done: Mapping[str, Any]) -> None:
+    """List what is held about people."""
+    _line(f"in {done['database']}")
+    table = _table("Held", "What", "Until")
+    for row in done["held"]:
+        table.add_row(f"{row['number']:,}", row["what"], row["until"])
+    _print_table(table)
+    _line("Beside it lie keys, hashes of who left (the journal of departures), and what the embedded inbox holds.")
+    _line("Not seen from here: backups, logs and queue of the mail server, files of exports.")
+
+
 def erased(done: Mapping[str, Any]) -> None:
     """Say that a person was forgotten."""
     out.print(escape(f"{done['address']} is forgotten here. Backups that you made still hold it."))

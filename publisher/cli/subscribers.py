@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from publisher import addresses, reports
+from publisher import addresses, inventory, reports
 from publisher.app.readers import pepper_of
 from publisher.cli import show, tables
 from publisher.cli.reach import Json, do, load, read
@@ -42,6 +42,13 @@ def subscribers_show(
 def subscribers_export_data(address: Annotated[str, typer.Argument(help="The reader's address.")]) -> None:
     """Print everything that is held about one person as JSON, for them to have."""
     show.value(_about(address), True, show.person)
+
+
+@subscribers_cli.command("held")
+def subscribers_held(as_json: Json = False) -> None:
+    """Tell what is held about people: how much of what, where, and until when."""
+    loaded = load()
+    show.value(read(loaded, lambda conn: inventory.held(loaded, conn)), as_json, show.held)
 
 
 @subscribers_cli.command("erase")
