@@ -21,6 +21,7 @@ from publisher.store.departures import Noted
 from publisher.store.engines import Location, create_file, locate, postgresql_engine, sqlite_engine
 from publisher.store.faults import explained, may_run_again
 from publisher.store.migrate import HEAD, check_revision, current_revision, migrate
+from publisher.store.mounts import remote_kind
 
 __all__ = ["HEAD", "Connection", "Database", "check_revision", "current_revision"]
 
@@ -69,6 +70,11 @@ class Database:
         if location.dialect == "sqlite":
             if not upgrade and not location.path.exists():
                 raise StoreError(f"{location.where}: there is no database yet; `publisher run` or `collect` makes one")
+            if kind := remote_kind(location.path.parent):
+                raise StoreError(
+                    f"{location.where}: is on a network file system ({kind}), where SQLite's locks and syncs are not "
+                    "reliable; put the data directory on a local disk, or use PostgreSQL (`database_url`)"
+                )
             with explained(location.where):
                 _create(location)
             reading = sqlite_engine(location, readers=readers)
