@@ -67,6 +67,12 @@ STORIES = {
 }
 """What must happen so that a worker comes by a point; elsewhere it is enough that it sends."""
 
+SELDOM = (
+    *("ahead.segment", "outbox.emptied", "outbox.finishing", "outbox.alarmed", "smtp.dropped", "pace.complained"),
+    *STORIES,
+)
+"""Points that a worker may come by a single time: it dies at the first passage, always."""
+
 PLAIN = ("smtp.asked", "smtp.mail", "smtp.rcpt", "smtp.data")
 """Points that lie elsewhere where each command waits for its answer."""
 
@@ -137,8 +143,8 @@ class Crashing:
             assert await ended(self.start(f"smtp.after-dot:{passage}")) in (0, 137)
             self.deaths += 1
             await vanished(self.office)
-        once = self.story in ("recovery", "stopped")  # a worker comes by these points a single time
-        turns = [1 if once else passage + number for number in range(self.sweep.workers)]
+        seldom = self.sweep.point in SELDOM
+        turns = [1 if seldom else passage + number for number in range(self.sweep.workers)]
         before = len(self.server.received)
         together = [self.start(f"{self.sweep.point}:{turn}") for turn in turns]
         if self.story == "stopped":
