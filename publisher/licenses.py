@@ -14,6 +14,8 @@ _NAMED = re.compile(
     r"CC[\s_-]?(0|Zero)(?:[\s_-]+(?:v?1\.0)?(?:\s+Universal)?)?",
     re.IGNORECASE,
 )
+# As themes want it: `<a rel="license" href="https://…">CC BY</a>`.
+_INSIDE = re.compile(r"https?://[^\s\"'<>()\[\]]+", re.IGNORECASE)
 _PLACE = re.compile(r"/(?:licenses/([a-z]+(?:-[a-z]+)*)|publicdomain/zero)/(\d\.\d)(?:/([a-z]{2,3}))?(?:/.*)?\Z")
 _COMMONS = ("creativecommons.org", "www.creativecommons.org")
 
@@ -21,9 +23,9 @@ _COMMONS = ("creativecommons.org", "www.creativecommons.org")
 def address_of(text: str, site_url: str) -> str | None:
     """Return the absolute http(s) address of a license that is stated by address or by a Creative Commons name.
 
-    One that begins with `/` is of the site. None for words that have no address, for example "All rights reserved".
-    Raises ValueError for an address that is none: a slip must not put an article under another license than its author
-    chose.
+    The address may stand in a sentence, in Markdown or in HTML; one that begins with `/` is of the site. None for words
+    that have no address, for example "All rights reserved". Raises ValueError for an address that is none: a slip must
+    not put an article under another license than its author chose.
     """
     text = " ".join(text.split())
     if named := _NAMED.fullmatch(text):
@@ -31,10 +33,13 @@ def address_of(text: str, site_url: str) -> str | None:
             return "https://creativecommons.org/publicdomain/zero/1.0/"
         kind = re.sub(r"[\s_]", "-", named[1]).lower()
         return f"https://creativecommons.org/licenses/{kind}/{named[2]}/"
-    if "://" not in text and not text.startswith("/"):
+    inside = _INSIDE.search(text)
+    if inside and (url := absolute(inside[0].rstrip(".,;") if inside[0] != text else text, None)):
+        return url
+    if " " in text or ("://" not in text and not text.startswith("/")):
         return None
     url = absolute(text, site_url)
-    if url is None or " " in text:
+    if url is None:
         raise ValueError(
             f"{text[:120]!r} is no address of a license, such as 'https://creativecommons.org/licenses/by/4.0/'"
         )

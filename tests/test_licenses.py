@@ -28,6 +28,10 @@ SITE = "https://example.org"
         ("CC0 1.0 Universal", f"{COMMONS}publicdomain/zero/1.0/"),
         (" https://license.example/ü ", "https://license.example/%C3%BC"),
         ("/terms", "https://example.org/terms"),
+        (f'<a rel="license" href="{COMMONS}licenses/by-nc/4.0/">CC BY-NC 4.0</a>', f"{COMMONS}licenses/by-nc/4.0/"),
+        (f"[CC BY]({COMMONS}licenses/by/4.0/)", f"{COMMONS}licenses/by/4.0/"),
+        (f"Terms: {COMMONS}licenses/by/4.0/.", f"{COMMONS}licenses/by/4.0/"),
+        ("see ftp://x.example/ for more", None),
         ("CC BY", None),  # of which version?
         ("© 2026 The Example", None),
         ("MIT", None),
