@@ -17,8 +17,10 @@ from publisher.app import App, dispatching, issuing, plan_slots
 from publisher.cli import show
 from publisher.config import Config, Frequency
 from publisher.errors import NotFoundError, RefusedError
+from publisher.mail.smtp import Transport
 from publisher.store import deliveries, freezing, issues
 from tests.publications import BORDER, load_publication, write_article
+from tests.smtp_server import Script, SmtpServer, smtp_server
 
 pytestmark = pytest.mark.anyio
 
@@ -173,6 +175,50 @@ async def test_editors_are_told_once_of_an_issue_that_waits_with_what_readers_wo
         assert f"publisher approve {ref}" in content
         assert "A good harvest" in content
         assert "/u/" not in content
+
+
+async def test_an_editor_who_cannot_be_reached_costs_the_others_no_second_mail(tmp_path: Path) -> None:
+    """P2: also over a restart; whom the server refuses is tried again, more and more seldom."""
+    config = publication(tmp_path, approval=True, editors=("eve@ledger.example", "ed@ledger.example"))
+    async with smtp_server(Script(refused={"eve@ledger.example": "550 5.1.1 no such editor"})) as server:
+        for start in range(2):
+            async with await App.open(config) as app:
+                app.sending.transport = lambda name="": over(server)  # type: ignore[method-assign]  # instead of the inbox
+                if not start:
+                    await held_issue(app)
+                for _ in range(4):
+                    assert await app.issuing.tell_editors() == ["eve@ledger.example: 5.1.1 no such editor"]
+        assert [one.rcpt_to for one in server.received] == ["ed@ledger.example"]
+        assert server.commands.count("RCPT TO:<eve@ledger.example>") == 4  # at once, at the next look, and then later
+        server.script.refused.clear()
+        async with await App.open(config) as app:
+            app.sending.transport = lambda name="": over(server)  # type: ignore[method-assign]  # as above
+            assert await app.issuing.tell_editors() == []
+            kept = await app.database.aread(lambda conn: conn.exec_driver_sql("SELECT key FROM meta").scalars().all())
+        assert not [key for key in kept if key.startswith("editors")]
+        assert [one.rcpt_to for one in server.received] == ["ed@ledger.example", "eve@ledger.example"]
+
+
+@pytest.mark.parametrize(("on_uncertain", "copies"), [("retry", 2), ("hold", 1)])
+async def test_a_mail_to_an_editor_that_may_have_arrived_is_repeated_as_was_chosen(
+    tmp_path: Path, on_uncertain: str, copies: int
+) -> None:
+    """P2, V5: twice at most, with the same bytes; never where no mail is to be repeated."""
+    config = publication(tmp_path, approval=True, editors=("eve@ledger.example",))
+    config = config.model_copy(update={"smtp": config.smtp.model_copy(update={"on_uncertain": on_uncertain})})
+    async with smtp_server(Script(dot=["close"] * 9)) as server:
+        async with await App.open(config) as app:
+            app.sending.transport = lambda name="": over(server)  # type: ignore[method-assign]  # instead of the inbox
+            await held_issue(app)
+            told = [await app.issuing.tell_editors() for _ in range(3)]
+        assert [bool(problems) for problems in told] == [on_uncertain == "retry", False, False]
+        assert len(server.received) == copies
+        assert len({one.content for one in server.received}) == 1
+
+
+def over(server: SmtpServer) -> Transport:
+    """A connection to a server."""
+    return Transport("127.0.0.1", server.port, security="plain", hello_name="mail.example.org")
 
 
 async def test_a_server_that_refuses_the_editors_mail_is_asked_again(tmp_path: Path) -> None:

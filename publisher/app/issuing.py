@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from datetime import timedelta
+import hashlib
+from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -13,12 +14,15 @@ import structlog
 from publisher import digests, faults
 from publisher.app.sending import Sending
 from publisher.app.shared import Shared, Stories, silent
-from publisher.clock import hexadecimal, now
+from publisher.clock import dice, now
+from publisher.config import Newsletter
 from publisher.control import Progress
 from publisher.errors import NotFoundError, RefusedError
-from publisher.model import Issue
-from publisher.store import issue_turns, issues
+from publisher.mail.steps import USUAL
+from publisher.model import Issue, Outcome
+from publisher.store import issue_turns, issues, meta
 from publisher.store.database import Connection
+from publisher.store.issues import WebSegment
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -30,6 +34,8 @@ class Issuing(Stories):
         super().__init__(shared)
         self.sending = sending
         self._telling = asyncio.Lock()
+        self._failed: dict[str, tuple[int, datetime, str]] = {}
+        """Editors who could not be told: how often, when to try again, and why."""
 
     async def approve(self, ref: str, *, progress: Progress = silent) -> dict[str, Any]:
         """Send a held issue as it was frozen. Raises RefusedError when it is not held, or an article was withdrawn."""
@@ -90,7 +96,8 @@ class Issuing(Stories):
     async def tell_editors(self) -> list[str]:
         """Tell editors of held issues that they were not told of; return why some could not be told.
 
-        Noted only when all of a newsletter's editors were reached, so a crash tells some of them twice.
+        Each is noted once the mail is accepted, so that a crash repeats one mail at most, with the same Message-ID, and
+        one who cannot be reached costs the others nothing.
         """
         problems: list[str] = []
         if self.shared.paused:
@@ -98,38 +105,81 @@ class Issuing(Stories):
         async with self._telling:
             for issue_id in await self.database.aread(issue_turns.untold):
                 issue = await self.database.aread(partial(issues.get, id=issue_id))
-                problem = await self._tell(issue) if issue is not None else ""
-                if problem:
-                    log.warning("editors not told", reason=problem)
-                    problems.append(problem)
-                    continue
-                await self.database.awrite(partial(issue_turns.told, id=issue_id, now=now()))
+                found = await self._tell(issue) if issue is not None else []
+                problems += found
+                if not found:
+                    await self.database.awrite(partial(self._told_all, issue_id=issue_id, issue=issue))
         return problems
 
-    async def _tell(self, issue: Issue) -> str:
+    @staticmethod
+    def _told_all(conn: Connection, issue_id: int, issue: Issue | None) -> None:
+        issue_turns.told(conn, issue_id, now())
+        if issue is not None:
+            meta.drop(conn, _notes_key(issue))
+
+    async def _tell(self, issue: Issue) -> list[str]:
+        """Return why some of an issue's editors are not told yet."""
         newsletter = next((one for one in self.config.newsletters if one.slug == issue.newsletter), None)
         if newsletter is None or not newsletter.editors:
-            return ""
+            return []
         language = self.config.site.default_language
         page = await self.database.aread(lambda conn: issues.web_segment(conn, issue.id, language))
         if page is None:
-            return f"issue {issue.ref} has no page to show"
+            return [f"issue {issue.ref} has no page to show"]
+        notes = set((await self.database.aread(lambda conn: meta.get(conn, _notes_key(issue))) or "").split())
         await self.sending.prepare()
         transport = self.sending.transport(newsletter.transport)
+        problems: list[str] = []
         try:
             for address in newsletter.editors:
-                moment = now()
-                message = digests.approval_mail(
-                    self.config, newsletter, issue, page, address, now=moment, ids=hexadecimal
-                )
-                if self.shared.signer is not None:
-                    message = self.shared.signer.signed(message, from_address=newsletter.from_address, date=moment)
-                attempt = await transport.send(newsletter.from_address, address, message)
-                if attempt.outcome != "accepted":
-                    return f"{address}: {attempt.text}"
+                name = _name(issue, address)
+                if name in notes:
+                    continue
+                failed, again_at, problem = self._failed.get(name, (0, issue.created_at, ""))
+                if now() >= again_at:
+                    message = await self._message(newsletter, issue, page, address)
+                    attempt = await transport.send(newsletter.from_address, address, message)
+                    # In doubt it is sent once more, unless no mail is ever to be sent twice.
+                    doubtful = attempt.outcome is Outcome.AMBIGUOUS
+                    once = doubtful and self.config.smtp.on_uncertain == "retry" and f"{name}?" not in notes
+                    told = attempt.outcome is Outcome.ACCEPTED or (doubtful and not once)
+                    if told or doubtful:
+                        notes.add(name if told else f"{name}?")
+                        await self.database.awrite(partial(_note, issue=issue, notes=frozenset(notes)))
+                    if told:
+                        self._failed.pop(name, None)
+                        continue
+                    problem = f"{address}: {attempt.text}"
+                    log.warning("editors not told", reason=problem)
+                    pause = USUAL.pause(failed, dice()) if failed else timedelta()
+                    self._failed[name] = (failed + 1, now() + pause, problem)
+                problems.append(problem)
         finally:
             await transport.close()
-        return ""
+        return problems
+
+    async def _message(self, newsletter: Newsletter, issue: Issue, page: WebSegment, address: str) -> bytes:
+        """Return the mail to one editor, the same on every attempt."""
+        moment = issue.created_at
+        message = digests.approval_mail(
+            self.config, newsletter, issue, page, address, now=moment, ids=lambda: _name(issue, address)
+        )
+        if self.shared.signer is not None:
+            message = self.shared.signer.signed(message, from_address=newsletter.from_address, date=moment)
+        return message
+
+
+def _notes_key(issue: Issue) -> str:
+    return f"editors told of {issue.ref}"
+
+
+def _name(issue: Issue, address: str) -> str:
+    """Return what stands for an editor in the notes of an issue and in the Message-ID: the same on every attempt."""
+    return hashlib.sha256(f"{issue.ref} {address}".encode()).hexdigest()[:16]
+
+
+def _note(conn: Connection, issue: Issue, notes: Collection[str]) -> None:
+    meta.put(conn, _notes_key(issue), " ".join(sorted(notes)))
 
 
 def _found(conn: Connection, ref: str) -> Issue:

@@ -22,3 +22,8 @@ def keep(conn: sa.Connection, key: str, value: str) -> str:
 def put(conn: sa.Connection, key: str, value: str) -> None:
     """Keep `value` under `key`, replacing what was there."""
     st.upsert(conn, meta, [{"key": key, "value": value}], keys=["key"])
+
+
+def drop(conn: sa.Connection, key: str) -> None:
+    """Forget what was kept under `key`, if anything was."""
+    conn.execute(sa.delete(meta).where(meta.c.key == key))
