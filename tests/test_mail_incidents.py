@@ -66,12 +66,24 @@ async def test_a_worker_that_was_asleep_is_fenced_when_it_wakes(
         )
         return int(conn.exec_driver_sql(query, (LIFE_SIGN,)).scalar_one())
 
+    def writing(conn: Connection) -> bool:
+        """Whether somebody else is in the middle of a transaction; what sleeps there keeps its rows for a minute."""
+        query = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND backend_type = 'client backend' AND xact_start IS NOT NULL"
+        )
+        return bool(conn.exec_driver_sql(query).scalar_one())
+
     async with smtp_server(Script(extensions=PIPELINING)) as server:
         office.ledger.received = server.received
         sleeper = sender.start(tmp_path, server.port, url=postgresql_url, connections=4)
         await arrived(server, 20, sleeper)
         assert sleeper.pid
         os.kill(sleeper.pid, signal.SIGSTOP)
+        while office.db.read(writing):
+            os.kill(sleeper.pid, signal.SIGCONT)
+            await asyncio.sleep(0.001)
+            os.kill(sleeper.pid, signal.SIGSTOP)
         assert office.db.write(forget_it) == 1
         other = sender.start(tmp_path, server.port, url=postgresql_url, connections=4)
         assert await ended(other) == 0
