@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -181,6 +182,7 @@ class Service:
                 self.supervisor.ready()
                 ready(Listening(listeners.url(public), listeners.url(private), login))
                 supervised = asyncio.create_task(self._keep_supervised())
+                await asyncio.to_thread(_load_the_rest)
                 # Only now, so that nobody waits for a large publication to be counted and swept.
                 self._backroom.made()
                 self._set_timer()
@@ -476,6 +478,12 @@ class Service:
     def _metrics(self) -> Values:
         found = self._readiness()
         return self.app.measuring.values(found, ready=is_ready(found), polls=self.polls.answers)
+
+
+def _load_the_rest() -> None:
+    """Load what the first moments do, aside: on the event loop it would hold up whoever asks for a page."""
+    for name in ("schedule", "doctor", "web.admin.application", "sources.folder", "sources.pages", "feeds.publishing"):
+        importlib.import_module(f"publisher.{name}")
 
 
 def _first_reason(built: Mapping[str, Any] | None) -> str | None:
