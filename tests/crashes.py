@@ -68,7 +68,8 @@ STORIES = {
 """What must happen so that a worker comes by a point; elsewhere it is enough that it sends."""
 
 SELDOM = (
-    *("ahead.segment", "outbox.emptied", "outbox.finishing", "outbox.alarmed", "smtp.dropped", "pace.complained"),
+    *("ahead.segment", "outbox.emptied", "outbox.finishing", "outbox.alarmed", "smtp.dropped", "smtp.leaving"),
+    "pace.complained",
     *STORIES,
 )
 """Points that a worker may come by a single time: it dies at the first passage, always."""
