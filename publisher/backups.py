@@ -7,12 +7,17 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+from publisher import sealing
 from publisher.errors import RefusedError
+
+if TYPE_CHECKING:
+    from publisher.sealing import Recipient
 
 CONTENTS = "backup.json"
 """The list: the first member."""
@@ -39,20 +44,19 @@ class Contents:
     """SHA-256 of each file, by its path in the data directory."""
 
 
-def write(target: Path, contents: Contents, files: Mapping[str, Path]) -> None:
-    """Write a backup that only its owner reads, whole or not at all. Blocking. Raises RefusedError, OSError."""
+def write(target: Path, contents: Contents, files: Mapping[str, Path], whom: Sequence[Recipient] = ()) -> None:
+    """Write a backup that only its owner reads, whole or not at all. Blocking. Raises RefusedError, OSError.
+
+    `whom`: who alone can decrypt it; it is written in the clear when there is nobody.
+    """
     if target.exists():
         raise RefusedError(f"{target} exists; name another file")
     draft = target.with_name(f".{target.name}.part")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
-                text = json.dumps(asdict(contents), ensure_ascii=False, indent=2).encode()
-                _add(tar, CONTENTS, len(text), io.BytesIO(text))
-                for name, path in files.items():
-                    with path.open("rb") as source:
-                        _add(tar, name, path.stat().st_size, source)
+            with sealing.sealing(file, whom) if whom else nullcontext(file) as clear:
+                _pack(clear, contents, files)
             file.flush()
             os.fsync(file.fileno())
         os.link(draft, target)  # unlike a rename, it replaces nothing that came meanwhile
@@ -63,17 +67,42 @@ def write(target: Path, contents: Contents, files: Mapping[str, Path]) -> None:
     sync(target.parent)
 
 
+def _pack(clear: BinaryIO, contents: Contents, files: Mapping[str, Path]) -> None:
+    with tarfile.open(fileobj=clear, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+        text = json.dumps(asdict(contents), ensure_ascii=False, indent=2).encode()
+        _add(tar, CONTENTS, len(text), io.BytesIO(text))
+        for name, path in files.items():
+            with path.open("rb") as source:
+                _add(tar, name, path.stat().st_size, source)
+
+
 def _add(tar: tarfile.TarFile, name: str, size: int, source: Any) -> None:  # noqa: ANN401 - a binary file
     member = tarfile.TarInfo(name)
     member.size, member.mode = size, 0o600
     tar.addfile(member, source)
 
 
-def unpack(backup: Path, folder: Path) -> Contents:
+def unpack(backup: Path, folder: Path, identity: Path | None = None) -> Contents:
     """Write the files of a backup below `folder`, checked against its list. Blocking.
 
-    Raises RefusedError for what is no backup, or not the one that was made.
+    `identity`: the file with the key of one that is encrypted. Raises RefusedError for what is no backup, or not the
+    one that was made, or cannot be decrypted; OSError.
     """
+    if not sealing.is_sealed(backup):
+        if identity is not None:
+            raise RefusedError(f"{backup} is not encrypted; leave --identity out")
+        return _unpack(backup, folder)
+    if identity is None:
+        raise RefusedError(f"{backup} is encrypted; name the file with the private key: --identity FILE")
+    clear = folder / "backup.tar"
+    try:
+        sealing.unseal(backup, clear, identity)
+        return _unpack(clear, folder)
+    finally:
+        clear.unlink(missing_ok=True)
+
+
+def _unpack(backup: Path, folder: Path) -> Contents:
     try:
         with tarfile.open(backup, mode="r:") as tar:
             contents = _contents(tar)

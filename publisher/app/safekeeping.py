@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -21,6 +22,9 @@ from publisher.instances import Mark
 from publisher.store import copies, meta
 from publisher.store.engines import locate
 from publisher.store.lock import DirectoryLock
+
+if TYPE_CHECKING:
+    from publisher.sealing import Recipient
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -67,17 +71,17 @@ class Safekeeping(Stories):
         return asdict(contents) | {"folder": str(folder), "places": {name: str(path) for name, path in files.items()}}
 
 
-def packed(copied: dict[str, Any], target: Path) -> dict[str, Any]:
+def packed(copied: dict[str, Any], target: Path, whom: Sequence[Recipient] = ()) -> dict[str, Any]:
     """Pack what was copied into one file. Blocking. Raises RefusedError when the file exists, OSError.
 
-    It is written by who asks, who may write where the service may not.
+    It is written by who asks, who may write where the service may not; `whom`: who alone can decrypt it.
     """
     folder = Path(copied["folder"])
     try:
         contents = Contents(**{name: copied[name] for name in Contents.__dataclass_fields__})
         if target.is_dir():
-            target /= f"publisher-{contents.made_at.replace(':', '')}.tar"
-        backups.write(target, contents, {name: Path(path) for name, path in copied["places"].items()})
+            target /= f"publisher-{contents.made_at.replace(':', '')}.tar{'.age' if whom else ''}"
+        backups.write(target, contents, {name: Path(path) for name, path in copied["places"].items()}, whom)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return {
@@ -86,13 +90,15 @@ def packed(copied: dict[str, Any], target: Path) -> dict[str, Any]:
         "bytes": target.stat().st_size,
         "files": sorted(contents.files),
         "database": contents.database,
+        "encrypted": bool(whom),
     }
 
 
-def restore(config: Config, backup: Path, journal: Path | None) -> Contents:
+def restore(config: Config, backup: Path, journal: Path | None, identity: Path | None = None) -> Contents:
     """Put a backup into the data directory, which must be empty. Blocking; whoever starts next finds itself paused.
 
-    `journal`: that of the directory that is lost, whose last lines are newer than the backup.
+    `journal`: that of the directory that is lost, whose last lines are newer than the backup. `identity`: the file with
+    the key that decrypts the backup.
     Raises RefusedError when the directory is in use or the backup cannot be used, BusyError, StoreError, OSError.
     """
     data_dir = config.data_dir
@@ -108,7 +114,7 @@ def restore(config: Config, backup: Path, journal: Path | None) -> Contents:
         shutil.rmtree(folder, ignore_errors=True)  # of a restore that was broken off before anything was in its place
         folder.mkdir(mode=0o700)
         try:
-            contents = backups.unpack(backup, folder)
+            contents = backups.unpack(backup, folder, identity)
             faults.point("restore.unpacked")
             if contents.database != location.dialect:
                 raise RefusedError(

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from publisher import sealing
 from publisher.app import App
 from publisher.app.safekeeping import packed
 from publisher.app.safekeeping import restore as put_back
@@ -23,10 +24,19 @@ cli = typer.Typer()
 @cli.command()
 def backup(
     target: Annotated[Path, typer.Argument(help="File to write, or a folder to write it into.")],
+    recipient: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--recipient",
+            help="Encrypt it for this public key of age (age1…) or SSH; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write the database, the keys and the journal of who left into one file, while the service runs."""
-    show.value(packed(do("copy", {}), target.absolute()), as_json, _show_backup)
+    whom = sealing.recipients(recipient or [])  # before anything is copied
+    show.value(packed(do("copy", {}), target.absolute(), whom), as_json, _show_backup)
 
 
 @cli.command()
@@ -40,11 +50,16 @@ def restore(
             show_default=False,
         ),
     ] = None,
+    identity: Annotated[
+        Path | None,
+        typer.Option("--identity", help="The file with the private key of an encrypted backup.", show_default=False),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Put a backup into an empty data directory; nothing is sent from it until `publisher resume`."""
     loaded = load()
-    contents = put_back(loaded, file.absolute(), journal.absolute() if journal else None)
+    journal, identity = (path.absolute() if path else None for path in (journal, identity))
+    contents = put_back(loaded, file.absolute(), journal, identity)
 
     async def story() -> dict[str, Any]:
         async with await App.open(loaded) as app:
@@ -74,6 +89,8 @@ def _show_backup(done: Mapping[str, Any]) -> None:
     )
     if done["database"] != "sqlite":
         out.print("The database is not in it: dump it with pg_dump, right before this command.", soft_wrap=True)
+    if done["encrypted"]:
+        out.print("It opens with the private key only, which must not be lost with this machine.", soft_wrap=True)
     out.print("Keep a copy of config/ beside it, and both away from this machine.", soft_wrap=True)
 
 
