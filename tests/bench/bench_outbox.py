@@ -21,6 +21,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from operator import truediv
 from pathlib import Path
 from threading import enumerate as enumerate_
 from typing import NamedTuple
@@ -81,11 +82,15 @@ def measure_sending(chosen: argparse.Namespace) -> None:
                 rates[f"publisher {connections}"].append(run.rate)
                 told.append(f"publisher with {connections} {run.rate:.0f}/s ({run.processor})")
         print(f"round {number + 1}: {', '.join(told)}", flush=True)
-    medians = {name: statistics.median(found) for name, found in rates.items()}
-    print(f"medians of {chosen.rounds}, smtp-source with {chosen.rival_connections} connections:")
-    for name, rate in medians.items():
-        parts = [f"{rate / medians[rival]:.2f} of {rival}" for rival in ("smtp-source", "openssl") if rival in medians]
-        print(f"  {name}: {rate:.0f}/s", *([", ".join(parts)] if name.startswith("publisher") else []), sep=": ")
+    # Ratios of each round, because a machine that others use is another one from round to round.
+    print(f"medians of {chosen.rounds}, also of the ratios; smtp-source with {chosen.rival_connections} connections:")
+    for name, found in rates.items():
+        told = [
+            f"{statistics.median(map(truediv, found, rates[rival])):.2f} of {rival}"
+            for rival in ("smtp-source", "openssl")
+            if name.startswith("publisher") and rival in rates
+        ]
+        print(f"  {name}: {statistics.median(found):.0f}/s", *([", ".join(told)] if told else []), sep=": ")
 
 
 @contextmanager
