@@ -87,7 +87,10 @@ def zone_named(name: str) -> ZoneInfo:
             return ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, OSError):
             pass  # told below, with the nearest name
-    nearest = difflib.get_close_matches(name, sorted(zone_names()), n=1)
+    known = sorted(zone_names())
+    if not known:
+        raise ValueError(f"time zone {name!r} cannot be found: there is no time zone data; install the package tzdata")
+    nearest = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {nearest[0]!r}?" if nearest else "write a name of the tz database, for example 'Europe/Minsk'"
     raise ValueError(f"unknown time zone {name!r}: {hint}")
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import sys
 import tomllib
+import zoneinfo
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from pathlib import Path
@@ -17,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from publisher import colours
+from publisher import colours, slots
 from publisher.config import (
     Config,
     check,
@@ -415,6 +417,30 @@ def test_an_unknown_time_zone_is_refused_never_taken_for_utc(tmp_path: Path, zon
     """D13."""
     (found,) = problems(tmp_path, MINIMAL.replace("[smtp]", f'timezone = "{zone}"\n[smtp]'))
     assert found.startswith("publisher.toml:6: site.timezone: ")
+
+
+def test_without_time_zone_data_every_zone_is_refused_never_taken_for_utc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D13: a machine without a tz database, and without the package that brings one."""
+    zoneinfo.ZoneInfo.clear_cache()
+    slots.zone_names.cache_clear()
+    try:
+        zoneinfo.reset_tzpath(to=())
+        for name in [name for name in sys.modules if name.partition(".")[0] == "tzdata"]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, "tzdata", None)
+        (found,) = problems(tmp_path, MINIMAL.replace("[smtp]", 'timezone = "Europe/Minsk"\n[smtp]'))
+    finally:
+        monkeypatch.undo()
+        zoneinfo.reset_tzpath()
+        zoneinfo.ZoneInfo.clear_cache()
+        slots.zone_names.cache_clear()
+    assert found.startswith("publisher.toml:6: site.timezone: time zone 'Europe/Minsk' cannot be found: ")
+    assert "install the package tzdata" in found
+    assert (
+        loaded(tmp_path, MINIMAL.replace("[smtp]", 'timezone = "Europe/Minsk"\n[smtp]')).site.timezone == "Europe/Minsk"
+    )
 
 
 @pytest.mark.parametrize("every", ["0s", "-5m", "9s", "1000000000s", "32d", "5", "five"])

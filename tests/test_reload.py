@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import json
 import os
@@ -137,6 +138,25 @@ async def test_a_file_that_is_cut_or_gone_changes_nothing(app: App) -> None:
     assert (await app.reloading.reload())["changes"] == []
     assert app.shared.made is before
     assert app.reloading.problem == ""
+
+
+async def test_a_file_that_may_not_be_read_any_more_changes_nothing(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D3: the owner or the rights of the file changed; said here by the file system, since root may read everything."""
+    service, file, before, read = Service(app), app.config.files[0], app.shared.made, Path.read_bytes
+
+    def refused(path: Path) -> bytes:
+        if path == file:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    with pytest.raises(ConfigurationError, match=r"publisher\.toml: cannot be read: Permission denied"):
+        await app.reloading.reload()
+    assert app.shared.made is before
+    assert "cannot be read: Permission denied" in service.parts.readiness()["configuration"]
+    monkeypatch.undo()
+    assert (await app.reloading.reload())["changes"] == []
+    assert service.parts.readiness() == {}
 
 
 async def test_a_broken_template_changes_nothing(app: App, tmp_path: Path) -> None:
