@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from publisher import sealing
+from publisher import encryption
 from publisher.errors import RefusedError
 
 if TYPE_CHECKING:
-    from publisher.sealing import Recipient
+    from publisher.encryption import Recipient
 
 CONTENTS = "backup.json"
 """The list: the first member."""
@@ -55,7 +55,7 @@ def write(target: Path, contents: Contents, files: Mapping[str, Path], whom: Seq
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            with sealing.sealing(file, whom) if whom else nullcontext(file) as clear:
+            with encryption.encrypting(file, whom) if whom else nullcontext(file) as clear:
                 _pack(clear, contents, files)
             file.flush()
             os.fsync(file.fileno())
@@ -88,7 +88,7 @@ def unpack(backup: Path, folder: Path, identity: Path | None = None) -> Contents
     `identity`: the file with the key of one that is encrypted. Raises RefusedError for what is no backup, or not the
     one that was made, or cannot be decrypted; OSError.
     """
-    if not sealing.is_sealed(backup):
+    if not encryption.is_encrypted(backup):
         if identity is not None:
             raise RefusedError(f"{backup} is not encrypted; leave --identity out")
         return _unpack(backup, folder)
@@ -96,7 +96,7 @@ def unpack(backup: Path, folder: Path, identity: Path | None = None) -> Contents
         raise RefusedError(f"{backup} is encrypted; name the file with the private key: --identity FILE")
     clear = folder / "backup.tar"
     try:
-        sealing.unseal(backup, clear, identity)
+        encryption.decrypt(backup, clear, identity)
         return _unpack(clear, folder)
     finally:
         clear.unlink(missing_ok=True)

@@ -13,17 +13,17 @@ import structlog
 from publisher import addresses, faults
 from publisher.app.keys import alone, erasure_file, key_file, rotated
 from publisher.app.lanes import paces
-from publisher.app.sending import Sending
+from publisher.app.sending import RESENT_FOR, Sending
 from publisher.app.shared import Shared, Stories, paused_because, silent
 from publisher.clock import dice, hexadecimal, key, now
 from publisher.config import Config
 from publisher.control import Progress
 from publisher.errors import NotFoundError, RefusedError
 from publisher.mail.steps import Policy
-from publisher.store import issues, lifting, subscribers
+from publisher.store import deliveries, issues, subscribers, suppressions
 from publisher.store import notices as notice_rows
 from publisher.store.database import Connection
-from publisher.store.lifting import Blamed
+from publisher.store.suppressions import Blamed
 from publisher.subscriptions import erasure, notices
 from publisher.subscriptions.desk import Desk
 from publisher.subscriptions.house import House
@@ -155,18 +155,21 @@ class Readers(Stories):
         progress("unsuppressing", 0, None)
         moment = now()
 
-        def work(conn: Connection) -> list[Blamed]:
+        def work(conn: Connection) -> tuple[list[Blamed], list[int]]:
+            # All at once: of whom is mailable again, a second call would not know that the issue is still to be sent.
             issue = issues.get(conn, ref=ref)
             if issue is None:
                 raise NotFoundError(f"there is no issue {ref!r}; `publisher issues list` shows their refs")
-            found = lifting.blamed(conn, issue.id)
+            found = suppressions.blamed(conn, issue.id)
             for one in found:
                 erasure.unsuppress(conn, one.address_key, self.pepper.hash(one.address_key), moment)
-            return found
+            ids = [one.delivery_id for one in found if resend]
+            return found, deliveries.resend(conn, ids, now=moment, until=moment + RESENT_FOR) if ids else []
 
-        lifted = await self.database.awrite(work)
-        again = await self.sending.resend([one.delivery_id for one in lifted]) if resend and lifted else {"waiting": []}
-        return {"issue": ref, "addresses": [one.address for one in lifted], "waiting": again["waiting"]}
+        lifted, again = await self.database.awrite(work)
+        if again:
+            self.shared.woken.set()
+        return {"issue": ref, "addresses": [one.address for one in lifted], "waiting": again}
 
     async def rotate_keys(self, *, progress: Progress = silent) -> dict[str, Any]:
         """Sign the links of new mail with a new key from now on; all links that were ever sent work on (F13).

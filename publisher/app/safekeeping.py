@@ -24,7 +24,7 @@ from publisher.store.engines import locate
 from publisher.store.lock import DirectoryLock
 
 if TYPE_CHECKING:
-    from publisher.sealing import Recipient
+    from publisher.encryption import Recipient
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from publisher import sealing
+from publisher import encryption
 from publisher.app import App
 from publisher.app.safekeeping import packed
 from publisher.app.safekeeping import restore as put_back
@@ -35,7 +35,7 @@ def backup(
     as_json: Json = False,
 ) -> None:
     """Write the database, the keys and the journal of who left into one file, while the service runs."""
-    whom = sealing.recipients(recipient or [])  # before anything is copied
+    whom = encryption.recipients(recipient or [])  # before anything is copied
     show.value(packed(do("copy", {}), target.absolute(), whom), as_json, _show_backup)
 
 

@@ -27,31 +27,31 @@ def recipients(texts: Sequence[str]) -> list[Recipient]:
     return [_recipient(text.strip()) for text in texts]
 
 
-def is_sealed(file: Path) -> bool:
+def is_encrypted(file: Path) -> bool:
     """Whether a file is one of age. Raises OSError."""
     with file.open("rb") as source:
         return source.read(len(_ARMOUR)).startswith((_MAGIC, _ARMOUR))
 
 
 @contextmanager
-def sealing(target: BinaryIO, whom: Sequence[Recipient]) -> Iterator[BinaryIO]:
+def encrypting(target: BinaryIO, whom: Sequence[Recipient]) -> Iterator[BinaryIO]:
     """Encrypt into `target` what is written to the stream yielded, piece by piece: nothing lies on a disk in the clear.
 
     The stream cannot go back. Raises OSError as writing to `target` does.
     """
     reading, writing = os.pipe()
-    with ThreadPoolExecutor(1, thread_name_prefix="publisher-seal") as thread:
-        sealed = thread.submit(_seal, reading, target, whom)
+    with ThreadPoolExecutor(1, thread_name_prefix="publisher-encrypt") as thread:
+        done = thread.submit(_encrypt, reading, target, whom)
         try:
             with os.fdopen(writing, "wb") as clear:
                 yield clear
         except BrokenPipeError:
-            sealed.result()  # who read it ended first, and says why
+            done.result()  # who read it ended first, and says why
             raise
-        sealed.result()
+        done.result()
 
 
-def unseal(file: Path, target: Path, identity: Path) -> None:
+def decrypt(file: Path, target: Path, identity: Path) -> None:
     """Decrypt a file of age into `target`, which only its owner reads. Blocking.
 
     `identity`: the file with the private key. Raises RefusedError when it opens nothing or `file` is damaged, OSError.
@@ -67,7 +67,7 @@ def unseal(file: Path, target: Path, identity: Path) -> None:
             raise RefusedError(f"{file} cannot be opened with {identity}: {error}") from error
 
 
-def _seal(reading: int, target: BinaryIO, whom: Sequence[Recipient]) -> None:
+def _encrypt(reading: int, target: BinaryIO, whom: Sequence[Recipient]) -> None:
     from pyrage import EncryptError, encrypt_io
 
     with os.fdopen(reading, "rb") as clear:
