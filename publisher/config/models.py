@@ -401,7 +401,7 @@ class Web(Table):
     author_archives: bool = Field(default=False, strict=True)
     """Whether these feeds have archives too."""
     feeds_as_xml: bool = Field(default=False, strict=True)
-    """Whether RSS and Atom are sent as application/xml, which browsers show with a style sheet (FR-D2)."""
+    """Whether RSS and Atom are sent as application/xml, which browsers show with a style sheet."""
     feed_polls_per_hour: int = Field(default=60, ge=0, strict=True)
     """Downloads of one feed by one client address in an hour before it is told to wait; 0: no limit."""
     trusted_proxies: tuple[Annotated[str, AfterValidator(values.network)], ...] = ("127.0.0.1", "::1")
