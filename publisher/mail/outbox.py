@@ -19,7 +19,7 @@ from publisher.mail.compose import Composer, Parcel
 from publisher.mail.pacing import Pacer
 from publisher.mail.signing import WORTH, Signing, usual_scribes
 from publisher.mail.smtp import Envelope
-from publisher.mail.steps import USUAL, Policy, Step, next_step
+from publisher.mail.steps import GIVEN_UP, USUAL, Policy, Step, next_step
 from publisher.model import Attempt, Claimed, DeliveryState, Outcome
 from publisher.store import deliveries, issue_turns, issues
 from publisher.store.database import Database
@@ -28,7 +28,6 @@ GRACE = 30.0
 """Seconds that messages under way may take after a stop; what has no answer then is recovered as after a crash."""
 
 _UNSEEN = "the database has lost sight of this worker, and others take over what it had claimed; it starts anew"
-_GIVEN_UP = Attempt(outcome=Outcome.AMBIGUOUS, code=None, text="given up while stopping", phase="dot")
 
 
 class Transport(Protocol):
@@ -316,7 +315,7 @@ class _Run:
                 )
             except asyncio.CancelledError:
                 if self._given_up:  # else the run itself was broken off, and what was under way is for `recover`
-                    self._clerk.keep(self._step(parcel.claimed, _GIVEN_UP))
+                    self._clerk.keep(self._step(parcel.claimed, GIVEN_UP))
                 raise
         faults.point("outbox.attempted")
         step = self._step(parcel.claimed, attempt)

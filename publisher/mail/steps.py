@@ -11,6 +11,9 @@ from typing import Literal
 from publisher.mail.replies import ReplyClass, classify
 from publisher.model import Attempt, Claimed, DeliveryState, Outcome, Recorded
 
+GIVEN_UP = Attempt(outcome=Outcome.AMBIGUOUS, code=None, text="given up while stopping", phase="dot")
+"""What is known of a message that was under way when a stop could wait no longer."""
+
 MAX_AMBIGUOUS = 2
 """Attempts of one delivery whose outcome nobody knows, in its whole life: nobody gets more than two copies (P2)."""
 

@@ -18,8 +18,8 @@ from publisher.errors import RenderError
 from publisher.mail.dkim import Signer
 from publisher.mail.message import SegmentHeaders, encode_segment, own_lines, personalise
 from publisher.mail.pacing import NO_LIMITS, Pacer, Paces
-from publisher.mail.steps import USUAL, Policy, Step, next_step
-from publisher.model import Attempt, Claimed, DeliveryState, Format, Outcome, SubscriptionState, Wishes
+from publisher.mail.steps import GIVEN_UP, USUAL, Policy, Step, next_step
+from publisher.model import Attempt, Claimed, DeliveryState, Format, SubscriptionState, Wishes
 from publisher.store import links as link_rows
 from publisher.store import notices, sign_ups, subscribers, workers
 from publisher.store.database import Connection, Database
@@ -104,9 +104,6 @@ class Unwritten:
 
     notice: Notice
     step: Step
-
-
-_GIVEN_UP = Attempt(outcome=Outcome.AMBIGUOUS, code=None, text="given up while stopping", phase="dot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +235,7 @@ class _Run:
         try:
             attempt = await self._door(taken.carrier).send(sender, taken.notice.address, message)
         except asyncio.CancelledError:
-            self._keep(taken.notice, self._step(claimed, _GIVEN_UP))
+            self._keep(taken.notice, self._step(claimed, GIVEN_UP))
             raise
         faults.point("notice.attempted")
         later, step = self._clock(), self._step(claimed, attempt)
