@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
@@ -19,7 +19,7 @@ from publisher.config import Newsletter
 from publisher.control import Progress
 from publisher.errors import NotFoundError, RefusedError
 from publisher.mail.steps import USUAL
-from publisher.model import Issue, Outcome
+from publisher.model import Attempt, Issue, Outcome
 from publisher.store import issue_turns, issues, meta
 from publisher.store.database import Connection
 from publisher.store.issues import WebSegment
@@ -139,14 +139,11 @@ class Issuing(Stories):
                 if now() >= again_at:
                     message = await self._message(newsletter, issue, page, address)
                     attempt = await transport.send(newsletter.from_address, address, message)
-                    # In doubt it is sent once more, unless no mail is ever to be sent twice.
-                    doubtful = attempt.outcome is Outcome.AMBIGUOUS
-                    once = doubtful and self.config.smtp.on_uncertain == "retry" and f"{name}?" not in notes
-                    told = attempt.outcome is Outcome.ACCEPTED or (doubtful and not once)
-                    if told or doubtful:
-                        notes.add(name if told else f"{name}?")
+                    became = _became(attempt, self.config.smtp.on_uncertain, doubted=f"{name}?" in notes)
+                    if became != "failed":
+                        notes.add(name if became == "told" else f"{name}?")
                         await self.database.awrite(partial(_note, issue=issue, notes=frozenset(notes)))
-                    if told:
+                    if became == "told":
                         self._failed.pop(name, None)
                         continue
                     problem = f"{address}: {attempt.text}"
@@ -176,6 +173,15 @@ def _notes_key(issue: Issue) -> str:
 def _name(issue: Issue, address: str) -> str:
     """Return what stands for an editor in the notes of an issue and in the Message-ID: the same on every attempt."""
     return hashlib.sha256(f"{issue.ref} {address}".encode()).hexdigest()[:16]
+
+
+def _became(
+    attempt: Attempt, on_uncertain: Literal["retry", "hold"], *, doubted: bool
+) -> Literal["told", "doubtful", "failed"]:
+    """Say what an attempt made of an editor: in doubt it is made once more, unless no mail is ever to be sent twice."""
+    if attempt.outcome is Outcome.AMBIGUOUS:
+        return "doubtful" if on_uncertain == "retry" and not doubted else "told"
+    return "told" if attempt.outcome is Outcome.ACCEPTED else "failed"
 
 
 def _note(conn: Connection, issue: Issue, notes: Collection[str]) -> None:
