@@ -14,14 +14,16 @@ from pathlib import Path
 import anyio
 import pytest
 
-from publisher.mail import outbox, signing
+from publisher.mail import ahead, outbox, signing
 from publisher.mail.compose import Composer
 from publisher.mail.dkim import Key, Signer, Unsigned
 from publisher.mail.outbox import OutboxReport
 from publisher.mail.signing import Signing
+from publisher.mail.smtp import Envelope, Transport
+from publisher.model import DeliveryState
 from publisher.store.database import Database
-from tests.office import KEYRING, Office, check_ledgers
-from tests.smtp_server import smtp_server
+from tests.office import KEYRING, NAMES, Office, check_ledgers
+from tests.smtp_server import Script, smtp_server
 from tests.test_mail_dkim import keys, verifies, zone
 
 pytestmark = pytest.mark.anyio
@@ -137,6 +139,8 @@ async def test_a_program_that_is_no_scribe_is_given_up(monkeypatch: pytest.Monke
 PROGRAM = """
 import asyncio
 from publisher.mail.signing import Signing
+from publisher.mail.smtp import Envelope, Transport
+from publisher.model import DeliveryState
 
 async def main():
     async with Signing(1) as signs:
@@ -201,6 +205,43 @@ async def test_scribes_are_started_for_much_that_is_signed(
             office.freeze()
             assert await office.send(server, composer=composer) == OutboxReport(sent=5)
     assert asked == [0, 2, 0]
+
+
+async def test_a_mail_that_is_signed_late_has_its_envelope_said_before_its_claim(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Delivery §5.2: a connection that waited for its mail loses no round trip; the body waits for the claim."""
+    office = Office(sqlite_database)
+    office.fill()
+    sent, preceded = asyncio.Semaphore(1), []
+    office.tell = lambda *_: sent.release()
+
+    class Late(Signing):
+        async def sign(self, wanted: Sequence[Unsigned]) -> list[bytes]:
+            await sent.acquire()
+            return await super().sign(wanted)
+
+    class Watched(Transport):
+        def precede(self, envelope: Envelope) -> None:
+            super().precede(envelope)
+            if self._ahead == envelope:
+                name = envelope.rcpt_to.partition("@")[0]
+                preceded.append((name, office.states()[name]))
+
+    monkeypatch.setattr(outbox, "Signing", Late)
+    monkeypatch.setattr(ahead, "CHUNK", 1)
+    async with smtp_server(Script(extensions=("PIPELINING",))) as server:
+        monkeypatch.setattr(
+            office,
+            "transport",
+            lambda *_: lambda: Watched("127.0.0.1", server.port, security="plain", hello_name="mail.example.org"),
+        )
+        composer = Composer(KEYRING, signer=Signer(both()))
+        assert await office.send(server, connections=1, composer=composer) == OutboxReport(sent=len(NAMES))
+        check_ledgers(office, server.received)
+        # The first needs a connection first, which `send` makes.
+        assert preceded == [(name, DeliveryState.QUEUED) for name in NAMES[1:]]
+        assert (server.connections, sum(said.startswith("MAIL") for said in server.commands)) == (1, len(NAMES))
 
 
 async def test_a_run_that_is_broken_off_while_scribes_start_leaves_none_behind() -> None:

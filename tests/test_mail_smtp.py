@@ -292,6 +292,79 @@ async def test_a_message_that_is_not_to_be_sent_after_all_closes_its_envelope() 
         assert server.connections == 3
 
 
+async def test_an_envelope_precedes_its_message() -> None:
+    """Delivery §5.2: written while the message waits for its claim; one that stands open already is not written again.
+
+    The first connection is made by `send`.
+    """
+    async with smtp_server(Script(extensions=PIPELINING, refused={"c@x.example": "550 5.1.1 no such user"})) as server:
+        door = transport(server)
+        attempts = []
+        for rcpt in ("a@x.example", "b@x.example", "c@x.example", "d@x.example"):
+            door.precede(envelope(rcpt))
+            door.precede(envelope(rcpt))
+            attempts.append(await door.send("s@example.org", rcpt, MESSAGE))
+        await door.close()
+        assert [(a.phase, a.code) for a in attempts] == [("dot", 250), ("dot", 250), ("rcpt", 550), ("dot", 250)]
+        assert [m.rcpt_to for m in server.received] == ["a@x.example", "b@x.example", "d@x.example"]
+        verbs = [command.partition(" ")[0] for command in server.commands]
+        assert verbs == ["EHLO", *["MAIL", "RCPT", "DATA"] * 3, "RSET", *["MAIL", "RCPT", "DATA"], "QUIT"]
+        assert server.connections == 1
+
+
+async def test_an_envelope_that_preceded_in_vain_reaches_nobody() -> None:
+    """Delivery §5.2: ineligible after 354 means hang up; another message than announced goes out elsewhere."""
+    async with smtp_server(Script(extensions=PIPELINING)) as server:
+        door = transport(server)
+        await door.send("s@example.org", "a@x.example", MESSAGE)
+        door.precede(envelope("b@x.example"))
+        await door.abandon()
+        await door.send("s@example.org", "c@x.example", MESSAGE)
+        door.precede(envelope("d@x.example"))
+        await door.send("s@example.org", "e@x.example", MESSAGE)
+        await door.close()
+        assert [m.rcpt_to for m in server.received] == ["a@x.example", "c@x.example", "e@x.example"]
+        assert server.connections == 3
+
+
+@pytest.mark.parametrize(
+    ("extensions", "options", "rcpt"),
+    [
+        (("SIZE 1000000",), {}, "b@x.example"),
+        (PIPELINING, {"max_messages": 1}, "b@x.example"),
+        (("PIPELINING", "SIZE 10"), {}, "b@x.example"),
+        (PIPELINING, {}, "Редактор@x.example"),
+    ],
+    ids=["no pipelining", "worn out", "too big", "not to be said here"],
+)
+async def test_nothing_precedes_that_the_server_would_not_take_so(
+    extensions: tuple[str, ...], options: dict[str, object], rcpt: str
+) -> None:
+    """RFC 2920 §3.1; and an envelope that cannot be opened is for `send` to refuse."""
+    async with smtp_server(Script(extensions=extensions)) as server:
+        door = transport(server, **options)
+        await door.send("s@example.org", "a@x.example", b"\r\n\r\n")
+        said = len(server.commands)
+        door.precede(envelope(rcpt))
+        await door.close()
+        assert server.commands[said:] == ["QUIT"]
+
+
+async def test_a_connection_lost_behind_an_envelope_that_preceded_costs_nothing() -> None:
+    """H21: the server hung up while the message waited for its claim."""
+    async with smtp_server(Script(extensions=PIPELINING)) as server:
+        door = transport(server)
+        await door.send("s@example.org", "a@x.example", MESSAGE)
+        server.script.rcpt = ["close"]
+        door.precede(envelope("b@x.example"))
+        assert door._dialogue is not None
+        await door._dialogue._closed
+        assert (await door.send("s@example.org", "b@x.example", MESSAGE)).code == 250
+        await door.close()
+        assert [m.rcpt_to for m in server.received] == ["a@x.example", "b@x.example"]
+        assert server.connections == 2
+
+
 @pytest.mark.parametrize(
     "line",
     ["250 ok", "550 5.0.0 changed my mind", "421 4.3.0 bye", "354 more", "250 a\r\n550 b", "250 a\r\n250 b\r\n354 c"],

@@ -76,6 +76,9 @@ class Mute:
         await asyncio.Event().wait()
         raise AssertionError
 
+    def precede(self, *_: Any) -> None:
+        """Say nothing."""
+
     async def abandon(self) -> None:
         """Take back the next envelope."""
 

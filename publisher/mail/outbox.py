@@ -44,8 +44,11 @@ class Transport(Protocol):
     ) -> Attempt:
         """Send one message and say what came of it; never raises for what a server does."""
 
+    def precede(self, envelope: Envelope) -> None:
+        """Send the envelope of the next message, if that can be done without waiting."""
+
     async def abandon(self) -> None:
-        """Give up the envelope that was sent behind the last message."""
+        """Give up the envelope that was sent ahead."""
 
     async def close(self) -> None:
         """Leave."""
@@ -221,6 +224,8 @@ class _Run:
             parcel: Parcel | None = await ahead.next()
             done: Step | None = None
             while parcel or done:
+                if parcel and self._may_ride(parcel):
+                    door.precede(parcel.envelope)
                 said = await self._clerk.turn(done, parcel.claimed if parcel else None)
                 if done:
                     self._count(done, said.written)
@@ -305,9 +310,7 @@ class _Run:
             await door.abandon()
             attempt = parcel.refusal
         else:
-            # Where there are paces a claim may be refused, and an envelope that has gone ahead costs the connection.
-            rides = following and not following.refusal and not self._pacer.limited
-            behind = following.envelope if following and rides else None
+            behind = following.envelope if following and self._may_ride(following) else None
             envelope, message = parcel.envelope, parcel.message
             try:
                 attempt = await door.send(
@@ -329,6 +332,10 @@ class _Run:
             self._clerk.keep(step)  # what came of the attempt must not be lost with what follows from it
             raise
         return step
+
+    def _may_ride(self, parcel: Parcel) -> bool:
+        """Whether an envelope may go before its claim: where there are paces, that may be refused and cost the line."""
+        return parcel.refusal is None and not self._pacer.limited
 
     def _heed_accepted(self, claimed: Claimed, attempt: Attempt) -> None:
         now = self._clock()

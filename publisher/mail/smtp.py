@@ -155,6 +155,20 @@ class Transport:
         await self.close()
         return None
 
+    def precede(self, envelope: Envelope) -> None:
+        """Write the envelope of the next message, so that its replies come while the message waits for its turn.
+
+        Only where the server takes pipelined commands and a connection stands; else `send` does it. As with what rides
+        behind a body: the next `send` uses it, or `abandon`.
+        """
+        dialogue = self._dialogue
+        if dialogue is None or self._ahead is not None or not dialogue.alive:
+            return
+        if octets := self._riding(envelope):
+            dialogue.ask(octets, 3)
+            self._ahead = envelope
+            faults.point("smtp.asked")
+
     async def abandon(self) -> None:
         """Give up the envelope that rode ahead, if one did: the only way out of an open DATA is to hang up."""
         if self._ahead is not None:
