@@ -24,8 +24,8 @@ BLOCK = 256
 CHUNK = 16
 """Messages made in one go, so that handing them to whoever signs costs little beside making them."""
 
-AT_ONCE = 2
-"""Chunks made at the same time: others sign while the next are composed."""
+AT_ONCE = 4
+"""Chunks made at the same time: each of two scribes signs one and has the next before it."""
 
 FRESH = timedelta(minutes=1)
 """What was read longer ago is read again: a first claim writes the moment of reading into the Date header."""

@@ -23,8 +23,9 @@ WORTH = 1_000
 
 THREADS = 2
 
-MOST_SCRIBES = 2
-"""Two sign more than one event loop can send."""
+SCRIBES = 2
+"""Two sign more than one event loop can send. Also where they share two processors with it: what signs is the longest
+part of a message, and one process in four would get too small a share for it."""
 
 PATIENCE = 30.0
 """Seconds in which a scribe must sign a handful of digests; one that does not is stopped, and threads go on."""
@@ -34,8 +35,8 @@ GOODBYE = 5.0
 
 
 def usual_scribes() -> int:
-    """Return how many scribes this machine has cores for, beside the one that sends."""
-    return min(MOST_SCRIBES, (os.cpu_count() or 1) - 1)
+    """Return how many scribes sign on this machine; with one processor threads are faster."""
+    return SCRIBES if (os.cpu_count() or 1) > 1 else 0
 
 
 class GoneError(Exception):
