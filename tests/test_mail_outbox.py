@@ -14,7 +14,7 @@ import pytest
 
 from publisher.errors import StoreError
 from publisher.mail import outbox
-from publisher.mail.clerk import Clerk
+from publisher.mail.clerk import GATHER, GATHER_BUSY, Clerk, Patience
 from publisher.mail.compose import Composer
 from publisher.mail.outbox import OutboxReport
 from publisher.mail.smtp import Timeouts
@@ -497,3 +497,15 @@ async def test_many_connections_share_a_commit(office: Office, monkeypatch: pyte
         await office.send(server, connections=6)
         assert len(server.received) == 12
     assert len(commits) < 12
+
+
+def test_a_busy_process_waits_longer_for_company_in_a_transaction() -> None:
+    """§5.2: far from the server waiting more only loses, short of processor it wins; what was used lately decides."""
+    used = iter([9.0, 9.0625, 9.07, 9.13])
+    patience = Patience(lambda: next(used))
+    asked = (100.0, 100.05, 100.125, 100.2, 100.25, 100.375)
+    assert [patience.seconds(now) for now in asked] == [
+        *(GATHER, GATHER),  # since the start 9 s in 100, and no look within a tenth of a second
+        *(GATHER_BUSY, GATHER_BUSY),  # 62 ms in 125
+        *(GATHER, GATHER_BUSY),  # 7 ms in 125, then 60
+    ]

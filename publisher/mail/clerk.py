@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,11 +17,37 @@ from publisher.model import Claimed, DeliveryState
 from publisher.store import attempts, claims, deliveries, soft_bounces, subscribers, workers
 from publisher.store.database import Connection, Database
 
-GATHER = 0.002
-"""Seconds in which connections gather for one transaction: about what a sync takes on a solid-state disk."""
+GATHER, GATHER_BUSY = 0.002, 0.008
+"""Seconds in which connections gather for one transaction: about what a sync takes on a solid-state disk; and four
+times as long for a process that is busy, because then transactions cost what messages could have (measured: a tenth
+more messages a second), while one that waits for servers only loses by waiting more (8 %)."""
+
+BUSY = 0.4
+"""Processors in use from which on a process is busy: 40 ms away from the server it uses 0.2, beside it 0.5 to 0.8."""
+
+LOOK = 0.1
+"""Seconds between two looks at how busy the process is."""
 
 Charge = Callable[[Connection, Sequence[Claimed], datetime], Sequence[Claimed]]
 """Counts deliveries about to be claimed against their paces, in the claiming transaction; returns those that may go."""
+
+
+class Patience:
+    """How long connections gather, by what this process used of the processors since the last look."""
+
+    def __init__(self, processor: Callable[[], float] = time.process_time) -> None:
+        """`processor`: seconds of it that this process has used."""
+        self._processor = processor
+        self._looked, self._used = -LOOK, 0.0
+        self._gather = GATHER
+
+    def seconds(self, now: float) -> float:
+        """Return how long to gather; `now` is in seconds, on a clock that never goes back."""
+        if (passed := now - self._looked) >= LOOK:
+            used = self._processor()
+            self._gather = GATHER_BUSY if used - self._used >= BUSY * passed else GATHER
+            self._looked, self._used = now, used
+        return self._gather
 
 
 class Said(NamedTuple):
@@ -82,6 +109,7 @@ class Clerk:
         self._turns: deque[_Turn] = deque()
         self._going = False
         self._gathering: asyncio.TimerHandle | None = None
+        self._patience = Patience()
         self._writing: asyncio.Future[_Written] | None = None
 
     async def turn(self, done: Step | None, following: Claimed | None) -> Said:
@@ -121,7 +149,8 @@ class Clerk:
         # Where few come while a transaction is written (a server far away), waiting for more would only delay them.
         if self._together // 4 <= len(self._turns) < self._together and not enough:
             if self._gathering is None:
-                self._gathering = asyncio.get_running_loop().call_later(GATHER, self._stop_gathering)
+                loop = asyncio.get_running_loop()
+                self._gathering = loop.call_later(self._patience.seconds(loop.time()), self._stop_gathering)
             return
         if self._gathering is not None:
             self._gathering.cancel()
