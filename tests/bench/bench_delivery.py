@@ -43,7 +43,7 @@ from publisher.mail.compose import Composer
 from publisher.mail.dkim import Key, Signer
 from publisher.mail.smtp import Transport
 from publisher.store.database import Database
-from tests.bench.bench_outbox import KEYRING, publisher, queue, sink, smtp_source
+from tests.bench.bench_outbox import KEYRING, octets, publisher, queue, sink, smtp_source
 
 ROUND_TRIP = 0.04
 ITEMS = 60
@@ -130,7 +130,7 @@ def far(chosen: argparse.Namespace) -> None:
     ours, theirs = [], []
     for number in range(chosen.rounds):
         with sink() as port, _distant(port) as away:
-            theirs.append(smtp_source(away, chosen, chosen.connections))
+            theirs.append(smtp_source(away, chosen, chosen.connections, octets(chosen)))
             ours.append(publisher(away, chosen, chosen.connections).rate)
         print(f"round {number + 1}: smtp-source {theirs[-1]:.0f}/s, publisher {ours[-1]:.0f}/s", flush=True)
     rate = statistics.median(ours)

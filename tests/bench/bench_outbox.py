@@ -37,13 +37,15 @@ from publisher.mail.dkim import Key, Signer
 from publisher.mail.message import SLOT_UNSUBSCRIBE, SegmentHeaders, encode_segment
 from publisher.mail.smtp import Transport
 from publisher.model import DeliveryState, Format, IssueState
-from publisher.store import deliveries
+from publisher.store import claims, deliveries
 from publisher.store.database import Connection, Database
 from publisher.store.tables import Instant, issues, segments
 from publisher.tokens import Keyring
 
 NOW = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
 SIZE = 45_000
+RIVALS_HEADER = 114
+"""Octets that smtp-source adds to the length it is given."""
 KEYRING = Keyring([bytes(range(32))])
 
 
@@ -51,8 +53,8 @@ def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["send"])
-    parser.add_argument("--messages", type=int, default=5_000)
-    parser.add_argument("--connections", type=int, nargs="+", default=[8], help="ours; several are measured in turn")
+    parser.add_argument("--messages", type=int, default=20_000, help="many, so that starting scribes costs nothing")
+    parser.add_argument("--connections", type=int, nargs="+", default=[64], help="ours; several are measured in turn")
     parser.add_argument("--rival-connections", type=int, default=8, help="those of smtp-source")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--database", default="", help="an empty PostgreSQL database; else SQLite")
@@ -69,10 +71,12 @@ def main() -> None:
 def measure_sending(chosen: argparse.Namespace) -> None:
     """Alternate Postfix's client and ours against the same sink; print the rate of each round and the medians."""
     rates: dict[str, list[float]] = defaultdict(list)
+    length = octets(chosen)
+    print(f"{chosen.messages} messages of {length} octets")
     for number in range(chosen.rounds):
         told = []
         with sink() as port:
-            rates["smtp-source"].append(smtp_source(port, chosen, chosen.rival_connections))
+            rates["smtp-source"].append(smtp_source(port, chosen, chosen.rival_connections, length))
             told.append(f"smtp-source {rates['smtp-source'][-1]:.0f}/s")
             if chosen.signed:
                 rates["openssl"].append(openssl())
@@ -117,10 +121,27 @@ def sink() -> Iterator[int]:
         running.wait()
 
 
-def smtp_source(port: int, chosen: argparse.Namespace, connections: int) -> float:
+def octets(chosen: argparse.Namespace) -> int:
+    """Return how long a message of ours is, with its header and signature: the rival's are as long."""
+    with queue(chosen, 1) as database:
+        [claimed] = database.read(lambda conn: claims.upcoming(conn, epoch=1, now=NOW, limit=1)).candidates
+        segment = database.read(lambda conn: deliveries.segment(conn, claimed.segment_id))
+    draft = composer(chosen).draft(claimed, segment)
+    return draft.parcel([each.signature() for each in draft.unsigned]).envelope.size
+
+
+def composer(chosen: argparse.Namespace) -> Composer:
+    """Return what makes our messages, with a new key if they are signed."""
+    if not chosen.signed:
+        return Composer(KEYRING)
+    key = Key.of("bench", rsa.generate_private_key(public_exponent=65537, key_size=2048))
+    return Composer(KEYRING, signer=Signer([key]))
+
+
+def smtp_source(port: int, chosen: argparse.Namespace, connections: int, length: int) -> float:
     """Return the messages a second of Postfix's client, which keeps its connections (-d) as we do."""
     program = shutil.which("smtp-source", path=f"{os.environ['PATH']}:/usr/sbin") or sys.exit("no smtp-source")
-    settings = ["-d", "-s", str(connections), "-m", str(chosen.messages), "-l", str(SIZE)]
+    settings = ["-d", "-s", str(connections), "-m", str(chosen.messages), "-l", str(length - RIVALS_HEADER)]
     begin = time.perf_counter()
     subprocess.run([program, *settings, "-f", "a@x.org", "-t", "b@x.org", f"127.0.0.1:{port}"], check=True)
     return float(chosen.messages / (time.perf_counter() - begin))
@@ -147,7 +168,6 @@ def publisher(port: int, chosen: argparse.Namespace, connections: int, *, profil
     """Send all messages, durable ledger included."""
     with queue(chosen, chosen.messages) as database:
         epoch = database.write(lambda conn: deliveries.new_epoch(conn, NOW))
-        signer = Signer([Key.of("bench", rsa.generate_private_key(public_exponent=65537, key_size=2048))])
         before = _processor()
         after: dict[str, float] = {}
 
@@ -159,7 +179,7 @@ def publisher(port: int, chosen: argparse.Namespace, connections: int, *, profil
         story = outbox.run(
             database,
             lambda: Transport("127.0.0.1", port, security="plain", hello_name="mail.example.org"),
-            composer=Composer(KEYRING, signer=signer if chosen.signed else None),
+            composer=composer(chosen),
             epoch=epoch,
             connections=connections,
             clock=lambda: datetime.now(UTC),
