@@ -207,7 +207,7 @@ class Office:
         return {row.message_id[14:].partition("xxxxxxxx@")[0]: row.state for row in self.rows()}
 
     def rows(self) -> list[deliveries.DeliveryRow]:
-        return self.db.read(partial(deliveries.listing, limit=10_000))
+        return self.db.read(partial(deliveries.listing, limit=1_000_000))
 
     def issue_state(self) -> IssueState:
         issue = self.db.read(lambda conn: issues.get(conn, ref="0a1b2c3d4e5f"))
