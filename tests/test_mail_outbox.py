@@ -253,6 +253,25 @@ async def test_a_server_that_knows_nobody_costs_few_readers(office: Office) -> N
         assert report.waiting == 12 - report.suppressed
 
 
+@pytest.mark.parametrize(
+    ("step", "reply", "said"),
+    [
+        ("rcpt", "550 5.1.1 no such user", [*["MAIL", "RCPT", "DATA", "RSET"] * 10, "QUIT"]),
+        ("mail", "530 5.7.0 authentication required", ["MAIL", "RCPT", "DATA", "RSET", "QUIT"]),
+    ],
+)
+async def test_after_an_alarm_the_server_hears_of_nobody_else(
+    office: Office, step: str, reply: str, said: list[str]
+) -> None:
+    """H8, H9: no envelope goes before a claim that will be refused, and the server is left in order."""
+    script = Script(extensions=("PIPELINING",))
+    getattr(script, step).extend([reply] * 99)
+    async with smtp_server(script) as server:
+        assert (await office.send(server, connections=1)).held
+        assert [command.partition(" ")[0] for command in server.commands[1:]] == said
+        assert server.connections == 1
+
+
 async def test_refused_as_a_sender_five_times_in_a_row_it_rests(office: Office) -> None:
     """Spec mail §1.7, policy: nobody is suppressed for it, and nobody's mail is spent on trying again."""
     async with smtp_server(Script(rcpt=["550 5.7.1 blocked, see our list"] * 99)) as server:

@@ -139,8 +139,6 @@ async def test_a_program_that_is_no_scribe_is_given_up(monkeypatch: pytest.Monke
 PROGRAM = """
 import asyncio
 from publisher.mail.signing import Signing
-from publisher.mail.smtp import Envelope, Transport
-from publisher.model import DeliveryState
 
 async def main():
     async with Signing(1) as signs:

@@ -224,7 +224,8 @@ class _Run:
             parcel: Parcel | None = await ahead.next()
             done: Step | None = None
             while parcel or done:
-                if parcel and self._may_ride(parcel):
+                # After an alarm the server hears of nobody else, and after a stop it is told QUIT.
+                if parcel and self._going and self._may_ride(parcel):
                     door.precede(parcel.envelope)
                 said = await self._clerk.turn(done, parcel.claimed if parcel else None)
                 if done:
