@@ -438,6 +438,23 @@ async def test_a_close_that_has_already_arrived_leaves_no_doubt() -> None:
     assert wire.written == b""
 
 
+async def test_a_close_right_behind_the_answers_leaves_no_doubt() -> None:
+    """H13: answered at the last moment before the claim of what preceded, and hung up; the dot would be ambiguous."""
+    async with smtp_server(Script(extensions=PIPELINING)) as server:
+        door = transport(server)
+        await door.send("s@example.org", "a@x.example", MESSAGE)
+        door.precede(envelope("b@x.example"))
+        dialogue = door._dialogue
+        assert dialogue is not None
+        while dialogue.waiting:
+            await asyncio.sleep(0)
+        asyncio.get_running_loop().call_soon(dialogue.eof_received)
+        assert (await door.send("s@example.org", "b@x.example", MESSAGE)).code == 250
+        await door.close()
+        assert [m.rcpt_to for m in server.received] == ["a@x.example", "b@x.example"]
+        assert server.connections == 2
+
+
 async def test_nobody_listening_is_no_recipients_fault() -> None:
     """H1: refused connections and unknown hosts."""
     with socket.socket() as free:

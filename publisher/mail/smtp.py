@@ -102,7 +102,8 @@ class Transport:
         self._extensions: dict[str, str] = {}
         self._sent = 0
         self._since = 0.0
-        self._ahead: Envelope | None = None  # written behind the last body; its replies are to be heard
+        self._ahead: Envelope | None = None  # written behind the last body or since; its replies are to be heard
+        self._preceded = False  # since: they may have come this very moment
 
     @classmethod
     def from_config(cls, server: Server, *, hello_name: str, timeouts: Timeouts = Timeouts()) -> Transport:
@@ -166,7 +167,7 @@ class Transport:
             return
         if octets := self._riding(envelope):
             dialogue.ask(octets, 3)
-            self._ahead = envelope
+            self._ahead, self._preceded = envelope, True
             faults.point("smtp.asked")
 
     async def abandon(self) -> None:
@@ -239,8 +240,8 @@ class Transport:
                 dialogue.ask(b"".join(self._commands(envelope)), 3)
                 faults.point("smtp.asked")
                 opened = True
-            # Answered before it was claimed: what came behind the answers, or the end, has been seen by now.
-            settled = opened and not dialogue.waiting
+            # Answered long before it was claimed: what came behind the answers, or the end, has been seen by now.
+            settled = opened and not self._preceded and not dialogue.waiting
             refused = await (self._opened(dialogue) if opened else self._open(dialogue, envelope))
             if refused is not None:
                 return refused
@@ -258,7 +259,7 @@ class Transport:
             dialogue.finish((last_block(long),) if long else content, riding, 4 if riding else 1)
             phase = "dot"
             faults.point("smtp.after-dot")
-            self._ahead = behind if riding else None
+            self._ahead, self._preceded = behind if riding else None, False
             answer = await dialogue.hear(self._timeouts.dot)
             faults.point("smtp.answered")
         except BrokenError as fault:
