@@ -14,7 +14,7 @@ import pytest
 
 from publisher import reports
 from publisher.app import App, dispatching, issuing, plan_slots
-from publisher.cli import show
+from publisher.cli import show_issues, show_status
 from publisher.config import Config, Frequency
 from publisher.errors import NotFoundError, RefusedError
 from publisher.mail.smtp import Transport
@@ -88,12 +88,12 @@ async def test_the_command_says_what_a_held_issue_holds_and_how_it_is_sent(
     async with await App.open(publication(tmp_path, approval=True)) as app:
         await app.import_subscribers([ANNA, BORIS])
         await app.publishing.collect()
-        show.dispatched(await app.dispatching.dispatch("weekly", dry_run=True))
+        show_issues.dispatched(await app.dispatching.dispatch("weekly", dry_run=True))
         done = await app.dispatching.dispatch("weekly")
-        show.dispatched(done)
-        show.issue(await app.database.aread(lambda conn: reports.issue_show(app.config, conn, done["issue"])))
+        show_issues.dispatched(done)
+        show_issues.issue(await app.database.aread(lambda conn: reports.issue_show(app.config, conn, done["issue"])))
         await app.issuing.cancel(done["issue"])
-        show.issue(await app.database.aread(lambda conn: reports.issue_show(app.config, conn, done["issue"])))
+        show_issues.issue(await app.database.aread(lambda conn: reports.issue_show(app.config, conn, done["issue"])))
     said = [line for line in capsys.readouterr().out.splitlines() if "[info " not in line]
     reason, whole = "held: every issue of this newsletter waits for approval", "for 2 readers in 2 segments, 3 articles"
     assert said[:5] == [
@@ -376,7 +376,7 @@ async def test_news_as_it_happens_waits_its_delay_and_goes_with_what_came_meanwh
         status = await app.database.aread(lambda conn: reports.status(config, conn, clock))
         told = {"frequency": "instant", "slot": None, "at": None, "schedule": "10 minutes after news"}
         assert status["newsletters"] == [{"slug": "weekly", "readers": 1, "next": [told]}]
-        show.status(status | {"service": {"running": False, "pid": None}})
+        show_status.status(status | {"service": {"running": False, "pid": None}})
         assert "  instant: 10 minutes after news\n" in capsys.readouterr().out
         assert await at("23T05:03:20", "One") == []
         assert await plan() == [("2026-11-23T05:13", None, "10 minutes after news", 1)]

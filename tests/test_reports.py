@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from publisher import reports
-from publisher.cli import show
+from publisher.cli import show_status
 from publisher.store import feed_pollers, hub_pings
 from publisher.store.database import Connection, Database
 from publisher.store.feed_pollers import Poller
@@ -56,7 +56,7 @@ def test_status_shows_the_readers_of_each_feed_and_hubs_that_do_not_answer(
             }
         ],
     }
-    show.status(told | {"service": {"pid": None}})
+    show_status.status(told | {"service": {"pid": None}})
     said = capsys.readouterr().out.splitlines()
     assert "  all: 18 readers behind services that poll for them" in said
     slow = "2 feeds wait, 1 given up; again at 2026-11-23T09:00:30Z: status 503: [busy]"

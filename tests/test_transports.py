@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from publisher import reports
 from publisher.app import App, now
 from publisher.app.lanes import Health, paces
-from publisher.cli import show
+from publisher.cli import show_status
 from publisher.config import Config, load
 from publisher.control import call
 from publisher.errors import NotFoundError
@@ -210,7 +210,7 @@ async def test_status_tells_rate_and_what_is_slowed(tmp_path: Path, capsys: pyte
         issue = next(one for one in told["issues"] if one["newsletter"] == "bulletin")
         assert (issue["deliveries"], issue["per_second"]) == ({"queued": 2, "sent": 1}, 0.0167)
         told["service"] = {"pid": None}
-        show.status(told)
+        show_status.status(told)
         words = capsys.readouterr().out
         assert "  bulk (127.0.0.1): 2 waiting; 60/h, 2 min left, at most 2/h\n" in words
         assert "    google gets nothing until " in words

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from publisher import reports
-from publisher.cli import show
+from publisher.cli import printing, show_accounts
 from publisher.cli.reach import Json, do, load, read
 from publisher.clock import now
 
@@ -25,17 +25,17 @@ def admin_invite(
     as_json: Json = False,
 ) -> None:
     """Print a link that logs in once, within the hour. Makes the account when there is none."""
-    show.value(do("invite_account", {"name": name, "role": role}), as_json, show.invited)
+    printing.value(do("invite_account", {"name": name, "role": role}), as_json, show_accounts.invited)
 
 
 @admin_cli.command("list")
 def admin_list(as_json: Json = False) -> None:
     """List the accounts with their roles and open sessions."""
     moment = now()
-    show.value(read(load(), lambda conn: reports.account_list(conn, moment)), as_json, show.accounts)
+    printing.value(read(load(), lambda conn: reports.account_list(conn, moment)), as_json, show_accounts.accounts)
 
 
 @admin_cli.command("revoke")
 def admin_revoke(name: Name, as_json: Json = False) -> None:
     """Take an account away: it is logged out everywhere, and its links are good no more."""
-    show.value(do("revoke_account", {"name": name}), as_json, show.revoked)
+    printing.value(do("revoke_account", {"name": name}), as_json, show_accounts.revoked)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from publisher import reports, slots
-from publisher.cli import show
+from publisher.cli import printing, show_articles
 from publisher.cli.reach import Json, do, load, read
 
 sources_cli = typer.Typer(no_args_is_help=True, help="Where articles come from.")
@@ -18,7 +18,7 @@ articles_cli = typer.Typer(no_args_is_help=True, help="Articles, and the ones he
 def sources_list(as_json: Json = False) -> None:
     """List the sources with every skipped file and its reason."""
     loaded = load()
-    show.value(read(loaded, lambda conn: reports.source_list(loaded, conn)), as_json, show.sources)
+    printing.value(read(loaded, lambda conn: reports.source_list(loaded, conn)), as_json, show_articles.sources)
 
 
 @articles_cli.command("list")
@@ -39,7 +39,7 @@ def articles_list(
             loaded, conn, states=state or (), source=source, category=category, limit=limit
         ),
     )
-    show.value(found, as_json, lambda done: show.articles(done, slots.zone_named(loaded.site.timezone)))
+    printing.value(found, as_json, lambda done: show_articles.articles(done, slots.zone_named(loaded.site.timezone)))
 
 
 @articles_cli.command("release")
@@ -53,7 +53,9 @@ def articles_release(
     """Release articles from quarantine, or undo a withdrawal."""
     if not refs and source is None:
         raise typer.BadParameter("name articles by their refs, or a source with --source")
-    show.value(do("release", {"refs": refs or [], "source": source}), as_json, lambda d: show.moved("released", d))
+    printing.value(
+        do("release", {"refs": refs or [], "source": source}), as_json, lambda d: show_articles.moved("released", d)
+    )
 
 
 @articles_cli.command("pin")
@@ -64,7 +66,7 @@ def articles_pin(
 ) -> None:
     """Let articles stand first in their sections of the digests they will come in, whatever their dates."""
     word = "unpinned" if off else "pinned"
-    show.value(do("pin", {"refs": refs, "pinned": not off}), as_json, lambda d: show.moved(word, d))
+    printing.value(do("pin", {"refs": refs, "pinned": not off}), as_json, lambda d: show_articles.moved(word, d))
 
 
 @articles_cli.command("withdraw")
@@ -74,4 +76,6 @@ def articles_withdraw(
     as_json: Json = False,
 ) -> None:
     """Take articles back: out of feeds, pages and coming issues, whatever their source says later."""
-    show.value(do("withdraw", {"refs": refs, "reason": reason}), as_json, lambda d: show.moved("withdrawn", d))
+    printing.value(
+        do("withdraw", {"refs": refs, "reason": reason}), as_json, lambda d: show_articles.moved("withdrawn", d)
+    )

@@ -14,7 +14,7 @@ from publisher import encryption
 from publisher.app import App
 from publisher.app.safekeeping import packed
 from publisher.app.safekeeping import restore as put_back
-from publisher.cli import show
+from publisher.cli import printing
 from publisher.cli.console import out
 from publisher.cli.reach import Json, do, load
 
@@ -36,7 +36,7 @@ def backup(
 ) -> None:
     """Write the database, the keys and the journal of who left into one file, while the service runs."""
     whom = encryption.recipients(recipient or [])  # before anything is copied
-    show.value(packed(do("copy", {}), target.absolute(), whom), as_json, _show_backup)
+    printing.value(packed(do("copy", {}), target.absolute(), whom), as_json, _show_backup)
 
 
 @cli.command()
@@ -66,7 +66,7 @@ def restore(
             return app.standing.found
 
     found = asyncio.run(story())
-    show.value({"made_at": contents.made_at, "database": contents.database, **found}, as_json, _show_restored)
+    printing.value({"made_at": contents.made_at, "database": contents.database, **found}, as_json, _show_restored)
 
 
 @cli.command()
@@ -80,7 +80,7 @@ def resume(
 ) -> None:
     """Let a restored or copied instance send again; what was open counts as perhaps sent, so nobody gets it twice."""
     done = do("resume_sending", {"dry_run": dry_run, "send_open": send_open})
-    show.value(done, as_json, _show_resumed)
+    printing.value(done, as_json, _show_resumed)
 
 
 def _show_backup(done: Mapping[str, Any]) -> None:

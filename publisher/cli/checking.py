@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Any
 
 import typer
 from rich.markup import escape
@@ -11,7 +12,7 @@ from rich.markup import escape
 from publisher import config
 from publisher.app import check_templates
 from publisher.app.shared import Made
-from publisher.cli import show
+from publisher.cli import printing
 from publisher.cli.console import err, out
 from publisher.cli.reach import Json, find
 from publisher.config import Config
@@ -31,16 +32,16 @@ def check(as_json: Json = False) -> None:
         Signer.load(loaded)
     except ConfigurationError as error:
         if as_json:
-            show.as_json({"ok": False, "problems": [show.problem_value(p) for p in error.problems], "warnings": []})
+            printing.as_json({"ok": False, "problems": [_value_of(p) for p in error.problems], "warnings": []})
             raise typer.Exit(error.exit_code) from None
         raise
     warnings = (*config.check(loaded), *config.sending_problems(loaded))
     if as_json:
-        show.as_json({"ok": True, "problems": [], "warnings": [show.problem_value(p) for p in warnings]})
+        printing.as_json({"ok": True, "problems": [], "warnings": [_value_of(p) for p in warnings]})
         return
     for warning in warnings:
         err.print(f"warning: {escape(str(warning))}", soft_wrap=True)
-    out.print(f"{path}: ok" + (f", {show.count(len(warnings), 'warning')}" if warnings else ""), soft_wrap=True)
+    out.print(f"{path}: ok" + (f", {printing.count(len(warnings), 'warning')}" if warnings else ""), soft_wrap=True)
 
 
 def tried(loaded: Config, *, known: str = "") -> Made:
@@ -55,3 +56,14 @@ def tried(loaded: Config, *, known: str = "") -> Made:
         file, line, message = placed.groups() if placed else (str(loaded.files[0]), "", str(error))
         problem = Problem(file, int(line) if line else None, "", message)
         raise ConfigurationError((problem,)) from error
+
+
+def _value_of(problem: Problem) -> dict[str, Any]:
+    """Return a problem of the configuration as JSON has it."""
+    return {
+        "file": problem.file,
+        "line": problem.line,
+        "key": problem.key,
+        "message": problem.message,
+        "hint": problem.hint,
+    }

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from publisher.cli import show
+from publisher.cli import printing
 from publisher.cli.console import out
 from publisher.cli.reach import Json, load
 from publisher.config import schema as schemas
@@ -21,7 +21,7 @@ config_cli = typer.Typer(no_args_is_help=True, help="The configuration: what it 
 @config_cli.command("schema")
 def schema() -> None:
     """Print the JSON Schema of publisher.toml, by which editors complete and check it."""
-    show.as_json(schemas.schema())
+    printing.as_json(schemas.schema())
 
 
 @config_cli.command("show")
@@ -32,7 +32,7 @@ def show_(
     """Show every key with its value and where that comes from; passwords are masked."""
     rows = [row for row in shown(load()) if not (changed and row.origin.startswith("default"))]
     if as_json:
-        show.as_json([{"key": row.key, "value": row.value, "origin": row.origin} for row in rows])
+        printing.as_json([{"key": row.key, "value": row.value, "origin": row.origin} for row in rows])
         return
     here = f"{os.getcwd()}/"  # noqa: PTH109 - a prefix to take away, not a path to use
     for row in rows:

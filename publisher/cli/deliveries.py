@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from publisher import reports
-from publisher.cli import show
+from publisher.cli import printing, show_deliveries
 from publisher.cli.reach import Json, do, load, read
 
 deliveries_cli = typer.Typer(no_args_is_help=True, help="Mails to readers: what became of each.")
@@ -26,7 +26,7 @@ def deliveries_list(
     """List deliveries with the server's words; `--state uncertain` shows what waits for your decision."""
     loaded = load()
     found = read(loaded, lambda conn: reports.delivery_list(conn, states=state or (), issue=issue, limit=limit))
-    show.value(found, as_json, show.deliveries)
+    printing.value(found, as_json, show_deliveries.deliveries)
 
 
 @deliveries_cli.command("show")
@@ -35,7 +35,7 @@ def deliveries_show(
     as_json: Json = False,
 ) -> None:
     """Show one delivery with each attempt, in the server's words."""
-    show.value(read(load(), lambda conn: reports.delivery_show(conn, number)), as_json, show.delivery)
+    printing.value(read(load(), lambda conn: reports.delivery_show(conn, number)), as_json, show_deliveries.delivery)
 
 
 @deliveries_cli.command("resend")
@@ -44,7 +44,7 @@ def deliveries_resend(
     as_json: Json = False,
 ) -> None:
     """Send uncertain or failed deliveries once more; who got the first copy gets a second."""
-    show.value(do("resend", {"ids": ids}), as_json, show.resent)
+    printing.value(do("resend", {"ids": ids}), as_json, show_deliveries.resent)
 
 
 @deliveries_cli.command("mark-sent")
@@ -53,4 +53,4 @@ def deliveries_mark_sent(
     as_json: Json = False,
 ) -> None:
     """Count uncertain deliveries as sent, because you know that they arrived, or want no second copy."""
-    show.value(do("mark_sent", {"ids": ids}), as_json, show.marked)
+    printing.value(do("mark_sent", {"ids": ids}), as_json, show_deliveries.marked)

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from publisher import doctor
 from publisher.app.examining import examine, examine_broken
-from publisher.cli import show as shown
+from publisher.cli import printing
 from publisher.cli.console import out
 from publisher.cli.reach import Json, load
 from publisher.errors import ConfigurationError
@@ -29,7 +29,7 @@ def visit(as_json: Json = False) -> None:
     except ConfigurationError as error:
         lines = examine_broken(error)
     report = doctor.report(lines)
-    shown.value(report, as_json, show)
+    printing.value(report, as_json, show)
     if not report["ok"]:
         raise typer.Exit(1)
 
@@ -42,4 +42,4 @@ def show(report: Mapping[str, Any]) -> None:
         if line["remedy"]:
             out.print(f"         → {escape(line['remedy'])}", soft_wrap=True)
     counts = {level: sum(line["level"] == level for line in report["lines"]) for level in ("problem", "warning")}
-    out.print("\n" + ", ".join(shown.count(number, level) for level, number in counts.items()))
+    out.print("\n" + ", ".join(printing.count(number, level) for level, number in counts.items()))

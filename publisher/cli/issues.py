@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from publisher import reports
-from publisher.cli import show
+from publisher.cli import printing, show_issues
 from publisher.cli.reach import Json, do, load, read
 
 cli = typer.Typer()
@@ -28,35 +28,35 @@ def issues_list(
     """List issues, newest first, with their deliveries."""
     loaded = load()
     found = read(loaded, lambda conn: reports.issue_list(conn, newsletter=newsletter, states=state or (), limit=limit))
-    show.value(found, as_json, show.issues)
+    printing.value(found, as_json, show_issues.issues)
 
 
 @issues_cli.command("show")
 def issues_show(ref: Ref, as_json: Json = False) -> None:
     """Show one issue: its segments, its articles, what became of its deliveries."""
     loaded = load()
-    show.value(read(loaded, lambda conn: reports.issue_show(loaded, conn, ref)), as_json, show.issue)
+    printing.value(read(loaded, lambda conn: reports.issue_show(loaded, conn, ref)), as_json, show_issues.issue)
 
 
 @cli.command()
 def approve(ref: Ref, as_json: Json = False) -> None:
     """Send an issue that is held, exactly as it was composed."""
-    show.value(do("approve", {"ref": ref}), as_json, show.turned)
+    printing.value(do("approve", {"ref": ref}), as_json, show_issues.turned)
 
 
 @issues_cli.command("pause")
 def issues_pause(ref: Ref, as_json: Json = False) -> None:
     """Stop sending an issue; what is on the wire ends by itself."""
-    show.value(do("pause", {"ref": ref}), as_json, show.turned)
+    printing.value(do("pause", {"ref": ref}), as_json, show_issues.turned)
 
 
 @issues_cli.command("resume")
 def issues_resume(ref: Ref, as_json: Json = False) -> None:
     """Go on with a paused issue."""
-    show.value(do("resume", {"ref": ref}), as_json, show.turned)
+    printing.value(do("resume", {"ref": ref}), as_json, show_issues.turned)
 
 
 @issues_cli.command("cancel")
 def issues_cancel(ref: Ref, as_json: Json = False) -> None:
     """End an issue for good: who has it keeps it, nobody else gets it."""
-    show.value(do("cancel", {"ref": ref}), as_json, show.turned)
+    printing.value(do("cancel", {"ref": ref}), as_json, show_issues.turned)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import typer
 from rich.markup import escape
 
-from publisher.cli import show as shown
+from publisher.cli import printing
 from publisher.cli.console import out
 from publisher.cli.reach import Json, do, load
 from publisher.clock import now
@@ -34,7 +34,7 @@ dkim_cli = typer.Typer(no_args_is_help=True, help="Keys that sign mail.")
 @keys_cli.command("rotate")
 def keys_rotate(as_json: Json = False) -> None:
     """Sign the links of new mail with a new key; every link in mail that was sent before works on."""
-    shown.value(do("rotate_keys", {}), as_json, show_rotated)
+    printing.value(do("rotate_keys", {}), as_json, show_rotated)
 
 
 @keys_cli.command("accept")
@@ -49,7 +49,7 @@ def keys_accept(
         raise RefusedError(f"nothing was changed. {CONSEQUENCES} If there is no copy left, say so with --yes")
     from publisher.app.keys import accept  # it brings all that acts with it
 
-    shown.value(accept(load()), as_json, show_accepted)
+    printing.value(accept(load()), as_json, show_accepted)
 
 
 @dkim_cli.command("new")
@@ -62,7 +62,7 @@ def dkim_key_new(
     as_json: Json = False,
 ) -> None:
     """Make a key that signs mail (DKIM), and print the DNS record that lets the world check it."""
-    shown.value(new(load(), kind=kind, selector=selector, file=out_file, now=now()), as_json, show)
+    printing.value(new(load(), kind=kind, selector=selector, file=out_file, now=now()), as_json, show)
 
 
 def new(config: Config, *, kind: dkim.Kind, selector: str, file: Path | None, now: datetime) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import asyncio
 import typer
 
 from publisher import control, reports
-from publisher.cli import show
+from publisher.cli import printing, show_status
 from publisher.cli.reach import Json, load, progress, read
 from publisher.clock import now
 from publisher.errors import RefusedError
@@ -24,7 +24,7 @@ def reload(as_json: Json = False) -> None:
         raise RefusedError("no service runs here; the next start reads the configuration")
     with progress() as told:
         done = asyncio.run(control.call(loaded.data_dir, "reload", {}, told))
-    show.value(done, as_json, show.reloaded)
+    printing.value(done, as_json, show_status.reloaded)
 
 
 @cli.command()
@@ -33,4 +33,4 @@ def status(as_json: Json = False) -> None:
     loaded = load()
     done = read(loaded, lambda conn: reports.status(loaded, conn, now()))
     done["service"] = {"pid": DirectoryLock.holder_of(loaded.data_dir)}
-    show.value(done, as_json, show.status)
+    printing.value(done, as_json, show_status.status)

@@ -10,7 +10,7 @@ import typer
 
 from publisher import digests, reports
 from publisher.app import plan_slots, preview_mail
-from publisher.cli import show
+from publisher.cli import printing, show_issues
 from publisher.cli.reach import Json, do, load, read, reading
 from publisher.model import Format
 
@@ -35,10 +35,10 @@ def plan(
             raise typer.BadParameter("name the newsletter whose slot it is")
         chosen = digests.newsletter_named(loaded, slugs[0]).slug
         told = read(loaded, lambda conn: reports.slot_explained(loaded, conn, chosen, explain))
-        show.value(told, as_json, show.explained)
+        printing.value(told, as_json, show_issues.explained)
         return
     with reading(loaded) as database:
-        show.value(plan_slots(database, loaded, newsletter, count), as_json, show.plan)
+        printing.value(plan_slots(database, loaded, newsletter, count), as_json, show_issues.plan)
 
 
 @cli.command()
@@ -63,7 +63,7 @@ def preview(
     if to:
         given = {"newsletter": newsletter, "to": to, "as_address": as_address, "at": at}
         done = do("test", given)
-        show.value(done, as_json, show.tested)
+        printing.value(done, as_json, show_issues.tested)
         if done["outcome"] != "accepted":
             raise typer.Exit(1)
         return
@@ -72,7 +72,7 @@ def preview(
         made = preview_mail(
             database, loaded, newsletter, as_address=as_address, at=at, language=language, format_=format_
         )
-    show.value(_written(out_dir, made), as_json, show.previewed)
+    printing.value(_written(out_dir, made), as_json, show_issues.previewed)
 
 
 def _written(folder: Path, made: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,11 +14,12 @@ from publisher import config
 from publisher.app import App, trials
 from publisher.app.signals import Hangups, signals
 from publisher.app.supervisor import Supervisor
-from publisher.cli import show
+from publisher.cli import ending, printing, show_articles, show_deliveries, show_issues, show_readers
 from publisher.cli.checking import tried
 from publisher.cli.console import err, out, unhindered
 from publisher.cli.reach import Json, load, play, progress
 from publisher.clock import now
+from publisher.config import Config
 
 cli = typer.Typer()
 
@@ -57,9 +59,9 @@ def demo(
             with progress() as told:
                 done = await sample.perform(app, directory / sample.PUBLICATION, told)
             if as_json:
-                show.as_json(done)
+                printing.as_json(done)
             else:
-                show.demo(done, directory, loaded)
+                _demonstrated(done, directory, loaded)
             if not once:
                 await _serve(app)
             return done
@@ -91,15 +93,15 @@ def run(
                 with progress() as told:
                     done = await app.cycle(progress=told)
             if as_json:
-                show.as_json(done)
+                printing.as_json(done)
             else:
-                show.collected(done["collected"])
+                show_articles.collected(done["collected"])
                 for report in done["dispatched"]:
-                    show.dispatched(report)
-                show.sent(done["sent"])
-            show.fail_on_errors(done["collected"])
-            show.fail_on_failed_slots(done["dispatched"])
-            show.try_later(done["clock"] or done["sent"]["held"])
+                    show_issues.dispatched(report)
+                show_deliveries.sent(done["sent"])
+            ending.fail_on_errors(done["collected"])
+            ending.fail_on_failed_slots(done["dispatched"])
+            ending.try_later(done["clock"] or done["sent"]["held"])
 
     play(story())
 
@@ -122,3 +124,17 @@ async def _serve(app: App, hangups: Hangups | None = None) -> None:
     with unhindered():
         async with signals(app, serving=True):
             await Service(app, Supervisor.of(os.environ, os.getpid())).run(ready)
+
+
+def _demonstrated(done: Mapping[str, Any], directory: Path, loaded: Config) -> None:
+    """Say what the demo did and where to look."""
+    show_readers.added(done["readers"])
+    show_articles.collected(done["collected"])
+    for step in done["later"]:
+        show_articles.collected(step)
+    show_issues.dispatched(done["dispatched"])
+    show_deliveries.sent(done["sent"])
+    printing.say("")
+    printing.say(f"Feeds:         {directory}/site/feeds/")
+    printing.say(f"Messages:      {directory}/inbox/")
+    printing.say(f"Configuration: {loaded.files[0]}")

@@ -8,7 +8,7 @@ import typer
 
 from publisher import addresses, inventory, reports
 from publisher.app.readers import pepper_of
-from publisher.cli import show, tables
+from publisher.cli import printing, show_readers, tables
 from publisher.cli.reach import Json, do, load, read
 from publisher.errors import NotFoundError, RefusedError
 from publisher.subscriptions import erasure
@@ -26,7 +26,7 @@ def subscribers_list(
     """List readers with their choices."""
     loaded = load()
     found = read(loaded, lambda conn: reports.subscriber_list(conn, newsletter=newsletter, state=state))
-    show.value(found, as_json, show.subscribers)
+    printing.value(found, as_json, show_readers.subscribers)
 
 
 @subscribers_cli.command("show")
@@ -35,20 +35,20 @@ def subscribers_show(
     as_json: Json = False,
 ) -> None:
     """Show what one reader receives, and how it came to that."""
-    show.value(_about(address), as_json, show.person)
+    printing.value(_about(address), as_json, show_readers.person)
 
 
 @subscribers_cli.command("export-data")
 def subscribers_export_data(address: Annotated[str, typer.Argument(help="The reader's address.")]) -> None:
     """Print everything that is held about one person as JSON, for them to have."""
-    show.value(_about(address), True, show.person)
+    printing.value(_about(address), True, show_readers.person)
 
 
 @subscribers_cli.command("held")
 def subscribers_held(as_json: Json = False) -> None:
     """Tell what is held about people: how much of what, where, and until when."""
     loaded = load()
-    show.value(read(loaded, lambda conn: inventory.held(loaded, conn)), as_json, show.held)
+    printing.value(read(loaded, lambda conn: inventory.held(loaded, conn)), as_json, show_readers.held)
 
 
 @subscribers_cli.command("erase")
@@ -60,7 +60,7 @@ def subscribers_erase(
     """Forget a person; only a keyed hash stays, which keeps the address out of later imports."""
     if not yes:
         typer.confirm(f"Forget everything about {address}? This cannot be undone", abort=True, err=True)
-    show.value(do("erase_subscriber", {"address": address}), as_json, show.erased)
+    printing.value(do("erase_subscriber", {"address": address}), as_json, show_readers.erased)
 
 
 @subscribers_cli.command("suppress")
@@ -70,7 +70,7 @@ def subscribers_suppress(
     as_json: Json = False,
 ) -> None:
     """Never mail an address again, whoever asks for it, until you unsuppress it."""
-    show.value(do("suppress", {"address": address, "reason": reason}), as_json, show.suppressed)
+    printing.value(do("suppress", {"address": address, "reason": reason}), as_json, show_readers.suppressed)
 
 
 @subscribers_cli.command("unsuppress")
@@ -86,9 +86,9 @@ def subscribers_unsuppress(
     if bool(address) == bool(issue) or (resend and not issue):
         raise typer.BadParameter("name an address, or an issue by --issue, which --resend belongs to")
     if issue:
-        show.value(do("unsuppress_issue", {"ref": issue, "resend": resend}), as_json, show.lifted)
+        printing.value(do("unsuppress_issue", {"ref": issue, "resend": resend}), as_json, show_readers.lifted)
     else:
-        show.value(do("unsuppress", {"address": address}), as_json, show.suppressed)
+        printing.value(do("unsuppress", {"address": address}), as_json, show_readers.suppressed)
 
 
 def _about(address: str) -> dict[str, Any]:
@@ -130,4 +130,4 @@ def subscribers_add(
         "timezone": timezone,
         "consent": consent,
     }
-    show.value(do("import_subscribers", {"rows": [row], "method": "command"}), as_json, show.added)
+    printing.value(do("import_subscribers", {"rows": [row], "method": "command"}), as_json, show_readers.added)

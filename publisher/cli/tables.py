@@ -12,7 +12,7 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from publisher.cli import show
+from publisher.cli import printing, show_readers
 from publisher.cli.reach import Json, do, load, progress, reading, session
 from publisher.config import Config
 from publisher.control import Progress as Told
@@ -84,7 +84,7 @@ def subscribers_import(
             expected = asyncio.run(_import(loaded, file, said, examined, dry_run=True, told=told, note=_unnoted))
             files.refuse_unconfirmed(loaded, file, expected, confirm)
         done = asyncio.run(_import(loaded, file, said, examined, dry_run=dry_run, told=told, note=note))
-    show.value(done, as_json, show.imported)
+    printing.value(done, as_json, show_readers.imported)
 
 
 def _unnoted(row: int, line: int, column: str, taken: str, message: str) -> None:

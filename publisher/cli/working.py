@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from publisher.cli import show
+from publisher.cli import ending, printing, show_articles, show_deliveries, show_issues
 from publisher.cli.reach import Json, do
 
 cli = typer.Typer()
@@ -21,8 +21,8 @@ def collect(
 ) -> None:
     """Collect articles, decide what is new, and bring the feeds up to date."""
     done = do("collect", {"names": names or []})
-    show.value(done, as_json, show.collected)
-    show.fail_on_errors(done)
+    printing.value(done, as_json, show_articles.collected)
+    ending.fail_on_errors(done)
 
 
 @cli.command()
@@ -34,7 +34,7 @@ def feeds(
 ) -> None:
     """Build feeds and write the files that changed."""
     done = do("feeds", {"names": names or []})
-    show.value(done, as_json, show.feeds)
+    printing.value(done, as_json, show_articles.feeds)
     if done["problems"]:
         raise typer.Exit(1)
 
@@ -52,7 +52,7 @@ def dispatch(
     if dry_run and to is not None:
         raise typer.BadParameter("--dry-run sends nothing, --to sends a test: choose one")
     done = do("dispatch", {"newsletter": newsletter, "dry_run": dry_run, "to": to})
-    show.value(done, as_json, show.tested if to else show.dispatched)
+    printing.value(done, as_json, show_issues.tested if to else show_issues.dispatched)
     if to and done["outcome"] != "accepted":
         raise typer.Exit(1)
 
@@ -61,5 +61,5 @@ def dispatch(
 def send(as_json: Json = False) -> None:
     """Send the deliveries that are due."""
     done = do("send", {})
-    show.value(done, as_json, show.sent)
-    show.try_later(done["held"])
+    printing.value(done, as_json, show_deliveries.sent)
+    ending.try_later(done["held"])
