@@ -24,7 +24,7 @@ from publisher.config import DEFAULT_TRANSPORT, Source
 from publisher.errors import BusyError, RenderError, StoreError
 from publisher.metrics import Values
 from publisher.store import deliveries, feed_pollers, notices
-from publisher.web import Parts, pages
+from publisher.web import Parts, routing
 from publisher.web import control as web_control
 from publisher.web.admin.office import Latest, Office
 from publisher.web.health import is_ready
@@ -114,7 +114,7 @@ class Service:
             routes=lambda: app.shared.announcer.routes,
             polls=self.polls,
         )
-        self._public.app = pages.application(self.parts)
+        self._public.app = routing.application(self.parts)
         self._admin.app = self._backroom = listeners.Later(partial(self._open_backroom, self.parts))
 
     def _open_backroom(self, parts: Parts) -> ASGIApp:

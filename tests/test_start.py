@@ -99,7 +99,7 @@ def test_a_service_is_ready_before_it_loads_what_its_first_moments_do_not_need(c
         *("publisher.web.admin.application", "publisher.doctor", "publisher.sample"),
     }
     assert loaded & later == set()
-    assert {"publisher.web.pages", "publisher.mail.smtp", "aiosmtplib", "uvicorn"} <= loaded
+    assert {"publisher.web.routing", "publisher.mail.smtp", "aiosmtplib", "uvicorn"} <= loaded
 
 
 @pytest.mark.parametrize("name", later.PLACES)

@@ -31,7 +31,7 @@ from publisher.store import audit, deliveries, feed_pollers, issues, subscribers
 from publisher.store.database import Connection
 from publisher.store.tables import deliveries as delivery_rows
 from publisher.store.tallies import Reason
-from publisher.web import pages
+from publisher.web import routing
 from publisher.web.admin import nonces
 from publisher.web.admin.application import ways
 from publisher.web.admin.causes import Cause, causes
@@ -500,7 +500,7 @@ async def test_what_strangers_write_is_text_on_every_admin_page(tmp_path: Path) 
         assert (await room.app.dispatching.dispatch("weekly"))["outcome"] == "dispatched"
         await room.app.publishing.feeds()
         poller = {"User-Agent": f"Feedbin {EVIL} - 12 subscribers", "Referer": EVIL}
-        transport = httpx2.ASGITransport(app=pages.application(room.service.parts))
+        transport = httpx2.ASGITransport(app=routing.application(room.service.parts))
         async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
             assert (await client.get("/feeds/all.atom", headers=poller)).status_code == 200
         polled = room.service.polls.take(now())

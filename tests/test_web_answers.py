@@ -12,7 +12,7 @@ import pytest
 
 from publisher.app import App
 from publisher.service import Service
-from publisher.web import pages
+from publisher.web import routing
 from publisher.web.admin import application as backroom
 from tests.publications import load_publication
 
@@ -30,7 +30,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
 
 def visitor(service: Service, *, private: bool = False) -> httpx2.AsyncClient:
     """A client of the public listener, or of the admin listener."""
-    application = backroom.application(service.parts, service.office) if private else pages.application(service.parts)
+    application = backroom.application(service.parts, service.office) if private else routing.application(service.parts)
     return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=application), base_url="http://localhost")
 
 

@@ -22,7 +22,7 @@ from publisher.app import App
 from publisher.model import SubscriptionState
 from publisher.service import Service
 from publisher.store import subscribers, tables
-from publisher.web import pages
+from publisher.web import routing
 from tests.publications import load_publication, write_article
 
 pytestmark = pytest.mark.anyio
@@ -50,7 +50,7 @@ def client_of(application: ASGIApp) -> httpx2.AsyncClient:
 @pytest.fixture
 async def client(app: App) -> AsyncIterator[httpx2.AsyncClient]:
     """A visitor of the public listener."""
-    async with client_of(pages.application(Service(app).parts)) as client:
+    async with client_of(routing.application(Service(app).parts)) as client:
         yield client
 
 
@@ -246,7 +246,7 @@ async def test_a_newsletter_s_former_address_leads_to_its_present_one(app: App) 
     """Links in old mail and on other sites outlive a new name."""
     named = [one.model_copy(update={"former": ("old-weekly",)}) for one in app.config.newsletters]
     parts = replace(Service(app).parts, config=app.config.model_copy(update={"newsletters": tuple(named)}))
-    async with client_of(pages.application(parts)) as visitor:
+    async with client_of(routing.application(parts)) as visitor:
         led = await visitor.get("/newsletters/old-weekly?lang=en")
         assert led.status_code == 301
         assert led.headers["location"] == "https://mail.ledger.example/newsletters/weekly?lang=en"
@@ -261,7 +261,7 @@ async def test_search_engines_are_asked_to_leave_issues_out_where_a_newsletter_w
     private = [newsletter.model_copy(update={"noindex": True}) for newsletter in app.config.newsletters]
     config = app.config.model_copy(update={"newsletters": tuple(private)})
     parts = replace(Service(app).parts, config=config)
-    async with client_of(pages.application(parts)) as other:
+    async with client_of(routing.application(parts)) as other:
         assert (await other.get(f"/issues/{ref}")).headers["x-robots-tag"] == "noindex"
         assert '<meta name="robots" content="noindex">' in (await other.get("/newsletters/weekly?lang=en")).text
 
@@ -390,7 +390,7 @@ async def test_a_page_announces_the_feeds_of_its_subject_after_the_site_s(client
 async def test_one_click_works_in_http_1_0(app: App, client: httpx2.AsyncClient) -> None:
     """F14: the oldest of mail programs, over a real connection: no length, no body, no host."""
     server = uvicorn.Server(
-        uvicorn.Config(pages.application(Service(app).parts), log_config=None, lifespan="off", port=0)
+        uvicorn.Config(routing.application(Service(app).parts), log_config=None, lifespan="off", port=0)
     )
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

@@ -24,7 +24,8 @@ from publisher.store.tables import segments as segment_rows
 from publisher.store.tables import subscribers as subscriber_rows
 from publisher.subscriptions.values import Choice, FieldProblem
 from publisher.tokens import Keyring, Pepper, Purpose
-from publisher.web import Parts, pages
+from publisher.web import Parts, routing
+from publisher.web.chrome import Chrome
 from publisher.web.forms import parsed
 from publisher.web.polls import Clients
 from publisher.web.preferences import pause_of
@@ -71,7 +72,7 @@ def parts_of(town: Town, home: Path) -> Parts:
 @pytest.fixture
 async def client(town: Town, tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
     """A visitor of the public listener."""
-    transport = httpx2.ASGITransport(app=pages.application(parts_of(town, tmp_path)), client=("203.0.113.7", 4711))
+    transport = httpx2.ASGITransport(app=routing.application(parts_of(town, tmp_path)), client=("203.0.113.7", 4711))
     async with httpx2.AsyncClient(
         transport=transport, base_url=SITE, headers={"Accept-Language": "en", "Sec-Fetch-Site": "same-origin"}
     ) as client:
@@ -455,7 +456,7 @@ async def test_a_network_of_ipv6_is_one_client_and_many_networks_meet_the_limit_
     few = config.model_copy(update={"sign_up": config.sign_up.model_copy(update={"mails_per_hour": 60})})
     with Database.open(data_dir=tmp_path) as database:
         town = Town(few, database, Keyring([KEY]), Pepper(SALT), renderer)
-        pages_of = pages.application(parts_of(town, tmp_path))
+        pages_of = routing.application(parts_of(town, tmp_path))
 
         async def ask(address: str, number: int) -> int:
             async with httpx2.AsyncClient(
@@ -506,7 +507,7 @@ async def addresses(town: Town) -> list[str]:
     await town.desk.ask_address(whole, "ada@new.example", client=None)
     less, moving = town.mail_token(), town.token(Purpose.ADDRESS)
     known: dict[str, str] = {"/c": waiting, "/u": less, "/m": whole, "/a": moving}
-    paths = [route.path for route in pages._of_persons(parts_of(town, town.config.data_dir), Clients())]
+    paths = [route.path for route in routing._of_persons(parts_of(town, town.config.data_dir), Clients())]
     return sorted({path.replace("{token}", known.get(path[:2], "")) for path in paths})
 
 
@@ -529,7 +530,7 @@ async def test_reading_changes_nothing_whatever_token_it_carries(
     }
     known["/newsletters"] = ("weekly",)
     others = set()
-    for route in pages.routes_of(pages.Pages(parts_of(town, tmp_path)), Clients()):
+    for route in routing.routes_of(Chrome(parts_of(town, tmp_path)), Clients()):
         path = route.path.replace("{token}", "T")
         for value in known.get("/" + path.split("/")[1], ()):
             path = re.sub(r"{\w+}", value, path, count=1)

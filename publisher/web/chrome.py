@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
 
 from publisher import links
 from publisher.config import Config
@@ -192,6 +192,11 @@ class Chrome:
             text=text,
             action=action,
         )
+
+
+async def icon(request: Request) -> Response:
+    """Serve the picture that browsers put on the tab."""
+    return FileResponse(packaged("templates") / "web" / "icon.svg", headers={"Cache-Control": "public, max-age=86400"})
 
 
 def _heading(status: int, gettext: Callable[[str], str]) -> str:

@@ -18,6 +18,8 @@ from publisher.text import direction, excerpt
 
 MEDIA_TYPES = {"rss": "application/rss+xml", "atom": "application/atom+xml", "json": "application/feed+json"}
 FORMAT_NAMES = {"rss": "RSS", "atom": "Atom", "json": "JSON"}
+LATEST = 20
+"""Articles on the home page, on a category's page and on a feed's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,8 +26,8 @@ from publisher.web.admin.previews import PreviewPages
 from publisher.web.admin.readers import ReaderPages
 from publisher.web.admin.ways import Way
 from publisher.web.answers import application_of, slashed
+from publisher.web.chrome import icon
 from publisher.web.health import Metrics, live, readiness
-from publisher.web.pages import icon
 from publisher.web.security import LOOPBACK, Guard
 
 
