@@ -121,7 +121,7 @@ async def run(
 
     `over` names the transport whose deliveries are sent, None: all there are. `pacer` knows its paces; what has to wait
     for one is waited for (`pause`, seconds) up to a minute, else left to a later run. `tally` counts what became of
-    deliveries, by state, while the run goes on. `scribes` processes sign, None: as many as this machine has cores for,
+    deliveries, by state, while the run goes on. `scribes` processes sign, None: as many as are usual on this machine,
     if there is enough to be signed.
 
     `alive` says whether others can still see that this worker lives (`LifeSign`); once it does not, nothing is claimed.
@@ -335,7 +335,7 @@ class _Run:
         return step
 
     def _may_ride(self, parcel: Parcel) -> bool:
-        """Whether an envelope may go before its claim: where there are paces, that may be refused and cost the line."""
+        """Whether an envelope may go before its claim: where a pace may refuse that, it would cost the connection."""
         return parcel.refusal is None and not self._pacer.limited
 
     def _heed_accepted(self, claimed: Claimed, attempt: Attempt) -> None:

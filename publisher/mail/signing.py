@@ -24,8 +24,8 @@ WORTH = 1_000
 THREADS = 2
 
 SCRIBES = 2
-"""Two sign more than one event loop can send. Also where they share two processors with it: what signs is the longest
-part of a message, and one process in four would get too small a share for it."""
+"""Two sign more than one event loop can send. Also where they share two processors with it: signing takes longer than
+all else that a message needs, and one process beside loop, writer and server would get too small a share for it."""
 
 PATIENCE = 30.0
 """Seconds in which a scribe must sign a handful of digests; one that does not is stopped, and threads go on."""
