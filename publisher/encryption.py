@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NewType
 
 from publisher.errors import RefusedError
+from publisher.threads import started
 
 Recipient = NewType("Recipient", object)
 """A public key, as the library has it, which has no types."""
@@ -37,10 +37,10 @@ def is_encrypted(file: Path) -> bool:
 def encrypting(target: BinaryIO, whom: Sequence[Recipient]) -> Iterator[BinaryIO]:
     """Encrypt into `target` what is written to the stream yielded, piece by piece: nothing lies on a disk in the clear.
 
-    The stream cannot go back. Raises OSError as writing to `target` does.
+    The stream cannot go back. Raises OSError as writing to `target` does, ThreadsError where there is no thread for it.
     """
-    reading, writing = os.pipe()
-    with ThreadPoolExecutor(1, thread_name_prefix="publisher-encrypt") as thread:
+    with started(1, "publisher-encrypt") as thread:
+        reading, writing = os.pipe()
         done = thread.submit(_encrypt, reading, target, whom)
         try:
             with os.fdopen(writing, "wb") as clear:

@@ -7,6 +7,7 @@ PublisherError
 ├── BusyError             another process holds the data directory, or try again later      (exit 75)
 ├── SourceError           a source as a whole could not be collected                        (exit 1)
 ├── RenderError           a template could not be compiled or rendered                      (exit 1)
+├── ThreadsError          the system refuses to start a thread                              (exit 1)
 └── StoreError            the database is newer than the program, damaged or out of reach   (exit 1)
     └── DamageError       what is in it cannot be read                                      (exit 1)
 """
@@ -74,6 +75,10 @@ class SourceError(PublisherError):
 
 class RenderError(PublisherError):
     """A template could not be compiled or rendered."""
+
+
+class ThreadsError(PublisherError):
+    """The system refuses to start a thread: its user, unit or container has as many as it may."""
 
 
 class StoreError(PublisherError):

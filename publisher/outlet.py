@@ -9,6 +9,8 @@ import queue
 import threading
 from typing import TextIO
 
+from publisher.threads import explained
+
 MOST = 10_000
 """Lines that wait for a reader; with more to come the newest are lost."""
 
@@ -34,7 +36,8 @@ class Outlet(io.TextIOBase):
         except (OSError, ValueError):  # a stand-in without a file
             self._descriptor = None
         self._carrier = threading.Thread(target=self._carry, name="publisher-log", daemon=True)
-        self._carrier.start()
+        with explained("publisher-log"):
+            self._carrier.start()
 
     def write(self, text: str, /) -> int:
         """Take a text; its lines go out when there is a reader."""

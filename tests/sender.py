@@ -9,12 +9,12 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 from cryptography.hazmat.primitives import serialization
@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from publisher import faults
 from publisher.app.worker import Worker
+from publisher.cli.loop import play
 from publisher.mail import outbox
 from publisher.mail.compose import Composer
 from publisher.mail.dkim import Key, Signer
@@ -30,6 +31,7 @@ from publisher.mail.steps import Policy
 from publisher.model import Attempt
 from publisher.store.database import Database
 from tests.office import KEYRING, NOW
+from tests.starvation import allow_threads, become_limited
 
 LOOK_EVERY = 0.02
 """Seconds: many looks at each other's life signs in a short life."""
@@ -52,15 +54,16 @@ def start(
     connections: int = 3,
     poison: str = "",
     files: int = 0,
+    threads: int | None = None,
     later: timedelta = timedelta(),
     signed: bool = False,
 ) -> ForkServerProcess:
     """Start a worker that recovers what dead ones left and sends until nothing is due.
 
-    `poison`: it dies when it sends to this recipient. `files`: so many may be open at most. `later`: so long after
-    the issue was frozen.
+    `poison`: it dies when it sends to this recipient. `files`: so many may be open at most. `threads`: so many more
+    than it has when it is ready, None: as many as it likes. `later`: so long after the issue was frozen.
     """
-    args = (folder, port, url, fault, on_uncertain, connections, poison, files, later, signed)
+    args = (folder, port, url, fault, on_uncertain, connections, poison, files, threads, later, signed)
     return launch(_work, *args)
 
 
@@ -105,16 +108,29 @@ def _work(
     connections: int,
     poison: str = "",
     files: int = 0,
+    threads: int | None = None,
     later: timedelta = timedelta(),
     signed: bool = False,
 ) -> None:
     Poisoned.poison = poison
+    if threads is not None:
+        become_limited()
     if files:
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     faults.arm(fault)
     with Database.open(url, data_dir=folder) as db:
-        asyncio.run(_serve(db, port, Policy(on_uncertain=on_uncertain), connections, NOW + later, signed=signed))
+        policy = Policy(on_uncertain=on_uncertain)
+        story = _serve(db, port, policy, connections, NOW + later, signed=signed)
+        if threads is None:
+            asyncio.run(story)
+        else:
+            play(_starving(threads, story))
+
+
+async def _starving(threads: int, story: Coroutine[Any, Any, None]) -> None:
+    allow_threads(threads)
+    await story
 
 
 def _signer() -> Signer:

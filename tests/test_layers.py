@@ -38,6 +38,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "publisher.doctor",
         "publisher.logs",
         "publisher.outlet",
+        "publisher.threads",
         "publisher.metrics",
         "publisher.departures",
         "publisher.instances",

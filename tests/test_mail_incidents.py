@@ -1,4 +1,4 @@
-"""What happens to whole processes: asleep, upgraded, poisoned, out of files, with a clock that jumps (K2–K15)."""
+"""What happens to whole processes: asleep, upgraded, poisoned, out of files or threads, with a wrong clock (K2–K15)."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tests.crashes import PIPELINING, arrived, ended
 from tests.ledgers import assert_invariants
 from tests.office import NAMES, NOW, Office, S
 from tests.smtp_server import Script, smtp_server
+from tests.starvation import needs_root
 
 pytestmark = pytest.mark.anyio
 
@@ -130,6 +131,26 @@ async def test_too_few_files_for_its_connections_slow_a_worker_down_and_no_more(
         worker = sender.start(tmp_path, server.port, connections=90, files=64)
         assert await ended(worker) == 0
         assert len(server.received) == 120
+    assert_invariants(office.ledger, office.db, at_risk=0)
+    assert set(office.states().values()) == {S.SENT}
+
+
+@needs_root
+@pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
+@pytest.mark.parametrize(("where", "more"), [("sqlite", 0), ("sqlite", 1), ("sqlite", 2), ("postgresql", 0)])
+async def test_a_worker_that_gets_no_more_threads_sends_all_the_same(
+    request: pytest.FixtureRequest, tmp_path: Path, where: str, more: int, signed: bool
+) -> None:
+    """K13: it has what it needs from the beginning; without threads or processes that sign, it signs by itself."""
+    office = Office(request.getfixturevalue(f"{where}_database"))
+    url = request.getfixturevalue("postgresql_url") if where == "postgresql" else ""
+    office.fill(PEOPLE)
+    async with smtp_server(Script(extensions=PIPELINING)) as server:
+        office.ledger.received = server.received
+        worker = sender.start(tmp_path, server.port, url=url, connections=8, threads=more, signed=signed)
+        assert await ended(worker) == 0
+        assert len(server.received) == 120
+    assert all((b"DKIM-Signature:" in mail.content) is signed for mail in server.received)
     assert_invariants(office.ledger, office.db, at_risk=0)
     assert set(office.states().values()) == {S.SENT}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +15,7 @@ from publisher.app.safekeeping import packed
 from publisher.app.safekeeping import restore as put_back
 from publisher.cli import printing
 from publisher.cli.console import out
-from publisher.cli.reach import Json, do, load
+from publisher.cli.reach import Json, do, load, play
 
 cli = typer.Typer()
 
@@ -65,7 +64,7 @@ def restore(
         async with await App.open(loaded) as app:
             return app.standing.found
 
-    found = asyncio.run(story())
+    found = play(story())
     printing.value({"made_at": contents.made_at, "database": contents.database, **found}, as_json, _show_restored)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +12,7 @@ from publisher import doctor
 from publisher.app.examining import examine, examine_broken
 from publisher.cli import printing
 from publisher.cli.console import out
-from publisher.cli.reach import Json, load
+from publisher.cli.reach import Json, load, play
 from publisher.errors import ConfigurationError
 
 cli = typer.Typer()
@@ -25,7 +24,7 @@ _STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 def visit(as_json: Json = False) -> None:
     """Look at everything around the service, from the disk to the DNS, and say what is wrong and its remedy."""
     try:
-        lines = asyncio.run(examine(load()))
+        lines = play(examine(load()))
     except ConfigurationError as error:
         lines = examine_broken(error)
     report = doctor.report(lines)

@@ -67,9 +67,9 @@ def do(action: str, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a JS
 
 def play(story: Coroutine[Any, Any, T]) -> T:
     """Run a story that may send or serve; a turn of uvloop's event loop costs half of what asyncio's own costs."""
-    import uvloop  # as above
+    from publisher.cli import loop  # as above
 
-    return uvloop.run(story)
+    return loop.play(story)
 
 
 @asynccontextmanager

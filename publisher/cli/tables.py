@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from publisher.cli import printing, show_readers
-from publisher.cli.reach import Json, do, load, progress, reading, session
+from publisher.cli.reach import Json, do, load, play, progress, reading, session
 from publisher.config import Config
 from publisher.control import Progress as Told
 from publisher.errors import NotFoundError
@@ -81,9 +80,9 @@ def subscribers_import(
         if not skip_invalid:
             files.refuse_problems(file, examined)
         if opt_in and not dry_run:
-            expected = asyncio.run(_import(loaded, file, said, examined, dry_run=True, told=told, note=_unnoted))
+            expected = play(_import(loaded, file, said, examined, dry_run=True, told=told, note=_unnoted))
             files.refuse_unconfirmed(loaded, file, expected, confirm)
-        done = asyncio.run(_import(loaded, file, said, examined, dry_run=dry_run, told=told, note=note))
+        done = play(_import(loaded, file, said, examined, dry_run=dry_run, told=told, note=note))
     printing.value(done, as_json, show_readers.imported)
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
+
+from publisher.threads import spare
 
 SUFFIXES = {"br": ".br", "zstd": ".zst", "gzip": ".gz"}
 """Content codings, the preferred first, and the endings that nginx, Caddy and others look for beside a file."""
@@ -180,8 +182,8 @@ def identity(path: Path) -> Identity | None:
 
 
 @cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_PACKERS, thread_name_prefix="pack")
+def _pool() -> Executor:
+    return spare(_PACKERS, "publisher-pack")
 
 
 def _pack(coding: str, body: bytes) -> bytes:

@@ -7,6 +7,7 @@ import email
 import ipaddress
 import os
 import re
+import socket
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -72,7 +73,10 @@ class Inbox:
         for name in ("tmp", "new", "cur"):
             (self._directory / name).mkdir(parents=True, exist_ok=True)
         self._last = max((number for number, _ in self._files()), default=0)
-        self._server = await asyncio.get_running_loop().create_server(lambda: _Session(self), host, port)
+        # Bound here: an event loop would take the address for a name, and look it up on a thread.
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family)
+        self._server = await asyncio.get_running_loop().create_server(lambda: _Session(self), sock=listener)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:

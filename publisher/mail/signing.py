@@ -10,13 +10,14 @@ import sys
 from asyncio.subprocess import Process
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from functools import partial
 from types import TracebackType
 from typing import Self, cast
 
 from publisher.mail.dkim import Key, Unsigned
 from publisher.mail.scribe import DIGEST, DIGESTS, HEAD, KEY, LENGTH, READY
+from publisher.threads import spare
 
 WORTH = 1_000
 """Messages that a run must have before it for scribes to be started: each takes as long as signing 500 by threads."""
@@ -53,7 +54,7 @@ class Signing:
     def __init__(self, scribes: int = 0) -> None:
         """`scribes`: how many processes sign; with none, threads do."""
         self._wanted = scribes
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="publisher-sign")
+        self._threads: Executor | None = None
         self._scribes: list[_Scribe] = []
         self._starting: asyncio.Task[None] | None = None
         self.by_scribes = 0
@@ -73,7 +74,8 @@ class Signing:
                 await asyncio.wait([self._starting])
             await asyncio.gather(*(scribe.end() for scribe in self._scribes))
         finally:
-            self._threads.shutdown()
+            if self._threads is not None:
+                self._threads.shutdown()
         if self._starting is not None:
             self._starting.result()
 
@@ -91,11 +93,14 @@ class Signing:
             else:
                 self.by_scribes += len(values)
                 return values
+        if self._threads is None:
+            self._threads = spare(THREADS, "publisher-sign")
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, partial(_sign_all, wanted))
 
     async def _start(self) -> None:
-        with contextlib.suppress(OSError):  # where no process may be started, threads go on signing
+        # Where no process may be started, or none of the threads by which asyncio waits for one, threads go on signing.
+        with contextlib.suppress(OSError, RuntimeError):
             for _ in range(self._wanted):
                 self._scribes.append(await _Scribe.start())
 

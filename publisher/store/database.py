@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +22,7 @@ from publisher.store.engines import Location, create_file, locate, postgresql_en
 from publisher.store.faults import explained, may_run_again
 from publisher.store.migrate import HEAD, check_revision, current_revision, migrate
 from publisher.store.mounts import remote_kind
+from publisher.threads import started
 
 __all__ = ["HEAD", "Connection", "Database", "check_revision", "current_revision"]
 
@@ -49,8 +50,12 @@ class Database:
         self._writers = writers
         self._readers = readers
         one = self.dialect == "sqlite"
-        self._reading = ThreadPoolExecutor(threads, thread_name_prefix="publisher-read")
-        self._writing = ThreadPoolExecutor(1 if one else threads, thread_name_prefix="publisher-write")
+        self._reading = started(threads, "publisher-read")
+        try:
+            self._writing = started(1 if one else threads, "publisher-write")
+        except BaseException:
+            self._reading.shutdown()
+            raise
         self._asked: deque[_Asked] = deque()
         self._writer_thread: int | None = None
         self._writer: sa.Connection | None = None  # SQLite's one, while it works
@@ -64,7 +69,7 @@ class Database:
         """Open the database at `url` (see `engines.locate`), creating or upgrading it unless `upgrade` is False.
 
         Raises StoreError for a database that is newer than this program, damaged, foreign or out of reach, BusyError
-        for one that another process holds.
+        for one that another process holds, ThreadsError where the system refuses the threads that read and write.
         """
         location = locate(url, data_dir)
         if location.dialect == "sqlite":

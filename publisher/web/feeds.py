@@ -180,7 +180,10 @@ class FeedsApp:
         async with self._loading:  # a feed that changed is read once, however many ask for it at that moment
             if (held := self._kept.get(path, routes)) is not None:
                 return self._seen(held)
-            file = await anyio.to_thread.run_sync(write.read, self._folder / name)
+            try:
+                file = await anyio.to_thread.run_sync(write.read, self._folder / name)
+            except RuntimeError:  # no thread is to be had: a moment on the event loop is better than no answer (K13)
+                file = write.read(self._folder / name)
             if file is None:
                 return not_yet() if name in routes.topics else unknown()
             closed = match["month"] and name not in routes.unfinished
