@@ -13,12 +13,11 @@ import httpx2
 import pytest
 from structlog.testing import capture_logs
 
-from publisher import service as module
 from publisher.app import App
 from publisher.clock import now
 from publisher.errors import StoreError
 from publisher.http import Fetcher
-from publisher.service import Listening, Service
+from publisher.service import Listening, Service, loops, waking
 from publisher.store import feed_pollers, hub_pings
 from tests.hub_server import Hub, running_hub
 from tests.publications import BORDER, load_publication, write_article
@@ -91,7 +90,7 @@ async def test_a_running_service_tells_hubs_of_every_change(tmp_path: Path) -> N
 
 async def test_a_hub_is_told_when_the_database_is_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """FR-W2: the loop outlives a database out of reach, and loses no change."""
-    monkeypatch.setattr(module, "TICK", timedelta(milliseconds=10))
+    monkeypatch.setattr(loops, "TICK", timedelta(milliseconds=10))
     async with running_hub() as hub, publication(tmp_path, hub) as app:
         await app.publishing.collect()
         tell = app.shared.announcer.tell
@@ -117,7 +116,7 @@ async def test_a_service_stops_at_once_while_it_waits_for_the_database_or_a_hub(
 ) -> None:
     """Spec delivery §5.2: neither the pause after a failure nor the hour until the next ping holds up the end."""
     async with publication(tmp_path) as app:
-        async with asyncio.timeout(module.TICK.total_seconds() / 2), running(app):
+        async with asyncio.timeout(waking.TICK.total_seconds() / 2), running(app):
             pass
         app.shared.stop.clear()
         asked = asyncio.Event()
@@ -127,7 +126,7 @@ async def test_a_service_stops_at_once_while_it_waits_for_the_database_or_a_hub(
             raise StoreError("the database is out of reach")
 
         monkeypatch.setattr(app.shared.announcer, "tell", out_of_reach)
-        async with asyncio.timeout(module.TICK.total_seconds() / 2), running(app):
+        async with asyncio.timeout(waking.TICK.total_seconds() / 2), running(app):
             await asked.wait()
 
 
@@ -150,13 +149,13 @@ async def test_who_polled_is_stored_by_the_minute_and_a_failure_costs_one_minute
         service.parts.polls.count("all.rss", FEEDLY["User-Agent"].encode())
         failing(app, monkeypatch, "awrite")
         with capture_logs() as logged:
-            await service._wake("polls")
+            await service.waking.wake("polls")
         assert [line["reason"] for line in logged if line["event"] == "polls not counted"] == [
             "the database is out of reach"
         ]
         monkeypatch.undo()
-        await service._wake("polls")
+        await service.waking.wake("polls")
         assert await readers(app) == {}
         service.parts.polls.count("all.rss", FEEDLY["User-Agent"].encode())
-        await service._wake("polls")
+        await service.waking.wake("polls")
         assert await readers(app) == {"all": 16}

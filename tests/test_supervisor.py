@@ -20,10 +20,9 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from publisher import service as module
 from publisher.app import App
 from publisher.app.supervisor import Pulses, Supervisor
-from publisher.service import Listening, Service
+from publisher.service import Listening, Service, waking
 from tests.publications import CONFIGURATION, load_publication, write_publication
 from tests.test_reload import until
 
@@ -180,7 +179,7 @@ async def test_a_service_that_does_not_get_on_is_not_kept_alive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The event loop turns, but no slot has been looked for: the watchdog goes hungry, and the log says why."""
-    monkeypatch.setattr(module, "LONGEST_LOOK", -1.0)
+    monkeypatch.setattr(waking, "LONGEST_LOOK", -1.0)
     heard = Ears(str(tmp_path / "notify"))
     async with await App.open(load_publication(tmp_path)) as app:
         ready: asyncio.Future[Listening] = asyncio.get_running_loop().create_future()
