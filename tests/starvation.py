@@ -19,7 +19,7 @@ def become_limited() -> None:
 
     Files stay open to it, because its folders and its Python may be root's alone.
     """
-    user = 100_000 + os.getpid()
+    user = 20_000 + os.getpid() % 40_000  # of those that a container without root has too
     os.setresuid(user, user, 0)
     ctypes.CDLL(None).setfsuid(0)
 
