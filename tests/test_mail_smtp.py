@@ -446,7 +446,7 @@ async def test_a_close_right_behind_the_answers_leaves_no_doubt() -> None:
         door.precede(envelope("b@x.example"))
         dialogue = door._dialogue
         assert dialogue is not None
-        while dialogue.waiting:
+        while dialogue.waiting:  # noqa: ASYNC110 - a turn or two of the event loop
             await asyncio.sleep(0)
         asyncio.get_running_loop().call_soon(dialogue.eof_received)
         assert (await door.send("s@example.org", "b@x.example", MESSAGE)).code == 250
