@@ -32,25 +32,12 @@ from publisher.config import (
     split_listen,
     values,
 )
-from publisher.config.models import (
-    Category,
-    Dkim,
-    Feed,
-    FolderSource,
-    Frequency,
-    Ingest,
-    Keeping,
-    Newsletter,
-    PageLabels,
-    PagesSource,
-    Provider,
-    Server,
-    SignUp,
-    Site,
-    Smtp,
-    Transport,
-    Web,
-)
+from publisher.config.models.feeds import Feed
+from publisher.config.models.newsletters import Frequency, Newsletter, SignUp
+from publisher.config.models.publication import Category, Site
+from publisher.config.models.sending import Dkim, Provider, Server, Smtp, Transport
+from publisher.config.models.service import Ingest, Keeping, Web
+from publisher.config.models.sources import FolderSource, PageLabels, PagesSource
 from publisher.config.schema import schema
 from publisher.config.shown import shown
 from publisher.errors import ConfigurationError, Problem

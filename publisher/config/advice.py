@@ -9,7 +9,12 @@ from urllib.parse import urlsplit
 
 from publisher import colours
 from publisher.config import values
-from publisher.config.models import Category, Config, Feed, Newsletter, Server, Texts
+from publisher.config.models import Config
+from publisher.config.models.feeds import Feed
+from publisher.config.models.newsletters import Newsletter
+from publisher.config.models.publication import Category
+from publisher.config.models.sending import Server
+from publisher.config.models.table import Texts
 from publisher.config.places import Finding
 from publisher.errors import Problem
 from publisher.toml_lines import KeyPath

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr
 
-from publisher.config.models import Config, Newsletter
+from publisher.config.models import Config
+from publisher.config.models.newsletters import Newsletter
 from publisher.slots import zone_named
 
 _LONGEST = 60  # characters of a value in a line of the difference

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from publisher.config.models import Config, Newsletter
+from publisher.config.models import Config
+from publisher.config.models.newsletters import Newsletter
 from publisher.config.places import Finding
 from publisher.toml_lines import KeyPath
 

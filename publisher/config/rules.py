@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from publisher.config import values
-from publisher.config.models import DEFAULT_TRANSPORT
+from publisher.config.models.sending import DEFAULT_TRANSPORT
 from publisher.config.places import Finding
 from publisher.mail.pace import PROVIDERS
 from publisher.model import UNCATEGORISED

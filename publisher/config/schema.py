@@ -5,18 +5,19 @@ from __future__ import annotations
 import ast
 import inspect
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
-from pydantic import BaseModel
-
-from publisher.config import models
+from publisher.config.models import Config
+from publisher.config.models.table import Table
 
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of the file."""
-    found = models.Config.model_json_schema()
+    found = Config.model_json_schema()
+    known = {table.__name__: table for table in _tables(Table)}
     for name, table in (("Config", found), *found["$defs"].items()):
-        sentences = _sentences(getattr(models, name))
+        sentences = _sentences(known[name])
         for key, value in table.get("properties", {}).items():
             if key in sentences:
                 value["description"] = sentences[key]
@@ -24,14 +25,21 @@ def schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
 
 
-def _sentences(table: type[BaseModel]) -> dict[str, str]:
+def _tables(table: type[Table]) -> Iterator[type[Table]]:
+    """Yield every table that is made of this one."""
+    for below in table.__subclasses__():
+        yield below
+        yield from _tables(below)
+
+
+def _sentences(table: type[Table]) -> dict[str, str]:
     """Return what the source says below each key of a table.
 
     pydantic can do so too, but only as it makes the classes, at each start: 20 ms for what no start needs.
     """
     found: dict[str, str] = {}
     for model in reversed(table.__mro__):
-        if model.__module__ == models.__name__:
+        if issubclass(model, Table):
             found |= _documented(ast.parse(inspect.getsource(model)).body[0])
     return found
 
