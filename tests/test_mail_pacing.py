@@ -176,6 +176,27 @@ async def test_what_a_pace_refused_is_read_once_more_and_not_twice(
     assert read[:4] == [[1], [], [1], []]
 
 
+async def test_where_a_pace_may_refuse_a_claim_no_envelope_goes_before_it(office: Office) -> None:
+    """Delivery §5.2: the only way out of an open envelope is to hang up, and a pace may refuse often."""
+
+    class Stingy(Pacer):
+        refused: frozenset[int] = frozenset()
+
+        def charge(self, conn: Connection, rows: Sequence[Claimed], now: datetime) -> Sequence[Claimed]:
+            """Refuse every second delivery once."""
+            going = super().charge(conn, rows, now)
+            kept = [row for row in going if row.id % 2 or row.id in self.refused]
+            self.refused |= {row.id for row in rows}
+            return kept
+
+    pacer = Stingy("smtp", Paces(transports={"smtp": Limit(Rate.parse("1000/s"))}))
+    async with smtp_server(Script(extensions=("PIPELINING",))) as server:
+        assert await office.send(server, connections=1, pacer=pacer) == OutboxReport(sent=12)
+        said = Counter(command.partition(" ")[0] for command in server.commands)
+        assert said == {"EHLO": 1, "MAIL": 12, "RCPT": 12, "DATA": 12, "QUIT": 1}
+        check_ledgers(office, server.received)
+
+
 async def test_what_was_settled_while_it_was_being_read_is_not_made_again(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -350,6 +350,20 @@ async def test_nothing_precedes_that_the_server_would_not_take_so(
         assert server.commands[said:] == ["QUIT"]
 
 
+async def test_nothing_precedes_on_a_connection_that_is_lost() -> None:
+    """H21: hung up after the reply; the message goes over the next connection."""
+    async with smtp_server(Script(extensions=PIPELINING, after_dot=["close"])) as server:
+        door = transport(server)
+        await door.send("s@example.org", "a@x.example", MESSAGE)
+        assert door._dialogue is not None
+        await door._dialogue._closed
+        door.precede(envelope("b@x.example"))
+        assert (await door.send("s@example.org", "b@x.example", MESSAGE)).code == 250
+        await door.close()
+        assert [m.rcpt_to for m in server.received] == ["a@x.example", "b@x.example"]
+        assert server.connections == 2
+
+
 async def test_a_connection_lost_behind_an_envelope_that_preceded_costs_nothing() -> None:
     """H21: the server hung up while the message waited for its claim."""
     async with smtp_server(Script(extensions=PIPELINING)) as server:
@@ -358,6 +372,7 @@ async def test_a_connection_lost_behind_an_envelope_that_preceded_costs_nothing(
         server.script.rcpt = ["close"]
         door.precede(envelope("b@x.example"))
         assert door._dialogue is not None
+        assert door._ahead == envelope("b@x.example")
         await door._dialogue._closed
         assert (await door.send("s@example.org", "b@x.example", MESSAGE)).code == 250
         await door.close()
