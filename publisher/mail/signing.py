@@ -37,7 +37,9 @@ GOODBYE = 5.0
 
 def usual_scribes() -> int:
     """Return how many scribes sign on this machine; with one processor threads are faster."""
-    return SCRIBES if (os.cpu_count() or 1) > 1 else 0
+    # Not all there are: a container may be bound to one. Only Linux tells.
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return SCRIBES if usable > 1 else 0
 
 
 class GoneError(Exception):
