@@ -9,13 +9,15 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
 import pytest
+import uvloop
 
 from publisher import cli
-from publisher.cli.loop import ASIDE, NAMES, play
+from publisher.cli.loop import ASIDE, NAMES, Loop, play
 from publisher.errors import ThreadsError
 from publisher.store.database import Database
 from publisher.threads import InPlace, spare, started
@@ -100,6 +102,33 @@ def test_the_event_loop_starts_no_thread_after_the_beginning(allow: Callable[[in
 
 
 @needs_root
+def test_what_is_done_aside_may_need_the_loop_to_its_end() -> None:
+    """A thread that asks the loop for something while a story ends gets its answer, and the end waits for it."""
+    ending, answers = threading.Event(), []
+
+    class Names(ThreadPoolExecutor):
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            ending.set()  # from here on the loop runs for nothing but the end
+            super().shutdown(wait, cancel_futures=cancel_futures)
+
+    async def answer() -> str:
+        await asyncio.sleep(0)
+        return "answered"
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+
+        def ask() -> None:
+            ending.wait()
+            answers.append(asyncio.run_coroutine_threadsafe(answer(), loop).result())
+
+        for _ in range(3 * ASIDE):
+            loop.run_in_executor(None, ask)
+
+    uvloop.run(story(), loop_factory=lambda: Loop(started(ASIDE, "aside"), Names(NAMES)))
+    assert answers == ["answered"] * 3 * ASIDE
+
+
 def test_the_event_loop_asks_the_system_for_no_thread_after_the_beginning() -> None:
     """Nor of uvloop's own, which abort the process when they are refused."""
     process = sender.launch(_connect)

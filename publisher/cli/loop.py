@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import threading
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -31,6 +33,7 @@ class Loop(uvloop.Loop):
     """
 
     def __init__(self, aside: ThreadPoolExecutor, names: ThreadPoolExecutor) -> None:
+        """`aside`: a pool of `ASIDE` threads, `names`: of `NAMES`."""
         super().__init__()
         self._aside, self._names = aside, names
         self.set_default_executor(aside)
@@ -45,8 +48,10 @@ class Loop(uvloop.Loop):
             return await self.run_in_executor(self._names, partial(find, **options, flags=flags))
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109 - as asyncio has it
-        """Wait for what is still done aside. The usual way starts a thread for that."""
+        """Wait for what is still done aside, some of which may wait for this loop. The usual way starts a thread."""
         self._names.shutdown(wait=False, cancel_futures=True)
+        idle = threading.Barrier(ASIDE)  # nobody passes before every thread has done what it was at
+        await asyncio.gather(*(asyncio.wrap_future(self._aside.submit(idle.wait)) for _ in range(ASIDE)))
         self._aside.shutdown()
 
 
