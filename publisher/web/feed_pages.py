@@ -12,6 +12,7 @@ from starlette.responses import Response
 from publisher import links
 from publisher.config import Newsletter
 from publisher.feeds import FeedSpec
+from publisher.feeds.places import selected
 from publisher.feeds.spec import LIST, NEWSLETTER_PREFIX, REFRESH
 from publisher.files import packaged
 from publisher.model import Article
@@ -74,7 +75,7 @@ class FeedPages(Chrome):
             past = (await described(self.parts, words, self._newsletter_of(spec)))["issues"]
         else:
             found = await self.parts.database.aread(
-                lambda conn: articles.for_feed(conn, **_selected(spec), limit=LATEST)
+                lambda conn: articles.for_feed(conn, **selected(spec), limit=LATEST)
             )
         page = self.page(
             request,
@@ -105,7 +106,7 @@ class FeedPages(Chrome):
             slug = self._newsletter_of(spec).slug
             count, newest = await self.parts.database.aread(lambda conn: published.totals(conn, slug))
         else:
-            count, newest = await self.parts.database.aread(lambda conn: articles.totals(conn, **_selected(spec)))
+            count, newest = await self.parts.database.aread(lambda conn: articles.totals(conn, **selected(spec)))
         gettext = self.parts.renderer.words(words.language).gettext
         says = {
             "all": gettext("Every article, in all languages."),
@@ -136,16 +137,6 @@ class FeedPages(Chrome):
                 for e, kind in MEDIA_TYPES.items()
             ],
         }
-
-
-def _selected(spec: FeedSpec) -> dict[str, tuple[str, ...]]:
-    chosen = spec.selection
-    return {
-        "categories": chosen.categories,
-        "languages": chosen.languages,
-        "authors": chosen.authors,
-        "sources": chosen.sources,
-    }
 
 
 async def stylesheet(request: Request) -> Response:

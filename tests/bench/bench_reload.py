@@ -48,7 +48,7 @@ async def measure(home: Path, edits: int) -> None:
             file.write_text(text.replace("The week", f"Week {number}"), encoding="utf-8")
             await asyncio.sleep(max(0.0, started + (number + 1) * STORM_TAKES / STORM - time.perf_counter()))
         spent, started = time.perf_counter() - started, time.perf_counter()
-        while app.config.newsletters[0].title["en"] != f"Week {STORM - 1}":  # type: ignore[index]  # noqa: ASYNC110 - a title by language; and as above
+        while app.config.newsletters[0].title["en"] != f"Week {STORM - 1}":  # type: ignore[index]  # noqa: ASYNC110 - a title by language; the service is looked at from outside
             await asyncio.sleep(0.002)
         settled = time.perf_counter() - started
         gc.collect()
