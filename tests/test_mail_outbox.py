@@ -406,6 +406,20 @@ async def test_one_readers_bad_data_stops_nobody_else(office: Office) -> None:
     assert failed.reason.startswith("message: 'a b@c.example'")
 
 
+async def test_a_mail_that_cannot_be_made_costs_no_connection(office: Office) -> None:
+    """E3: its envelope goes neither ahead nor behind, so that nothing is to be taken back."""
+
+    def spoil(conn: Connection) -> None:
+        [id_] = [row.id for row in deliveries.listing(conn) if "reader04" in row.message_id]
+        conn.exec_driver_sql("UPDATE deliveries SET message_id = '<a b@c.example>' WHERE id = ?", (id_,))
+
+    office.db.write(spoil)
+    async with smtp_server(Script(extensions=("PIPELINING",))) as server:
+        assert await office.send(server, connections=1) == OutboxReport(sent=11, failed=1)
+        assert server.connections == 1
+        assert not any("reader04" in command for command in server.commands)
+
+
 async def test_what_another_worker_took_over_is_not_overwritten(office: Office) -> None:
     """K7: an outcome that comes after the own death was proven is fenced."""
     async with smtp_server(Script(dot=["silence"])) as server:
