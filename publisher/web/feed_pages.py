@@ -129,12 +129,12 @@ class FeedPages(Chrome):
                 {
                     "format": FORMAT_NAMES[e],
                     "type": kind,
-                    "url": links.feed(self.config, f"{spec.slug}.{e}"),
-                    "address": links.feed(self.config, f"{spec.slug}.{e}"),
+                    "url": address,
                     # An address may be divided after a slash, and nowhere else.
-                    "parts": links.feed(self.config, f"{spec.slug}.{e}").replace("/", "/\0").split("\0"),
+                    "parts": address.replace("/", "/\0").split("\0"),
                 }
                 for e, kind in MEDIA_TYPES.items()
+                for address in [links.feed(self.config, f"{spec.slug}.{e}")]
             ],
         }
 
